@@ -1,0 +1,53 @@
+"""Each job is billed once: new, a duplicate (the same again), or a conflict (the same id with other content).
+
+What has been seen is exact, never a filter that can be wrong about "seen": that would be lost money.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from xxhash import xxh3_64_intdigest
+
+
+class Sighting(NamedTuple):
+    """A job that was priced: digest of its content (64 bits) and its record time in milliseconds."""
+
+    content: int
+    record_time: int
+
+
+class Seen(Protocol):
+    """The jobs of one partition that were priced within the horizon, by `job_key`."""
+
+    def find(self, keys: Sequence[str]) -> Mapping[int, Sighting]:
+        """Positions in `keys` of those that were seen, each with its sighting."""
+
+    def add(self, sightings: Iterable[tuple[str, Sighting]]) -> None:
+        """Remember jobs that were priced; a key that is there already is replaced."""
+
+
+class MemorySeen(dict[str, Sighting]):
+    """`Seen` in memory: what replay, tests and the simulation use."""
+
+    def find(self, keys: Sequence[str]) -> Mapping[int, Sighting]:
+        """See `Seen.find`."""
+        return {place: self[key] for place, key in enumerate(keys) if key in self}
+
+    def add(self, sightings: Iterable[tuple[str, Sighting]]) -> None:
+        """See `Seen.add`."""
+        self.update(sightings)
+
+
+def job_key(account_id: str, job_id: str) -> str:
+    """One string that names a job of an account; no two jobs share one."""
+    return f"{len(account_id)}:{account_id}{job_id}"
+
+
+def content_digest(region: str, kinds: str, duration_ms: int, completed_us: int) -> int:
+    """Digest of the normalised contract fields: what must be equal for a resend to be a duplicate."""
+    return xxh3_64_intdigest(f"{region}|{kinds}|{duration_ms}|{completed_us}".encode())
+
+
+def remembered(sighting: Sighting | None, record_time: int, horizon_ms: int) -> bool:
+    """Whether a sighting still counts: an id may be used again once it is older than the horizon."""
+    return sighting is not None and record_time - sighting.record_time <= horizon_ms

@@ -1,0 +1,83 @@
+"""Instants and billing days: RFC 3339 text to microseconds, microseconds to the day in the billing time zone."""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+MINUTE_US = 60_000_000
+DAY_MS = 86_400_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TO_MINUTE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2})")
+_FROM_SECOND = re.compile(r":([0-5][0-9])(?:\.([0-9]+))?(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))")
+
+
+def instant_us(text: str) -> int | None:
+    """Microseconds since the epoch of an RFC 3339 date-time with an offset; None for anything else.
+
+    Digits beyond the microsecond are dropped. Jobs of one stretch of time share their first sixteen characters
+    and their ends, so both halves are remembered: this is read once for every job.
+    """
+    minute, second = _minute_us(text[:16]), _second_us(text[16:])
+    return None if minute is None or second is None else minute + second
+
+
+@lru_cache(maxsize=16_384)
+def _minute_us(text: str) -> int | None:
+    """`2026-11-23T10:20` as if it were UTC."""
+    match = _TO_MINUTE.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(f"{match[1]}T{match[2]}:00+00:00")
+    except ValueError:  # no such day or hour
+        return None
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+@lru_cache(maxsize=262_144)
+def _second_us(text: str) -> int | None:
+    """`:30.123+08:00`: the seconds of the minute, less the offset from UTC."""
+    match = _FROM_SECOND.fullmatch(text)
+    if match is None:
+        return None
+    seconds, fraction, sign, hours, minutes = match.groups()
+    micros = int(seconds) * 1_000_000 + int((fraction or "0")[:6].ljust(6, "0"))
+    offset = 0 if sign is None else (int(hours) * 60 + int(minutes)) * MINUTE_US
+    return micros + offset if sign == "-" else micros - offset
+
+
+class BillingDays:
+    """The billing day, `YYYY-MM-DD`, of an instant in one time zone."""
+
+    def __init__(self, time_zone: str) -> None:
+        self.zone = ZoneInfo(time_zone)
+        self._day_of_minute: dict[int, str] = {}
+
+    def day_of(self, instant: int) -> str:
+        """The day of an instant in microseconds. The calendar's first and last day stand for what lies beyond."""
+        minute = instant // MINUTE_US
+        try:
+            return self._day_of_minute[minute]
+        except KeyError:
+            return self._remember(minute)
+
+    def _remember(self, minute: int) -> str:
+        if len(self._day_of_minute) > 200_000:
+            self._day_of_minute.clear()
+        try:
+            day = (_EPOCH + timedelta(minutes=minute)).astimezone(self.zone).date().isoformat()
+        except OverflowError:
+            day = (date.max if minute > 0 else date.min).isoformat()
+        self._day_of_minute[minute] = day
+        return day
+
+    def start_of(self, day: date) -> datetime:
+        """The instant at which a billing day begins."""
+        return datetime.combine(day, time.min, tzinfo=self.zone)
+
+
+def milliseconds(moment: datetime) -> int:
+    """An aware datetime as milliseconds since the epoch, rounded down."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,146 @@
+"""Price books: dated data. The built-in one is the guide's and has no start.
+
+A change takes effect at the start of a billing day that is at least an hour after the command's record time, so
+one account, region and day has one price, and everyone agrees which.
+"""
+
+import re
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from meter.models import PriceBookCommand
+from meter.money import CURRENCY, decimal_text
+from meter.periods import BillingDays, milliseconds
+from meter.regions import ASIA_EUROPE, MAINLAND, NORTH_AMERICA, ZONE_OF, ZONES
+from meter.rules import Rules
+
+_PRICE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,8})?")
+
+
+class Price(NamedTuple):
+    """A unit price in CNY per minute, and the version of the book that it comes from."""
+
+    unit_price: Decimal
+    version: str
+    unit_price_text: str
+    tail: str  # currency and version as `usage.priced` says them
+
+
+class PriceBook(NamedTuple):
+    """Prices by zone in CNY per minute, from the start of a billing day on (None: from ever)."""
+
+    version: str
+    effective_from: str | None
+    prices: tuple[tuple[str, Decimal], ...]
+
+    def price_of(self, zone: str) -> Decimal:
+        """CNY per minute in a zone of `meter.regions.ZONES`."""
+        return dict(self.prices)[zone]
+
+
+#: The price table of the guide (billing overview of 2023-09-19).
+BUILT_IN = PriceBook(
+    version="guide-2023-09-19",
+    effective_from=None,
+    prices=((MAINLAND, Decimal("0.28")), (NORTH_AMERICA, Decimal("0.308")), (ASIA_EUROPE, Decimal("0.3136"))),
+)
+
+
+class PriceBooks:
+    """All books of a meter, oldest first; the last of those in effect on a day gives the price."""
+
+    def __init__(self, published: tuple[PriceBook, ...] = ()) -> None:
+        self.published = published
+        self._books = (BUILT_IN, *published)
+        self._prices: dict[tuple[str, str], Price] = {}
+
+    def price_for(self, region: str, day: str) -> Price:
+        """The price of a region (as outputs say it) on a billing day."""
+        try:
+            return self._prices[region, day]
+        except KeyError:
+            return self._look_up(region, day)
+
+    def _look_up(self, region: str, day: str) -> Price:
+        if len(self._prices) > 100_000:
+            self._prices.clear()
+        book = self.book_on(day)
+        unit_price = book.price_of(ZONE_OF[region])
+        tail = f'"currency":"{CURRENCY}","price_version":{msgspec.json.encode(book.version).decode()}'
+        price = self._prices[region, day] = Price(unit_price, book.version, decimal_text(unit_price), tail)
+        return price
+
+    def book_on(self, day: str) -> PriceBook:
+        """The book in effect on a billing day: of two that start on the same day, the one published later."""
+        found = BUILT_IN
+        for book in self._books:
+            if book.effective_from is None or (
+                book.effective_from <= day and book.effective_from >= (found.effective_from or "")
+            ):
+                found = book
+        return found
+
+    def with_book(self, book: PriceBook) -> "PriceBooks":
+        """These books and one more."""
+        return PriceBooks((*self.published, book))
+
+    def has(self, version: str) -> bool:
+        """Whether a book of this version is known."""
+        return any(book.version == version for book in self._books)
+
+
+class PriceRefusal(NamedTuple):
+    """Why a price book was refused: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+def accept_book(
+    command: PriceBookCommand, books: PriceBooks, record_time: int, rules: Rules
+) -> PriceBook | PriceRefusal:
+    """The book of a command, or why it is refused. `record_time` in milliseconds."""
+    zones = _bad_zones(command) or _bad_prices(command)
+    if zones is not None:
+        return zones
+    if books.has(command.version):
+        return PriceRefusal("version_exists", f"there is a price book {command.version!r} already")
+    start = _start_ms(command.effective_from, rules)
+    if start is None:
+        return PriceRefusal("bad_fields", f"effective_from: there is no day {command.effective_from}")
+    if start - record_time < rules.price_notice_s * 1000:
+        return PriceRefusal("effective_in_past", f"{command.effective_from} begins less than an hour after the command")
+    prices = tuple((zone, Decimal(command.prices[zone])) for zone in ZONES)
+    return PriceBook(command.version, command.effective_from, prices)
+
+
+def _bad_zones(command: PriceBookCommand) -> PriceRefusal | None:
+    missing = [zone for zone in ZONES if zone not in command.prices]
+    if missing:
+        return PriceRefusal("missing_zone", f"prices: no price for {missing[0]!r}")
+    unknown = [zone for zone in command.prices if zone not in ZONES]
+    return PriceRefusal("unknown_zone", f"prices: there is no price zone {unknown[0]!r}") if unknown else None
+
+
+def _bad_prices(command: PriceBookCommand) -> PriceRefusal | None:
+    for zone, price in command.prices.items():
+        if not _PRICE.fullmatch(price):
+            return PriceRefusal("bad_price", f"prices: {zone!r} needs a decimal of at most 8 places, got {price!r}")
+    return None
+
+
+def _start_ms(day: str, rules: Rules) -> int | None:
+    try:
+        return milliseconds(BillingDays(rules.time_zone).start_of(date.fromisoformat(day)))
+    except (ValueError, OverflowError):
+        return None
+
+
+def earliest_effective_day(now_ms: int, rules: Rules) -> str:
+    """The first billing day from which a book published now can take effect."""
+    days = BillingDays(rules.time_zone)
+    day = days.day_of((now_ms + rules.price_notice_s * 1000) * 1000)
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()

@@ -1,0 +1,38 @@
+"""Refusals: bad input is a value with a stable code, in the order in which the codes take precedence."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Code(StrEnum):
+    """Why a record was refused. The order is the order of precedence."""
+
+    NOT_JSON = "not_json"
+    BAD_FIELDS = "bad_fields"
+    UNKNOWN_KIND = "unknown_kind"
+    UNKNOWN_REGION = "unknown_region"
+    BAD_DURATION = "bad_duration"
+    NO_OFFSET = "no_offset"
+    IN_FUTURE = "in_future"
+    TOO_OLD = "too_old"
+    CONFLICT = "conflict"
+    MISPLACED = "misplaced"
+    TOO_LARGE = "too_large"
+
+
+#: Codes for which sending the same record again could only fail again.
+FINAL_CODES = frozenset({Code.TOO_OLD, Code.CONFLICT})
+
+PRECEDENCE = {code: place for place, code in enumerate(Code)}
+
+
+class Refusal(NamedTuple):
+    """A record that was not metered: its code, a sentence for people, and what of it could be read."""
+
+    code: Code
+    message: str
+    account_id: str | None = None
+    job_id: str | None = None
+    region: str | None = None
+    duration_ms: int | None = None
+    completed_us: int | None = None

@@ -1,0 +1,68 @@
+"""The two rounding rules of a duration: to the millisecond, then up to whole minutes.
+
+Guide: "Of a video's length, a part of a minute counts as a whole minute." A float's idea of a minute
+(60.0000001 s) is one minute all the same, because the millisecond comes first.
+"""
+
+import re
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
+
+MAX_DURATION_S = 31_536_000  # a video of a year
+_MAX_DURATION = Decimal(MAX_DURATION_S)
+_MILLISECOND = Decimal("0.001")
+_CONTEXT = Context(prec=60, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
+
+#: A duration that came as a JSON string.
+DURATION_STRING = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
+
+
+def duration_ms(literal: str) -> int | None:
+    """Milliseconds, half up and at least one, of a number's literal in seconds; None out of (0, a year].
+
+    >>> duration_ms("3600"), duration_ms("60.0000001"), duration_ms("6.0001e1"), duration_ms("0.0001")
+    (3600000, 60000, 60001, 1)
+    """
+    try:
+        seconds = _CONTEXT.create_decimal(literal) if len(literal) <= 40 else Decimal(literal)
+        if not 0 < seconds <= _MAX_DURATION:
+            return None
+        return max(1, int(seconds.quantize(_MILLISECOND, context=_CONTEXT).scaleb(3, _CONTEXT)))
+    except InvalidOperation:
+        return None
+
+
+def plain_duration_ms(literal: bytes) -> int | None:
+    """The same for numbers that are their own canonical text: `123`, or `123.4` to `123.456` with no zero at the end.
+
+    None for every other form, also valid ones.
+    """
+    whole, point, places = literal.partition(b".")
+    if len(whole) > 7 or not whole.isdigit():
+        return None
+    if not point:
+        return int(whole) * 1000 or None
+    if not places.isdigit() or len(places) > 3 or places[-1] == 48:
+        return None
+    return int(whole) * 1000 + int(places) * (0, 100, 10, 1)[len(places)]
+
+
+def billable_minutes(milliseconds: int) -> int:
+    """Whole minutes of a duration: a part of a minute counts as a whole one (guide, "Price").
+
+    >>> billable_minutes(60_000), billable_minutes(60_001), billable_minutes(1)
+    (1, 2, 1)
+    """
+    return -(-milliseconds // 60_000)
+
+
+def duration_text(milliseconds: int) -> str:
+    """Canonical text of a duration in seconds, to the millisecond, without trailing zeros.
+
+    >>> duration_text(3_600_000), duration_text(60_001), duration_text(1_500)
+    ('3600', '60.001', '1.5')
+    """
+    rest = milliseconds % 1000
+    seconds = milliseconds // 1000
+    if not rest:
+        return str(seconds)
+    return f"{seconds}.{rest:03d}" if rest % 10 else f"{seconds}.{rest:03d}".rstrip("0")

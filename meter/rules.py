@@ -1,0 +1,49 @@
+"""The rules record: what decides money and is fixed when a meter is created. It is the first record of its journal."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class Clock(StrEnum):
+    """Where record time comes from: the broker's append time, or (test and demo meters) the producer's stamp."""
+
+    BROKER = "broker"
+    SIMULATED = "simulated"
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"there is no time zone {name!r}") from error
+    return name
+
+
+class Rules(BaseModel):
+    """Fixed by `meter topics create` and kept in the log; a worker takes them from there and from nowhere else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    kind: Literal["rules"] = "rules"
+    rules_version: Literal[1] = 1
+    meter_id: Annotated[str, Field(min_length=1, max_length=64)]
+    partitions: Annotated[int, Field(ge=1, le=1024)] = 8
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = "Asia/Shanghai"
+    horizon_days: Annotated[int, Field(ge=1, le=365)] = 35
+    future_tolerance_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    price_notice_s: Annotated[int, Field(ge=0)] = 3_600
+    clock: Clock = Clock.BROKER
+
+    @property
+    def horizon_ms(self) -> int:
+        """How long an id is remembered and how late a completion may come, in milliseconds of record time."""
+        return self.horizon_days * 86_400_000
+
+    @property
+    def future_tolerance_ms(self) -> int:
+        """How far `completed_at` may lie after record time, in milliseconds."""
+        return self.future_tolerance_s * 1000

@@ -1,0 +1,14 @@
+"""The topics of the public contract, by name. A deployment's prefix is the business of `streams`."""
+
+COMPLETED = "recognition.jobs.completed"
+REROUTED = "recognition.jobs.rerouted"
+COMMANDS = "meter.commands"
+COMMAND_RESULTS = "meter.command-results"
+PRICED = "usage.priced"
+DAILY = "usage.daily"
+REJECTED = "usage.rejected"
+JOURNAL = "meter.journal"
+STATE = "meter.state"
+
+#: In the order in which a step folds them: commands go before completions.
+INPUTS = (COMMANDS, REROUTED, COMPLETED)

@@ -1,0 +1,110 @@
+"""The Faust app: one agent that takes chunks, one windowed table of daily totals, and the owners of the partitions."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import faust
+from yarl import URL
+
+from meter import topics
+from meter.periods import BillingDays
+from meter.rules import Rules
+from streams.engine.consumer import ChunkConsumer, ChunkThread, ChunkTransport
+from streams.engine.owners import Owners
+from streams.engine.table import BillingDay, CommittedTable
+from streams.engine.tables import OwnedTables
+from streams.observe.metrics import Metrics
+from streams.settings import Settings
+
+
+class MeterApp(faust.App):
+    """A Faust app with this meter's settings, rules, owners and metrics."""
+
+    meter_settings: Settings
+    owners: Owners
+    billing_day: BillingDay
+    daily_totals: Any
+    metrics: Metrics
+
+    def _create_directories(self) -> None:
+        """Faust keeps nothing on disk here."""
+
+
+def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException], None]) -> MeterApp:
+    """The app of one worker; `fail` ends the process."""
+    app = MeterApp(
+        settings.app_id,
+        broker=f"kafka://{(settings.bootstrap_servers or '').split(',', maxsplit=1)[0]}",
+        Table=CommittedTable,
+        TableManager=OwnedTables,
+        store="memory://",
+        datadir=str(settings.data_dir),
+        topic_partitions=rules.partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_request_timeout=max(30.0, settings.session_timeout_s * 2),
+        broker_commit_interval=2.0,
+        consumer_group_instance_id=settings.instance_id,
+        web_enabled=settings.web_port != 0,
+        web_bind=settings.web_host,
+        web_port=settings.web_port or 6066,
+        web_host=settings.web_host,
+        worker_redirect_stdouts=False,
+    )
+    app.meter_settings = settings
+    app.transport = ChunkTransport([URL(f"kafka://{settings.bootstrap_servers}")], app)
+    app.metrics = Metrics()
+    app.billing_day = BillingDay(BillingDays(rules.time_zone))
+    app.daily_totals = app.Table("daily-totals", partitions=rules.partitions).using_window(app.billing_day)
+    app.owners = Owners(settings, rules, app, app.metrics, fail)
+    _add_agent(app, settings, rules)
+    _add_rebalance(app)
+    return app
+
+
+def _add_agent(app: MeterApp, settings: Settings, rules: Rules) -> None:
+    inputs = app.topic(
+        *(settings.topic(topic) for topic in topics.INPUTS),
+        key_serializer="raw",
+        value_serializer="raw",
+        partitions=rules.partitions,
+    )
+
+    @app.agent(inputs, name="meter")
+    async def meter_chunks(stream: Any) -> None:
+        """Hand each chunk to its partition's owner, which folds and commits it."""
+        async for event in stream.events():
+            app.owners.accept(event.value)
+
+
+def _add_rebalance(app: MeterApp) -> None:
+    @app.on_partitions_revoked.connect
+    async def revoked(_: Any, revoked: Any, **kwargs: Any) -> None:
+        """A rebalance waits for the steps in flight."""
+        await app.owners.pause()
+        thread = app.consumer._thread
+        assert isinstance(thread, ChunkThread)
+        assert isinstance(app.consumer, ChunkConsumer)
+        thread.forget()
+
+
+async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseException], None]) -> None:
+    """Run until asked to stop; then finish the steps in flight, save, and leave the group."""
+    await app.start()
+    watch = asyncio.ensure_future(app.owners.watch())
+    crashed = asyncio.ensure_future(app._crashed.wait())
+    waiting = asyncio.ensure_future(asked.wait())
+    await asyncio.wait([crashed, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if crashed.done():
+        # At once: an orderly stop of what has crashed may never end.
+        fail(app.crash_reason or RuntimeError("the app crashed"))
+    crashed.cancel()
+    watch.cancel()
+    await app.owners.release_all()
+    await app.stop()

@@ -1,0 +1,56 @@
+"""`meter broker`: the embedded broker in the foreground."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streams.broker.config import Files
+from streams.broker.jars import kafka_version, read_lock
+from streams.broker.process import EmbeddedBroker
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(data_dir: Path, port: int, say: Callable[[str], None]) -> int:
+    """Run the broker until SIGINT or SIGTERM. For the main thread. Raises BrokerError when it cannot start.
+
+    Returns the exit code: 0 when asked to stop, 1 when Kafka ended by itself or ran already.
+    """
+    broker = EmbeddedBroker(data_dir, port=port, say=say)
+    with stop_signals_interrupt():
+        try:
+            return _serve(broker, data_dir, say)
+        except KeyboardInterrupt:
+            say("stopping Kafka")
+            return 0
+        finally:
+            broker.stop()
+
+
+def _serve(broker: EmbeddedBroker, data_dir: Path, say: Callable[[str], None]) -> int:
+    address = broker.start()
+    if not broker.owned:
+        say(f"the Kafka of {data_dir} already runs at {address.bootstrap_servers} (process {address.pid})")
+        return 1
+    say(f"Apache Kafka {kafka_version(read_lock())} at {address.bootstrap_servers}, log in {address.log_file}")
+    code = broker.wait()
+    say(f"Kafka ended by itself with code {code}; its log is {Files.of(data_dir).log}")
+    return 1
+
+
+@contextmanager
+def stop_signals_interrupt() -> Iterator[None]:
+    """Either signal raises KeyboardInterrupt once, wherever the broker is; then both wait until it has stopped."""
+
+    def interrupt(number: int, frame: object) -> None:
+        for each in STOP_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, interrupt) for each in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,88 @@
+"""One try at starting Kafka: write its settings, format new storage, run it, wait until it answers or ends."""
+
+import itertools
+import re
+import time
+from pathlib import Path
+
+from streams.broker import storage
+from streams.broker.child import Child
+from streams.broker.config import SETTINGS, Files, java_command
+from streams.broker.errors import BrokerError
+from streams.broker.ports import free_port
+from streams.broker.probe import cluster_at
+from streams.broker.quickstart import QuickStart
+from streams.broker.state import State
+
+PROBE_INTERVAL_S = 0.05
+PORT_IN_USE = "Address already in use"
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ [A-Z]+ ")
+ERROR_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ (ERROR|FATAL) ")
+
+
+class PortLostError(Exception):
+    """Another program took a port between the look at it and Kafka's use of it."""
+
+
+def launch(files: Files, jars: list[Path], quick: QuickStart, *, port: int, timeout_s: float, claim: int) -> Child:
+    """A Kafka that answers on `port` and holds the `claim` to its storage.
+
+    Raises BrokerError with Kafka's last error, or PortLostError.
+    """
+    files.write_settings(port, controller_port=free_port())
+    if not files.meta.exists():
+        storage.format_storage(files, jars, quick.options(), timeout_s, claim)
+    log, console = _News(files.log), _News(files.console)
+    command = java_command(files, jars, "kafka.Kafka", SETTINGS, extra=quick.recording_options())
+    child = Child(command, files.console, files.root, claim=claim)
+    try:
+        State.of(child.pid, port).write(files)
+        if _is_ready(child, port, storage.cluster_id(files), timeout_s):
+            return child
+        if not child.exited.is_set():
+            raise BrokerError(f"Kafka was not ready after {timeout_s:g} s; its log is {files.log}")
+        raise _failure(files, log.lines(), console.lines())
+    except BaseException:
+        child.kill()
+        raise
+
+
+def _is_ready(child: Child, port: int, cluster_id: str, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while cluster_at(port) != cluster_id:
+        if child.exited.wait(PROBE_INTERVAL_S) or time.monotonic() > deadline:
+            return False
+    return True
+
+
+class _News:
+    """What a log file gains from now on."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._size = file.stat().st_size if file.exists() else 0
+
+    def lines(self) -> list[str]:
+        if not self._file.exists():
+            return []
+        with self._file.open("rb") as file:
+            file.seek(self._size if self._file.stat().st_size >= self._size else 0)  # else it was rolled
+            return file.read().decode("utf-8", "replace").splitlines()
+
+
+def _failure(files: Files, log: list[str], console: list[str]) -> Exception:
+    if any(PORT_IN_USE in line for line in log):
+        return PortLostError()
+    reason = _last_error(log) or (console or ["without a word"])[-1]
+    return BrokerError(f"Kafka ended during its start: {reason}; its log is {files.log}")
+
+
+def _last_error(log: list[str]) -> str | None:
+    """The innermost cause under the last error of Kafka's log, or that error itself."""
+    errors = [number for number, line in enumerate(log) if ERROR_LINE.match(line)]
+    if not errors:
+        return None
+    message, *trace = log[errors[-1] :]
+    own_trace = list(itertools.takewhile(lambda line: not LOG_LINE.match(line), trace))
+    causes = [line.removeprefix("Caused by: ") for line in own_trace if line and not line.startswith("\t")]
+    return causes[-1] if causes else message

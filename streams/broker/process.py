@@ -1,0 +1,151 @@
+"""The embedded broker: start it or find it, and stop it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from streams.broker import storage
+from streams.broker.child import Child
+from streams.broker.config import HOST, Files
+from streams.broker.errors import BrokerError
+from streams.broker.jars import class_path, default_cache_dir, kafka_version, read_lock
+from streams.broker.launch import PortLostError, launch
+from streams.broker.ports import free_port, is_free
+from streams.broker.quickstart import QuickStart
+from streams.broker.state import BrokerAddress, State, read_state, running_broker, start_lock
+
+DEFAULT_PORT = 19092
+START_TRIES = 5
+STOP_PATIENCE_S = 30.0
+CHECK_INTERVAL_S = 0.1
+
+
+class EmbeddedBroker:
+    """Apache Kafka on loopback for one data directory; a child of this program that ends when this program does.
+
+    `port` 0 is any free one, which this object keeps for its later starts. `say` is told of what takes long.
+    """
+
+    def __init__(self, data_dir: Path, *, port: int = DEFAULT_PORT, say: Callable[[str], None] | None = None) -> None:
+        self._data_dir = data_dir
+        self._files = Files.of(data_dir)
+        self._port = port
+        self._say = say or (lambda _: None)
+        self._child: Child | None = None
+
+    @property
+    def owned(self) -> bool:
+        """Whether this object started the broker that it gave, and stops it; not one that was running already."""
+        return self._child is not None
+
+    def start(self, timeout_s: float = 60) -> BrokerAddress:
+        """Start Kafka and wait until it answers; if one runs on this data directory already, that is the answer.
+
+        `timeout_s` is for Kafka to become ready; fetching its jars, once, takes what it takes. Raises BrokerError.
+        """
+        try:
+            with start_lock(self._files, self._say):
+                storage_or_running = _claim_or_running(self._data_dir, self._files)
+                if isinstance(storage_or_running, BrokerAddress):
+                    return storage_or_running
+                with storage_or_running as claim:  # the broker has inherited it by the end of the block
+                    return self._start(timeout_s, claim.fileno())
+        except OSError as error:
+            raise BrokerError(f"cannot start Kafka in {self._data_dir}: {error}") from error
+
+    def _start(self, timeout_s: float, claim: int) -> BrokerAddress:
+        kafka = kafka_version(read_lock())
+        storage.check(self._files, kafka)
+        self._require_port()
+        cache_dir = default_cache_dir()
+        jars = class_path(cache_dir, self._say)
+        quick = QuickStart(self._files, cache_dir, jars)
+        try:
+            self._child, self._port = self._launch(jars, quick, timeout_s, claim)
+            self._files.version.write_text(kafka, "utf-8")
+            quick.make(self._say)
+        except BaseException:
+            self.stop()
+            raise
+        return State.of(self._child.pid, self._port).address(self._files)
+
+    def _launch(self, jars: list[Path], quick: QuickStart, timeout_s: float, claim: int) -> tuple[Child, int]:
+        for _ in range(START_TRIES):
+            self._require_port()
+            port = self._port or free_port()
+            # The port lost may be the controller's, which is always a free one, so another try has another.
+            with suppress(PortLostError):
+                return launch(self._files, jars, quick, port=port, timeout_s=timeout_s, claim=claim), port
+        raise BrokerError(f"other programs took every port chosen on {HOST}")
+
+    def _require_port(self) -> None:
+        if self._port and not is_free(self._port):
+            raise BrokerError(
+                f"port {self._port} on {HOST} is taken by another program; choose one with --port, or 0 for any"
+            )
+
+    def wait(self) -> int:
+        """Wait until the broker ends by itself; its exit code (negative: the signal that ended it)."""
+        assert self._child is not None
+        self._child.exited.wait()
+        return self._child.exit_code or 0
+
+    def stop(self) -> None:
+        """Shut Kafka down and wait for it, with SIGKILL as the last resort. Nothing when this object runs none."""
+        if self._child is not None:
+            self._files.state.unlink(missing_ok=True)  # first, so that nobody takes up one that is about to go
+            self._child.terminate(STOP_PATIENCE_S)
+            self._child = None
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would: for tests."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+    def __enter__(self) -> BrokerAddress:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _claim_or_running(data_dir: Path, files: Files) -> IO[str] | BrokerAddress:
+    """The claim to the storage of this data directory, or the broker that holds it and can be used.
+
+    In between is one that shuts down, because it was told to or its owner ended. When it does not end although its
+    owner is gone, it is killed; one that has an owner is the owner's to end.
+    """
+    deadline = time.monotonic() + STOP_PATIENCE_S
+    while (claim := storage.claim(files)) is None:
+        running = running_broker(data_dir)
+        if running is not None:
+            return running
+        if time.monotonic() > deadline:
+            _end_orphan(data_dir, read_state(files))
+        time.sleep(CHECK_INTERVAL_S)  # another program's child: its end cannot be waited for
+    return claim
+
+
+def _end_orphan(data_dir: Path, state: State | None) -> None:
+    if state is None or not state.is_leaving:
+        process = f" (process {state.pid})" if state else ""
+        raise BrokerError(f"the Kafka of {data_dir}{process} neither answers nor ends: end it")
+    with suppress(ProcessLookupError):
+        os.kill(state.pid, signal.SIGKILL)
+
+
+@contextmanager
+def broker_for(
+    data_dir: Path, *, port: int = DEFAULT_PORT, say: Callable[[str], None] | None = None
+) -> Iterator[BrokerAddress]:
+    """The running broker of this data directory, on whatever port it has, else one started for the block."""
+    with EmbeddedBroker(data_dir, port=port, say=say) as address:
+        yield address

@@ -1,0 +1,99 @@
+"""Who runs the broker of a data directory: written down by the one that started it, checked by everyone else."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from streams.broker import storage
+from streams.broker.config import HOST, Files
+from streams.broker.probe import cluster_at
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """Where a running broker is: its address for clients, its process, Kafka's own log."""
+
+    bootstrap_servers: str
+    port: int
+    pid: int
+    log_file: Path
+
+
+@dataclass(frozen=True)
+class State:
+    """A broker process and the program that it belongs to, each with its start time, since process ids are reused."""
+
+    pid: int
+    pid_start: str
+    owner: int
+    owner_start: str
+    port: int
+
+    @classmethod
+    def of(cls, pid: int, port: int) -> "State":
+        """The state of a broker that this program has just started."""
+        return cls(pid, start_time(pid) or "", os.getpid(), start_time(os.getpid()) or "", port)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the broker's process is there, ready or not."""
+        return start_time(self.pid) == self.pid_start
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether its owner has ended, so that the kernel has told it to shut down."""
+        return start_time(self.owner) != self.owner_start
+
+    def write(self, files: Files) -> None:
+        """Replace the state file in one step."""
+        part = files.state.with_suffix(".part")
+        part.write_text(json.dumps(asdict(self)), "utf-8")
+        part.replace(files.state)
+
+    def address(self, files: Files) -> BrokerAddress:
+        """The same for the user of a broker."""
+        return BrokerAddress(f"{HOST}:{self.port}", self.port, self.pid, files.log)
+
+
+def start_time(pid: int) -> str | None:
+    """When a process began, in clock ticks since boot; None when there is no such process or it is dead."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def read_state(files: Files) -> State | None:
+    """The state of a broker process that is there; None for a stale, damaged or missing state file."""
+    try:
+        state = State(**json.loads(files.state.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return state if state.is_alive else None
+
+
+def running_broker(data_dir: Path) -> BrokerAddress | None:
+    """The broker of this data directory, if one runs, stays, and answers a metadata request as the one it should be."""
+    files = Files.of(data_dir)
+    state = read_state(files)
+    if state is None or state.is_leaving or not files.meta.exists():
+        return None
+    return state.address(files) if cluster_at(state.port) == storage.cluster_id(files) else None
+
+
+@contextmanager
+def start_lock(files: Files, say: Callable[[str], None]) -> Iterator[None]:
+    """One start at a time in a data directory; the next one waits, and then finds the first one's broker."""
+    files.log.parent.mkdir(parents=True, exist_ok=True)
+    with files.lock.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another start of this broker")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

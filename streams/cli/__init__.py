@@ -1,0 +1,90 @@
+"""The command `meter`: one module for each group of commands, each a thin layer that reads arguments and prints.
+
+What it needs is imported inside the commands, so that `meter --help` is quick.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from streams.cli import jobs, prices, proof, rejects, running, topics
+from streams.cli.errors import explain
+from streams.cli.output import complain
+
+#: As a shell reports a program that SIGPIPE has ended: whoever read our output wants no more of it.
+PIPE_CLOSED = 141
+
+app = typer.Typer(
+    name="meter",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from meter import __version__
+
+        typer.echo(f"meter {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def meter(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Exact usage metering for video recognition on Kafka.
+
+    Every finished job is priced once, and every figure can be proved.
+    A first run, on this machine alone:
+      meter up                  Kafka, topics, two workers, until Ctrl-C
+      meter submit jobs.jsonl   completions, one JSON object a line
+      meter totals              what each account used, by region and day
+      meter verify              recompute it all from the log, and compare
+
+    Settings are environment variables METER_..., or lines of meter.toml
+    in the working directory. METER_BOOTSTRAP_SERVERS names a Kafka; without
+    it commands use the embedded one, in METER_DATA_DIR (.meter).
+
+    Exit codes: 0 done; 1 the command's own "no", as its help says;
+    2 a wrong setting or argument; 3 topics, state or log do not fit;
+    4 fenced by another worker; 5 Kafka is not there; 6 a step failed;
+    130 stopped by Ctrl-C.
+    """
+
+
+RUN, USE, LOOK = "Run a meter", "Submit and read", "Look after it"
+
+app.command("up", rich_help_panel=RUN)(running.up)
+app.command("worker", rich_help_panel=RUN)(running.worker)
+app.command("broker", rich_help_panel=RUN)(running.broker)
+app.add_typer(topics.app, name="topics", rich_help_panel=RUN)
+app.command("demo", rich_help_panel=RUN)(proof.demo)
+app.command("submit", rich_help_panel=USE)(jobs.submit)
+app.command("totals", rich_help_panel=USE)(jobs.totals)
+app.command("quote", rich_help_panel=USE)(prices.quote)
+app.add_typer(prices.app, name="prices", rich_help_panel=LOOK)
+app.add_typer(rejects.app, name="rejects", rich_help_panel=LOOK)
+app.command("verify", rich_help_panel=LOOK)(proof.verify)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns its exit code; what is wrong is one line on standard error, never a traceback."""
+    try:
+        code = app(None if arguments is None else list(arguments), prog_name="meter", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        code, line = explain(error)
+        complain(line)
+        return code

@@ -1,0 +1,64 @@
+"""Arguments that several commands take, read into what the meter calls them."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from streams.errors import SettingError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Account = Annotated[str | None, typer.Option(help="Only this account id.")]
+At = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Record time (RFC 3339), on a meter with a simulated clock."),
+]
+
+
+def read_day(text: str | None) -> str | None:
+    """A billing day, YYYY-MM-DD."""
+    try:
+        if text is None or date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise SettingError(f"--day is YYYY-MM-DD, such as 2026-11-23, got {text!r}")
+
+
+def read_region(text: str | None) -> str | None:
+    """A region's code, from its code or one of its names."""
+    from meter.regions import REGION_CODES, REGIONS
+
+    if text is None or text in REGION_CODES:
+        return None if text is None else REGION_CODES[text]
+    raise SettingError(f"unknown region {text!r}; there are {', '.join(region.code for region in REGIONS)}")
+
+
+def read_at(text: str | None) -> int | None:
+    """A record time in milliseconds."""
+    from meter.periods import instant_us
+
+    instant = None if text is None else instant_us(text)
+    if text is not None and (instant is None or instant < 0):
+        raise SettingError(f"--at is a date-time with an offset, such as 2019-01-01T12:00:00+08:00, got {text!r}")
+    return None if instant is None else instant // 1000
+
+
+@contextmanager
+def opened(name: str) -> Iterator[int]:
+    """The descriptor of a file, or of standard input for `-`."""
+    if name == "-":
+        yield sys.stdin.fileno()
+        return
+    try:
+        file = os.open(name, os.O_RDONLY)
+    except OSError as error:
+        raise SettingError(f"{name}: {error.strerror}") from error
+    try:
+        yield file
+    finally:
+        os.close(file)

@@ -1,0 +1,50 @@
+"""Whatever ends a command, as an exit code and one line."""
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import typer
+
+from streams.errors import Exit, MeterError
+
+#: What typer raises for wrong arguments. It has brought its own click for a while, so click's name would not do.
+_UsageError: Any = typer.BadParameter.__base__
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """The exit code and the line for an exception that a command did not handle."""
+    if isinstance(error, MeterError):
+        return error.code, str(error)
+    if isinstance(error, _UsageError):
+        return Exit.WRONG_SETTING, _usage(error)
+    if isinstance(error, typer.Abort):
+        return 130, "stopped"
+    return _kafka(error) or _bug(error)
+
+
+def _usage(error: Any) -> str:
+    context = error.ctx
+    message = " ".join(error.format_message().split())
+    return f"{message.rstrip('.')}; `{context.command_path} --help` explains" if context else message
+
+
+def _kafka(error: Exception) -> tuple[int, str] | None:
+    if "aiokafka" not in sys.modules:
+        return None
+    from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
+
+    if isinstance(error, KafkaConnectionError | NodeNotReadyError | ConnectionError | TimeoutError):
+        return Exit.BROKER_LOST, f"Kafka is lost: {error or type(error).__name__}"
+    if isinstance(error, KafkaError):
+        code = Exit.BROKER_LOST if error.retriable else Exit.FAILED
+        return code, f"Kafka says no: {error or type(error).__name__}"
+    return None
+
+
+def _bug(error: Exception) -> tuple[int, str]:
+    if os.environ.get("METER_LOG_LEVEL") == "debug":
+        traceback.print_exception(error, file=sys.stderr)
+    text = " ".join(str(error).split())
+    return Exit.FAILED, f"this should not happen: {type(error).__name__}: {text} (METER_LOG_LEVEL=debug shows where)"

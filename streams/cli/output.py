@@ -1,0 +1,55 @@
+"""How commands print: answers on standard output, all else on standard error; plain text where nobody looks."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+NUMBERS = frozenset({"jobs", "minutes", "amount", "unit price", "at risk"})
+
+
+def complain(line: str) -> None:
+    """One line about what is wrong."""
+    print(f"meter: {printable(line)}", file=sys.stderr, flush=True)
+
+
+def note(line: str) -> None:
+    """One line about what goes on."""
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def say(line: str) -> None:
+    """One line of the answer."""
+    print(printable(line), flush=True)
+
+
+def say_json(value: Any) -> None:
+    """One line of JSON."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped: what came in from a topic must not drive somebody's terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, last: Sequence[str] = ()) -> None:
+    """A table; `last` is a sum line. In a pipe the lines are as long as they need to be."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    width = None if sys.stdout.isatty() else 100_000
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, show_footer=bool(last))
+    for name, foot in zip(columns, last or [""] * len(columns), strict=True):
+        table.add_column(name, foot, justify="right" if name in NUMBERS else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(printable, row))
+    Console(width=width, markup=False, highlight=False, emoji=False).print(table)
+
+
+def say_fields(fields: Mapping[str, str]) -> None:
+    """Names and values, one a line."""
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        say(f"{name.ljust(width)}  {value}")

@@ -1,0 +1,228 @@
+"""`meter quote` and `meter prices`: what a job costs, and the dated price books behind it."""
+
+import asyncio
+import json
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli.arguments import At, Json, opened, read_at, read_day, read_region
+from streams.cli.output import complain, note, say, say_fields, say_json, say_table
+from streams.errors import Exit, MeterError, SettingError
+
+if TYPE_CHECKING:
+    from meter.models import CommandResult, PriceBookCommand
+    from meter.prices import PriceBook, PriceBooks
+    from meter.rules import Rules
+    from streams.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Show the price books, or publish one.")
+
+Day = Annotated[
+    str | None, typer.Option(metavar="YYYY-MM-DD", help="The billing day.", show_default="today in the billing zone")
+]
+
+
+def quote(
+    region: Annotated[str, typer.Option(help="Code or name, such as ap-guangzhou, Frankfurt, Mainland China.")],
+    duration: Annotated[str, typer.Option(metavar="SECONDS", help="Length of the video, such as 3600 or 60.5.")],
+    day: Day = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a job costs: its minutes, unit price and amount.
+
+    A part of a minute counts as a whole one. The price is that of the
+    published books where a Kafka is configured or runs, else of the built-in
+    book.
+
+    Example:
+      meter quote --region "Mainland China" --duration 3600
+    """
+    from meter.rounding import DURATION_STRING, duration_ms
+    from streams.books import quote as price_of
+
+    code = read_region(region)
+    milliseconds = duration_ms(duration) if DURATION_STRING.fullmatch(duration) else None
+    if milliseconds is None or code is None:
+        raise SettingError(f"--duration is a number of seconds, more than 0 and at most 31536000, got {duration!r}")
+    books, today = _books()
+    answer = price_of(books, code, read_day(day) or today, milliseconds)
+    if as_json:
+        say_json({**answer._asdict(), "currency": "CNY"})
+        return
+    say_fields(
+        {
+            "region": answer.region,
+            "day": answer.day,
+            "minutes": str(answer.minutes),
+            "unit price": f"{answer.unit_price} CNY per minute",
+            "amount": f"{answer.amount} CNY",
+            "price version": answer.price_version,
+        }
+    )
+
+
+@app.command()
+def show(day: Day = None, as_json: Json = False) -> None:
+    """Show the price books, and which one is in effect on a day.
+
+    Those in the log where a Kafka is configured or runs; else the built-in
+    book alone.
+
+    Example:
+      meter prices show --day 2026-12-01
+    """
+    from meter.prices import BUILT_IN
+
+    books, today = _books()
+    day = read_day(day) or today
+    in_effect = books.book_on(day)
+    listed = [BUILT_IN, *books.published]
+    if as_json:
+        say_json({"day": day, "in_effect": in_effect.version, "books": [_as_document(book) for book in listed]})
+        return
+    _print_books(listed, in_effect, day)
+
+
+@app.command()
+def publish(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="The book as JSON; -: standard input.")],
+    command_id: Annotated[
+        str | None, typer.Option(help="To ask again after a timeout: the same id, the same answer.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the workers' answers.")] = 30,
+    at: At = None,
+    as_json: Json = False,
+) -> int:
+    """Publish a price book, and wait for the workers' answers.
+
+    It goes to all partitions in one transaction, and takes effect at the
+    start of a billing day at least 1 h 10 min from now: an hour by the
+    rules, and ten minutes so that all partitions agree.
+
+    Example:
+      meter prices publish book.json
+
+    where book.json is
+      {"version": "2027", "effective_from": "2027-01-01", "prices": {
+        "Mainland China": "0.25",
+        "Silicon Valley, Virginia": "0.30",
+        "Mumbai, Seoul, Bangkok, Hong Kong, Tokyo, Frankfurt, Singapore":
+          "0.31"}}
+
+    Exit codes: 0 done on every partition; 1 refused (with a code), no answer
+    in time, or partitions disagree.
+    """
+    from streams.books import read_command
+    from streams.connect import connected
+
+    at_ms = read_at(at)
+    issued_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    command = read_command(_document(file), command_id or str(uuid.uuid4()), issued_at)
+    with connected(note) as settings:
+        rules, answers = asyncio.run(_publish(settings, command, at_ms, timeout))
+    return _report(command, rules, answers, timeout, as_json)
+
+
+async def _publish(
+    settings: "Settings", command: "PriceBookCommand", at_ms: int | None, timeout_s: float
+) -> "tuple[Rules, dict[int, CommandResult]]":
+    from streams import books
+    from streams.submit import Stamps
+    from streams.topics import check
+
+    rules = await check(settings)
+    now_ms = Stamps(rules, at_ms).of(None)
+    refusal = books.check_book(command, await books.published(settings, rules), rules, now_ms)
+    if refusal is not None:
+        raise MeterError(f"not sent: {refusal.code}: {refusal.message}")
+    return rules, await books.publish(settings, rules, command, at_ms=now_ms, timeout_s=timeout_s)
+
+
+def _report(
+    command: "PriceBookCommand", rules: "Rules", answers: "dict[int, CommandResult]", timeout_s: float, as_json: bool
+) -> int:
+    if as_json:
+        say_json([answer.model_dump(mode="json", exclude_none=True) for _, answer in sorted(answers.items())])
+    silent = sorted(set(range(rules.partitions)) - set(answers))
+    verdicts = {(answer.status, answer.code) for answer in answers.values()}
+    if len(verdicts) > 1:
+        complain("PARTITIONS DISAGREE about this price book; accounts would be charged by different prices:")
+        for partition, answer in sorted(answers.items()):
+            complain(f"  partition {partition}: {answer.status} {answer.code or ''} {answer.message or ''}".rstrip())
+        return Exit.FAILED
+    if silent:
+        complain(
+            f"no answer from partitions {', '.join(map(str, silent))} within {timeout_s:g} s; does a worker run? "
+            f"The command is in the log and will be answered; ask again with --command-id {command.command_id}"
+        )
+        return Exit.FAILED
+    answer = answers[0]
+    if answer.status == "refused":
+        complain(f"refused: {answer.code}: {answer.message}")
+        return Exit.FAILED
+    if not as_json:
+        say(f"done on {rules.partitions} partitions: {command.version} from {command.effective_from} on")
+    return Exit.OK
+
+
+def _document(file: str) -> object:
+    with opened(file) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
+        text = stream.read()
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SettingError(f"{file}: not JSON: {error}") from error
+
+
+def _books() -> "tuple[PriceBooks, str]":
+    """The books that are known here, and the billing day of now."""
+    from meter.periods import BillingDays
+    from meter.prices import PriceBooks
+    from meter.rules import Rules
+    from streams.connect import reachable
+
+    settings = reachable()
+    if settings is None:
+        rules, books = Rules(meter_id="none"), PriceBooks()
+    else:
+        rules, books = asyncio.run(_published(settings))
+    return books, BillingDays(rules.time_zone).day_of(time.time_ns() // 1000)
+
+
+async def _published(settings: "Settings") -> "tuple[Rules, PriceBooks]":
+    from streams.books import published
+    from streams.topics import check
+
+    rules = await check(settings)
+    return rules, (await published(settings, rules)).books
+
+
+def _as_document(book: "PriceBook") -> dict[str, object]:
+    from meter.money import decimal_text
+
+    prices = {zone: decimal_text(price) for zone, price in book.prices}
+    return {"version": book.version, "effective_from": book.effective_from, "prices": prices}
+
+
+def _print_books(books: "list[PriceBook]", in_effect: "PriceBook", day: str) -> None:
+    from meter.money import decimal_text
+    from meter.regions import ZONES
+
+    say_table(
+        ("", "version", "from", *ZONES),
+        [
+            (
+                "*" if book == in_effect else "",
+                book.version,
+                book.effective_from or "ever",
+                *(decimal_text(book.price_of(zone)) for zone in ZONES),
+            )
+            for book in books
+        ],
+    )
+    say(f"* in effect on {day}; CNY per minute")

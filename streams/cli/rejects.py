@@ -1,0 +1,242 @@
+"""`meter rejects`: what was refused and why, and the way back in for what can be corrected."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli.arguments import Account, Json, read_day
+from streams.cli.output import complain, note, say, say_fields, say_json, say_table
+from streams.errors import Exit, MeterError, SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from meter.models import Rejected
+    from meter.rules import Rules
+    from streams.read import Position
+    from streams.redrive import Kept, Resend
+    from streams.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Records that were refused: list them, show one, send them again.")
+
+CodeOption = Annotated[str | None, typer.Option(help="Only those refused with this code, such as unknown_region.")]
+
+
+@app.command("list")
+def list_rejects(
+    code: CodeOption = None,
+    account: Account = None,
+    day: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="Only those that came in on this billing day.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the refused records: when, why, whose, the money at risk.
+
+    The position is that of the record in usage.rejected; `show` and
+    `redrive` take it. --json prints one object a line.
+
+    Example:
+      meter rejects list --code unknown_region
+    """
+    from streams.connect import connected
+
+    code, day = _read_code(code), read_day(day)
+    with connected(note) as settings:
+        asyncio.run(_list(settings, code, account, day, as_json))
+
+
+async def _list(settings: "Settings", code: str | None, account: str | None, day: str | None, as_json: bool) -> None:
+    from streams.read import rejects
+    from streams.topics import check
+
+    rows = []
+    async for position, found in rejects(settings, await check(settings), code=code, account=account, day=day):
+        if as_json:
+            say_json({"position": str(position), **found.model_dump(mode="json", exclude_none=True)})
+        else:
+            rows.append(_row(position, found))
+    if rows:
+        say_table(("position", "time", "code", "account", "job", "at risk", "reason"), rows)
+    elif not as_json:
+        note("nothing was refused")
+
+
+def _row(position: "Position", found: "Rejected") -> tuple[str, ...]:
+    return (
+        str(position),
+        _time(found),
+        found.code,
+        found.account_id or "",
+        found.job_id or "",
+        found.amount_at_risk or "",
+        found.message if len(found.message) <= 200 else f"{found.message[:199]}…",
+    )
+
+
+def _time(found: "Rejected") -> str:
+    return datetime.fromtimestamp(found.source.timestamp // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@app.command()
+def show(
+    position: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="In usage.rejected, from the list.")],
+    as_json: Json = False,
+) -> None:
+    """Show one refused record: why, from where, and what it holds.
+
+    Example:
+      meter rejects show 3:17
+
+    Exit codes: 0 shown; 1 there is no record at that position.
+    """
+    from streams.connect import connected
+    from streams.read import Position
+
+    wanted = Position.read(position)
+    with connected(note) as settings:
+        found = asyncio.run(_one(settings, wanted))
+    if as_json:
+        say_json({"position": position, **found.model_dump(mode="json", exclude_none=True), "text": _text(found)})
+    else:
+        _print_one(wanted, found)
+
+
+async def _one(settings: "Settings", position: "Position") -> "Rejected":
+    from streams.read import rejects_at
+    from streams.topics import check
+
+    async for _, found in rejects_at(settings, await check(settings), [position]):
+        return found
+    raise AssertionError("rejects_at yields or raises")
+
+
+def _print_one(position: "Position", found: "Rejected") -> None:
+    source = found.source
+    fields = {
+        "position": str(position),
+        "code": found.code,
+        "reason": found.message,
+        "account": found.account_id or "(not readable)",
+        "job": found.job_id or "(not readable)",
+        "at risk": f"{found.amount_at_risk} {found.currency}" if found.amount_at_risk else "(not known)",
+        "came in": f"{source.topic}[{source.partition}] offset {source.offset}, {_time(found)}",
+        "key": "(null)" if found.key is None else _decoded(found.key),
+    }
+    fields |= {f"header {header.key}": _decoded(header.value or "") for header in found.headers}
+    if found.truncated is not None:
+        fields["cut"] = f"of {found.truncated.bytes} bytes, SHA-256 {found.truncated.sha256}"
+    say_fields(fields)
+    say("record")
+    text = _text(found)
+    for line in ["(null)"] if text is None else text.splitlines() or ["(empty)"]:
+        say(f"  {line}")
+
+
+def _text(found: "Rejected") -> str | None:
+    """The record as it came, as text, with what is not UTF-8 escaped; None for a null value."""
+    return None if found.record is None else _decoded(found.record)
+
+
+def _decoded(data: str) -> str:
+    return base64.b64decode(data).decode(errors="backslashreplace")
+
+
+@app.command()
+def redrive(
+    positions: Annotated[
+        list[str] | None, typer.Argument(metavar="PARTITION:OFFSET...", help="In usage.rejected, from the list.")
+    ] = None,
+    code: Annotated[str | None, typer.Option(help="All that were refused with this code.")] = None,
+    set_fields: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Correct a field; kinds are listed with commas."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+) -> int:
+    """Send refused records again, as they came or corrected.
+
+    They go to the partition of their account. Safe to run twice: a job is
+    charged once. Those that would only be refused again are not sent, and
+    those of code too_old and conflict never are: their remedy is an
+    adjustment.
+
+    Example:
+      meter rejects redrive 3:17 3:18
+      meter rejects redrive --code unknown_region --set region=Frankfurt
+
+    Exit codes: 0 all were sent; 1 some were not (each line says why).
+    """
+    from streams.connect import connected
+    from streams.read import Position
+    from streams.redrive import final_reason, read_changes
+
+    if bool(positions) == bool(code):
+        raise SettingError("redrive takes positions or --code, one of them; `meter rejects list` shows what there is")
+    wanted = [Position.read(text) for text in positions or ()]
+    changes = read_changes(set_fields or ())
+    final = final_reason(_read_code(code) or "")
+    if final is not None:
+        raise MeterError(final)
+    with connected(note) as settings:
+        return asyncio.run(_redrive(settings, wanted, code, changes, dry_run))
+
+
+async def _redrive(
+    settings: "Settings", positions: "Sequence[Position]", code: str | None, changes: dict[str, bytes], dry_run: bool
+) -> int:
+    from streams.kafka import sender
+    from streams.redrive import Kept, prepare
+    from streams.submit import BATCH_BYTES, JobSender, Stamps
+    from streams.topics import check
+
+    rules = await check(settings)
+    stamps = Stamps(rules)
+    kept = count = 0
+    async with sender(settings, max_batch_size=BATCH_BYTES) as producer:
+        jobs = JobSender(producer, settings.topic("recognition.jobs.completed"))
+        async for position, rejected in _found(settings, rules, positions, code):
+            outcome = prepare(position, rejected, changes, rules.partitions)
+            _tell(outcome, dry_run)
+            count += 1
+            if isinstance(outcome, Kept):
+                kept += 1
+            elif not dry_run:
+                key, at_ms = outcome.account_id.encode(), stamps.of(outcome.completed_us)
+                await jobs.put(outcome.partition, key, outcome.value, at_ms, outcome.headers)
+        await jobs.finish()
+    if not dry_run:
+        say(f"{jobs.acknowledged:,} records acknowledged")
+    elif not count:
+        note("nothing was refused with this code")
+    return Exit.FAILED if kept else Exit.OK
+
+
+def _found(
+    settings: "Settings", rules: "Rules", positions: "Sequence[Position]", code: str | None
+) -> "AsyncIterator[tuple[Position, Rejected]]":
+    from streams.read import rejects, rejects_at
+
+    return rejects_at(settings, rules, positions) if positions else rejects(settings, rules, code=code)
+
+
+def _tell(outcome: "Resend | Kept", dry_run: bool) -> None:
+    from streams.redrive import Kept
+
+    if isinstance(outcome, Kept):
+        complain(f"{outcome.position} not sent: {outcome.reason}")
+        return
+    verb = "would go" if dry_run else "goes"
+    say(f"{outcome.position} {verb} to partition {outcome.partition}: {outcome.job_id} of {outcome.account_id}")
+
+
+def _read_code(code: str | None) -> str | None:
+    from meter.rejects import Code
+
+    if code is not None and code not in set(Code):
+        raise SettingError(f"there is no code {code!r}; there are {', '.join(Code)}")
+    return code

@@ -1,0 +1,83 @@
+"""`meter up`, `meter worker`, `meter broker`: the processes of a meter."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli.output import note, say
+
+DEFAULT_PORT = 19092
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Of the embedded Kafka; 0: any free one.")]
+
+
+def up(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many workers share the partitions.")] = 2,
+    port: Port = DEFAULT_PORT,
+) -> int:
+    """Run Kafka, topics and workers on this machine, until Ctrl-C.
+
+    What exits is started again. Without METER_BOOTSTRAP_SERVERS Kafka is
+    the embedded one, and missing topics are created as by `meter topics
+    create`; on a configured Kafka create them first, since it is for you to
+    say how many replicas it keeps. Worker n serves its metrics on
+    METER_WEB_PORT + n (8321, 8322, ...; 0: none).
+
+    Example:
+      meter up --workers 3
+
+    Exit codes: 0 stopped by Ctrl-C or SIGTERM; 2 or 3 a worker refuses to
+    run, its line says why.
+    """
+    from streams.connect import settings_of_command
+    from streams.up import run_up
+
+    return run_up(settings_of_command(), workers, port, say)
+
+
+def worker() -> int:
+    """Run one worker, until Ctrl-C or SIGTERM.
+
+    It shares the partitions with the others of METER_APP_ID. Topics must be
+    there (`meter topics create`). Logs go to standard error; /metrics,
+    /healthz and /readyz are on METER_WEB_PORT. METER_INSTANCE_ID gives it
+    back its partitions at once after a restart. Without
+    METER_BOOTSTRAP_SERVERS it uses the embedded Kafka of METER_DATA_DIR, or
+    starts it.
+
+    Example:
+      METER_INSTANCE_ID=meter-0 meter worker
+
+    Exit codes: 0 asked to stop; 2 wrong setting; 3 refuses to start;
+    4 fenced by another worker; 5 Kafka lost; 6 a step failed. After 4, 5
+    and 6 start it again: nothing is lost or counted twice.
+    """
+    from streams.connect import connected
+    from streams.worker import run_worker
+
+    with connected(note, port=DEFAULT_PORT) as settings:
+        return run_worker(settings)
+
+
+def broker(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where it keeps its records; METER_DATA_DIR when not given.")
+    ] = None,
+    port: Port = DEFAULT_PORT,
+) -> int:
+    """Run the embedded Kafka, until Ctrl-C.
+
+    Apache Kafka on 127.0.0.1, with no Java or Docker to install. Other
+    commands with the same data directory find it, whatever its port.
+
+    Example:
+      meter broker --data-dir /var/lib/meter --port 19092
+
+    Exit codes: 0 stopped; 1 Kafka could not start, ended by itself, or runs
+    already.
+    """
+    from streams.broker import serve
+    from streams.connect import settings_of_command
+
+    return serve(data_dir or settings_of_command().data_dir, port, say)

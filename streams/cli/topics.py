@@ -1,0 +1,114 @@
+"""`meter topics`: create a meter, and check that its topics fit."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.cli.arguments import Json
+from streams.cli.output import note, say_fields, say_json
+from streams.errors import RefusalToStartError, SettingError
+
+if TYPE_CHECKING:
+    from meter.rules import Rules
+
+app = typer.Typer(no_args_is_help=True, help="Create a meter's topics, or check them.")
+
+
+@app.command()
+def create(
+    partitions: Annotated[int | None, typer.Option(help="Of every topic, for ever.", show_default="8")] = None,
+    clock: Annotated[
+        str | None,
+        typer.Option(
+            metavar="broker|simulated",
+            help="Record time: the broker's, or (tests and demos) the producer's.",
+            show_default="broker",
+        ),
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="In which billing days begin and end.", show_default="Asia/Shanghai")
+    ] = None,
+    horizon_days: Annotated[
+        int | None,
+        typer.Option(help="How long job ids are remembered, and how late a job may come.", show_default="35"),
+    ] = None,
+    replication: Annotated[int, typer.Option(min=1, max=32767, help="Replicas of each partition.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Create a meter: its topics, and the rules that never change.
+
+    Run again, it creates what is missing and changes nothing else.
+    Retention and limits are those of the contract.
+
+    Example:
+      meter topics create --partitions 16 --replication 3
+
+    Exit codes: 2 a wrong value; 3 topics that are there do not fit, or the
+    meter has other rules than asked for.
+    """
+    from streams.connect import connected
+    from streams.topics import create as create_topics
+
+    chosen = {"partitions": partitions, "clock": clock, "time_zone": time_zone, "horizon_days": horizon_days}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    wanted = _rules(chosen)
+    with connected(note) as settings:
+        rules, new = asyncio.run(create_topics(settings, wanted, replication))
+    for name in chosen:
+        if getattr(rules, name) != getattr(wanted, name):
+            raise RefusalToStartError(
+                f"this meter was created with {_option(name)} {getattr(rules, name)}, which never changes; "
+                "for another meter choose another METER_TOPIC_PREFIX and METER_APP_ID"
+            )
+    _print(rules, as_json, "created" if new else "there already")
+
+
+@app.command()
+def check(as_json: Json = False) -> None:
+    """Check that all topics are as the contract says; show the rules.
+
+    Example:
+      meter topics check
+
+    Exit codes: 0 they fit; 3 they do not (the line says what to do).
+    """
+    from streams.connect import connected
+    from streams.topics import check as check_topics
+
+    with connected(note) as settings:
+        rules = asyncio.run(check_topics(settings))
+    _print(rules, as_json, "as they should be")
+
+
+def _rules(chosen: dict[str, Any]) -> "Rules":
+    from pydantic import ValidationError
+
+    from streams.topics import new_rules
+
+    try:
+        return new_rules(**chosen)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        message = detail["msg"].removeprefix("Value error, ")
+        raise SettingError(f"{_option(str(detail['loc'][0]))}: {message}, got {detail['input']!r}") from error
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _print(rules: "Rules", as_json: bool, topics: str) -> None:
+    if as_json:
+        say_json(rules.model_dump(mode="json"))
+        return
+    say_fields(
+        {
+            "topics": topics,
+            "meter": rules.meter_id,
+            "partitions": str(rules.partitions),
+            "time zone": rules.time_zone,
+            "horizon": f"{rules.horizon_days} days",
+            "clock": rules.clock,
+        }
+    )

@@ -1,0 +1,262 @@
+"""One partition's owner: opens it, queues its chunks, folds and commits them, one step at a time.
+
+The order, stated once:
+
+1. The partition's transactional producer starts: the former owner is fenced, what it left open is settled.
+2. Only then the state is read back, committed records only, up to an end taken after fencing; the log is checked
+   against it; the dedupe index is brought up from `usage.priced`.
+3. The consumer is seeked to the state's positions and nowhere else.
+4. A step takes chunks from the queue, commands first, folds them, sends everything in one transaction, awaits every
+   send, and commits. Then, and only then, its changes become part of the state.
+5. Any error or unknown outcome ends the process. Restart is the only recovery path.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from meter import topics
+from meter.partition import Chunk, HoleError, PartitionState, Step
+from meter.rules import Rules
+from streams.engine.recovery import catch_up, read_state
+from streams.engine.seen import DiskSeen
+from streams.engine.table import PartitionTotals
+from streams.engine.writer import PartitionWriter
+from streams.kafka import offsets, reader
+from streams.observe.metrics import Metrics
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+#: Records of one step. Larger steps are cheaper, smaller ones are quicker.
+STEP_RECORDS = 5_000
+#: A partition with more than this in its queue is not fetched.
+QUEUE_RECORDS = 2 * STEP_RECORDS
+#: How long completions go on without the commands having been read to their end: a price takes effect no sooner.
+COMMANDS_SILENCE_S = 3_600.0
+#: How soon to look again when they wait.
+COMMANDS_RETRY_S = 0.25
+#: How often the dedupe index is put on disk.
+SAVE_INTERVAL_S = 15.0
+
+
+class InputEnd(NamedTuple):
+    """The end of an input's committed part as the last fetch saw it, and when, on the monotonic clock."""
+
+    end: int
+    seen_at: float
+
+
+class PartitionOwner:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rules: Rules,
+        partition: int,
+        totals: PartitionTotals,
+        metrics: Metrics,
+        input_end: Callable[[str, int], InputEnd | None],
+    ) -> None:
+        self.partition = partition
+        self.state = PartitionState(rules, partition, totals)
+        self.is_open = False
+        self.last_moved = time.monotonic()
+        self._settings = settings
+        self._rules = rules
+        self._totals = totals
+        self._metrics = metrics
+        self._input_end = input_end
+        self._writer = PartitionWriter(settings, partition)
+        self._seen: DiskSeen | None = None
+        self._queues: dict[str, deque[Chunk]] = {topic: deque() for topic in topics.INPUTS}
+        self._expected: dict[str, int] = {}
+        self._queued = 0
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._has_room = asyncio.Event()
+        self._commands_end = 0
+        self._commands_end_at: float | None = None
+        self._saved_at = 0.0
+
+    # -- opening and closing ---------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Steps 1 and 2 of the order. Raises RefusalToStartError where the log does not fit."""
+        started = time.monotonic()
+        await self._writer.start()
+        async with reader(self._settings) as consumer:
+            self.state = await read_state(consumer, self._settings, self._rules, self.partition, self._totals)
+            self._seen = await asyncio.to_thread(
+                DiskSeen.open, self._directory, self.partition, self._rules.meter_id, self._rules.horizon_ms
+            )
+            read = await catch_up(consumer, self._settings, self.state, self._seen)
+            name = self._settings.topic(topics.COMMANDS)
+            self._commands_end = (await offsets(consumer, name, self.partition))[1]
+        self._expected = dict(self.state.next)
+        self._has_room.set()
+        self.is_open = True
+        self.last_moved = self._saved_at = time.monotonic()
+        took_s = time.monotonic() - started
+        self._metrics.opened(self.partition, took_s)
+        self._metrics.remembered(self.partition, len(self._seen), self._seen.size_bytes)
+        log.info(
+            "partition open",
+            partition=self.partition,
+            seq=self.state.seq,
+            next=self.state.next[topics.COMPLETED],
+            remembered=len(self._seen),
+            caught_up=read,
+            took_s=round(took_s, 3),
+        )
+
+    @property
+    def _directory(self) -> Path:
+        return self._settings.data_dir / self._settings.app_id / f"{self._settings.topic_prefix}seen"
+
+    async def quiesce(self) -> None:
+        """Wait for the step in flight, and forget what is queued: it is read again."""
+        for queue in self._queues.values():
+            queue.clear()
+        self._queued = 0
+        await self._idle.wait()
+        self._expected = dict(self.state.next)
+        self._has_room.set()
+
+    async def close(self) -> None:
+        """Let the partition go: nothing of it stays behind in the table."""
+        self.is_open = False
+        await self._writer.stop()
+        if self._seen is not None:
+            await asyncio.to_thread(self._seen.save)
+            self._seen.close()
+        for key in list(self._totals):
+            del self._totals[key]
+        self._metrics.closed(self.partition)
+
+    # -- the queue -------------------------------------------------------------------------------------------
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more should be fetched."""
+        return self.is_open and self._queued < QUEUE_RECORDS
+
+    async def wait_for_room(self) -> None:
+        """Wait until more should be fetched."""
+        await self._has_room.wait()
+
+    def offer(self, chunk: Chunk) -> None:
+        """Queue a chunk. What is below the expected position is trimmed; a hole above raises HoleError."""
+        expected = self._expected[chunk.topic]
+        if chunk.next <= expected:
+            return
+        if chunk.start > expected:
+            raise HoleError(f"{chunk.topic}[{self.partition}]: expected position {expected}, fetched {chunk.start}")
+        if chunk.start < expected:
+            chunk = Chunk(chunk.topic, expected, chunk.next, [r for r in chunk.records if r.offset >= expected])
+        self._queues[chunk.topic].append(chunk)
+        self._expected[chunk.topic] = chunk.next
+        self._queued += len(chunk.records)
+        if not self.has_room:
+            self._has_room.clear()
+        if chunk.records:
+            self._work.set()
+
+    def _take(self) -> list[Chunk]:
+        """The next step's chunks, in the order in which they are folded."""
+        taken: list[Chunk] = []
+        room = STEP_RECORDS
+        for topic in topics.INPUTS:
+            queue = self._queues[topic]
+            if topic != topics.COMMANDS and not self._commands_are_current():
+                break
+            while queue and room > 0:
+                chunk = queue.popleft()
+                if len(chunk.records) > room:
+                    chunk, rest = _split(chunk, room)
+                    queue.appendleft(rest)
+                taken.append(chunk)
+                room -= len(chunk.records)
+        self._queued -= sum(len(chunk.records) for chunk in taken)
+        if self.has_room:
+            self._has_room.set()
+        return taken
+
+    def _commands_are_current(self) -> bool:
+        """Whether commands were read to their end within the hour: completions wait until they are."""
+        folded = (
+            self._queues[topics.COMMANDS][0].start if self._queues[topics.COMMANDS] else self._expected[topics.COMMANDS]
+        )
+        if folded < self._commands_end:
+            return False
+        seen = self._input_end(topics.COMMANDS, self.partition)
+        if seen is not None and folded >= seen.end:
+            self._commands_end_at = seen.seen_at
+        if self._commands_end_at is None:
+            self._commands_end_at = time.monotonic()  # the end taken at opening
+        return time.monotonic() - self._commands_end_at < COMMANDS_SILENCE_S
+
+    # -- steps -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Fold and commit what is queued, until cancelled between steps. Any exception must end the process."""
+        while True:
+            await self._work.wait()
+            self._idle.clear()
+            try:
+                chunks = self._take()
+                if any(chunk.records for chunk in chunks):
+                    await self._step(chunks)
+                else:
+                    self._put_back(chunks)
+            finally:
+                self._idle.set()
+            # Let the others have the loop: a fold does not give way by itself.
+            await asyncio.sleep(0)
+
+    def _put_back(self, chunks: list[Chunk]) -> None:
+        """Nothing to fold yet: empty ranges wait for the records that follow them."""
+        for chunk in reversed(chunks):
+            self._queues[chunk.topic].appendleft(chunk)
+        self._work.clear()
+        if any(chunk.records for queue in self._queues.values() for chunk in queue):
+            log.warning("completions wait: commands are not read to their end", partition=self.partition)
+            asyncio.get_running_loop().call_later(COMMANDS_RETRY_S, self._work.set)
+
+    async def _step(self, chunks: list[Chunk]) -> None:
+        assert self._seen is not None
+        began = time.monotonic()
+        step = Step(self.state, self._seen)
+        for chunk in chunks:
+            step.fold(chunk)
+        folded = time.monotonic()
+        priced_next = await self._writer.publish(step)
+        committed = time.monotonic()
+        self.state.merge(step, self._seen)
+        if priced_next is not None:
+            self._seen.priced_next = priced_next
+        self.last_moved = time.monotonic()
+        oldest = min(record.timestamp for chunk in chunks for record in chunk.records[:1])
+        self._metrics.stepped(
+            self.partition, step, fold_s=folded - began, commit_s=committed - folded, oldest_ms=oldest
+        )
+        self._metrics.remembered(self.partition, len(self._seen), self._seen.size_bytes)
+        if committed - self._saved_at > SAVE_INTERVAL_S:
+            self._saved_at = committed
+            await asyncio.to_thread(self._seen.save)
+
+
+def _split(chunk: Chunk, count: int) -> tuple[Chunk, Chunk]:
+    """The first records of a chunk, and the rest: the cut lies at the first record of the rest."""
+    cut = chunk.records[count].offset
+    return (
+        Chunk(chunk.topic, chunk.start, cut, chunk.records[:count]),
+        Chunk(chunk.topic, cut, chunk.next, chunk.records[count:]),
+    )

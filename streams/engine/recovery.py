@@ -1,0 +1,140 @@
+"""Opening a partition: the log is checked, the state and the dedupe index are read back. Only after fencing."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from meter import topics
+from meter.dedupe import Sighting, content_digest, job_key
+from meter.intake import kinds_json
+from meter.partition import PartitionState
+from meter.periods import DAY_MS, instant_us
+from meter.rollup import Total, TotalKey
+from meter.rounding import duration_ms
+from meter.rules import Clock, Rules
+from meter.snapshot import StateError, StateReader
+from streams.engine.seen import DiskSeen
+from streams.errors import RefusalToStartError
+from streams.kafka import offsets, read_range
+from streams.settings import Settings
+
+OUTPUTS = (topics.PRICED, topics.DAILY, topics.REJECTED, topics.COMMAND_RESULTS, topics.STATE)
+
+
+async def read_state(
+    consumer: AIOKafkaConsumer,
+    settings: Settings,
+    rules: Rules,
+    partition: int,
+    totals: MutableMapping[TotalKey, Total],
+) -> PartitionState:
+    """The state of a partition up to the present end of `meter.state`, or a new one where nothing was ever put out.
+
+    Raises RefusalToStartError where the log does not fit the state.
+    """
+    state = PartitionState(rules, partition, totals)
+    snapshot = StateReader(state)
+    name = settings.topic(topics.STATE)
+    start, end = await offsets(consumer, name, partition)
+    try:
+        async for records in read_range(consumer, name, partition, start, end):
+            for record in records:
+                snapshot.read(record.key, record.value)
+    except StateError as error:
+        raise RefusalToStartError(f"{name}[{partition}]: {error}; a newer meter wrote it: start that one") from error
+    if not snapshot.found:
+        await _refuse_outputs_without_state(consumer, settings, partition)
+    await _check_inputs(consumer, settings, state)
+    return snapshot.finish()
+
+
+async def _refuse_outputs_without_state(consumer: AIOKafkaConsumer, settings: Settings, partition: int) -> None:
+    """Folding from the start once more beside outputs that are there would bill everything twice."""
+    for topic in OUTPUTS:
+        _, end = await offsets(consumer, settings.topic(topic), partition)
+        start = 0
+        async for records in read_range(
+            consumer, settings.topic(topic), partition, await _start(consumer, settings.topic(topic), partition), end
+        ):
+            start += len(records)
+            break
+        if start:
+            raise RefusalToStartError(
+                f"{settings.topic(topic)}[{partition}] holds records, but {settings.topic(topics.STATE)}[{partition}] "
+                "holds no state: restore meter.state, or create a new meter under another METER_TOPIC_PREFIX"
+            )
+
+
+async def _start(consumer: AIOKafkaConsumer, topic: str, partition: int) -> int:
+    return (await offsets(consumer, topic, partition))[0]
+
+
+async def _check_inputs(consumer: AIOKafkaConsumer, settings: Settings, state: PartitionState) -> None:
+    for topic in topics.INPUTS:
+        name = settings.topic(topic)
+        start, end = await offsets(consumer, name, state.partition)
+        position = state.next[topic]
+        if start > position:
+            raise RefusalToStartError(
+                f"{name}[{state.partition}] starts at {start}, but is folded only up to {position}: "
+                f"{start - position} records are gone; restore them, nothing skips them"
+            )
+        if end < position:
+            raise RefusalToStartError(
+                f"{name}[{state.partition}] ends at {end}, but is folded up to {position}: the topic was made anew or "
+                "cut off; restore it, or create a new meter under another METER_TOPIC_PREFIX"
+            )
+
+
+class _Priced(msgspec.Struct, gc=False):
+    job_id: str
+    account_id: str
+    region: str
+    kinds: tuple[str, ...]
+    completed_at: str
+    duration_s: str
+    source: "_Source"
+
+
+class _Source(msgspec.Struct, gc=False):
+    timestamp: int
+
+
+_decode = msgspec.json.Decoder(_Priced).decode
+
+
+def sighting_of(value: bytes) -> tuple[str, Sighting]:
+    """What the dedupe index remembers of a record of `usage.priced`."""
+    job = _decode(value)
+    milliseconds, completed_us = duration_ms(job.duration_s), instant_us(job.completed_at)
+    assert milliseconds is not None  # we wrote it
+    assert completed_us is not None
+    content = content_digest(job.region, kinds_json(job.kinds), milliseconds, completed_us)
+    return job_key(job.account_id, job.job_id), Sighting(content, job.source.timestamp)
+
+
+async def catch_up(consumer: AIOKafkaConsumer, settings: Settings, state: PartitionState, seen: DiskSeen) -> int:
+    """Bring the dedupe index up from `usage.priced`, which is its changelog. Returns how many records it read."""
+    name = settings.topic(topics.PRICED)
+    start, end = await offsets(consumer, name, state.partition)
+    position = seen.priced_next
+    if position == 0:
+        position = await _start_of_horizon(consumer, name, state, start)
+    count = 0
+    async for records in read_range(consumer, name, state.partition, max(position, start), end):
+        seen.add([sighting_of(record.value) for record in records])
+        count += len(records)
+    seen.priced_next = end
+    return count
+
+
+async def _start_of_horizon(consumer: AIOKafkaConsumer, name: str, state: PartitionState, start: int) -> int:
+    """The first position that can hold a job of the horizon; with a simulated clock append times say nothing."""
+    if state.rules.clock is Clock.SIMULATED:
+        return start
+    tp = TopicPartition(name, state.partition)
+    since = max(0, state.record_time - state.rules.horizon_ms - DAY_MS)
+    found: Any = (await consumer.offsets_for_times({tp: since})).get(tp)
+    return start if found is None else int(found.offset)

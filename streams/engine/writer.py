@@ -1,0 +1,108 @@
+"""The one writer of a partition: a transactional producer whose start fences the former owner."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
+
+from meter import topics
+from meter.partition import Step
+from meter.snapshot import changes
+from streams.settings import Settings
+
+#: Bytes of one produced batch: one round trip for most steps, and well below what the topics take.
+BATCH_BYTES = 2 << 20
+
+Row = tuple[bytes | None, bytes, int, Sequence[tuple[str, bytes | None]]]
+
+
+class PartitionWriter:
+    """Publishes each step of a partition as one transaction."""
+
+    def __init__(self, settings: Settings, partition: int) -> None:
+        self._settings = settings
+        self._partition = partition
+        self._producer = AIOKafkaProducer(
+            **settings.client(),
+            transactional_id=f"{settings.app_id}-{partition}",
+            transaction_timeout_ms=int(settings.transaction_timeout_s * 1000),
+            max_batch_size=BATCH_BYTES,
+            request_timeout_ms=30_000,
+        )
+
+    async def start(self) -> None:
+        """Fence whoever wrote for this partition before, and settle what it left open."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Close the connection; nothing is open between steps."""
+        await self._producer.stop()
+
+    async def publish(self, step: Step) -> int | None:
+        """Everything that a step puts out, in one transaction; every send is awaited before the commit.
+
+        Returns the position after its last record in `usage.priced`, None if it priced nothing. Any exception leaves
+        the outcome unknown: the caller must end the process.
+        """
+        batches = list(self._batches(step))
+        await self._producer.begin_transaction()
+        sends = [
+            (topic, count, await self._producer.send_batch(batch, self._settings.topic(topic), partition=partition))
+            for topic, partition, count, batch in batches
+        ]
+        priced_next: int | None = None
+        for topic, count, send in sends:
+            sent: RecordMetadata = await send
+            if topic == topics.PRICED:
+                priced_next = sent.offset + count
+        await self._producer.commit_transaction()
+        return priced_next
+
+    def _batches(self, step: Step) -> Iterable[tuple[str, int, int, Any]]:
+        """(topic, partition, number of records, batch) of all outputs; batches are closed when they are full."""
+        p = self._partition
+        now = int(time.time() * 1000)
+        for row in step.rerouted:
+            # One batch each: a rerouted record may be as large as the topic takes, and they are few.
+            yield topics.REROUTED, row.partition, 1, self._single((row.key, row.value, row.timestamp, row.headers))
+        for topic, rows in (
+            (topics.PRICED, step.priced),
+            (topics.DAILY, step.daily()),
+            (topics.REJECTED, step.rejected),
+            (topics.COMMAND_RESULTS, step.results),
+            (topics.JOURNAL, ((None, step.journal_entry().canonical()),)),
+            (topics.STATE, changes(step)),
+        ):
+            for batch in self._fill(rows, now):
+                yield topic, p, batch.record_count(), batch
+
+    def _single(self, row: Row) -> Any:
+        key, value, timestamp, headers = row
+        batch = self._producer.create_batch()
+        batch.append(key=key, value=value, timestamp=timestamp, headers=headers)
+        batch.close()
+        return batch
+
+    def _fill(self, rows: Iterable[tuple[bytes | None, bytes]], now: int) -> Iterable[Any]:
+        batch = None
+        for key, value in rows:
+            if batch is None or batch.append(key=key, value=value, timestamp=now) is None:
+                if batch is not None:
+                    batch.close()
+                    yield batch
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=now)
+        if batch is not None:
+            batch.close()
+            yield batch
+
+
+async def settled(tasks: Iterable["asyncio.Future[Any]"]) -> None:
+    """Wait for all of them; the first exception is raised after none is left running."""
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

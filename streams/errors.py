@@ -1,0 +1,39 @@
+"""Errors that a user sees as one clear line, and the exit codes that supervisors can tell apart."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    OK = 0
+    FAILED = 1  # a command's own "no": differences found, a record refused
+    WRONG_SETTING = 2
+    REFUSES = 3  # topics, state or log do not fit: starting would put money at risk
+    FENCED = 4  # another worker owns the partition now
+    BROKER_LOST = 5
+    STEP_FAILED = 6
+
+
+class MeterError(Exception):
+    """Something the user can act on: the message is one clear line, the code is the process's exit code."""
+
+    code: Exit = Exit.FAILED
+
+
+class SettingError(MeterError):
+    """A wrong setting or argument."""
+
+    code = Exit.WRONG_SETTING
+
+
+class RefusalToStartError(MeterError):
+    """Topics, state or log do not fit together. The message says what to do."""
+
+    code = Exit.REFUSES
+
+
+class BrokerLostError(MeterError):
+    """Kafka could not be reached within the client's own retries."""
+
+    code = Exit.BROKER_LOST

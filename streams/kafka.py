@@ -1,0 +1,126 @@
+"""Reading and writing Kafka outside the worker's hot path: one way to wait for a broker, read a range, send a few."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from streams.errors import BrokerLostError
+from streams.settings import Settings
+
+READ_COMMITTED = "read_committed"
+
+
+@asynccontextmanager
+async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client. Raises BrokerLostError when no broker answers."""
+    client = AIOKafkaAdminClient(**settings.client())
+    try:
+        await client.start()
+    except KafkaError as error:
+        await client.close()
+        raise no_broker(settings, error) from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def reader(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group that reads committed records only; assign and seek it."""
+    consumer = AIOKafkaConsumer(
+        **settings.client(),
+        isolation_level=READ_COMMITTED,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=4 << 20,
+        # A fetch that waits for records holds up the next question on its connection; what is read here is there.
+        fetch_max_wait_ms=20,
+        **options,
+    )
+    try:
+        await consumer.start()
+    except KafkaError as error:
+        await consumer.stop()
+        raise no_broker(settings, error) from error
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def sender(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer whose records count as sent when all in-sync replicas have them."""
+    producer = AIOKafkaProducer(**settings.client(), acks="all", enable_idempotence=True, **options)
+    try:
+        await producer.start()
+    except KafkaError as error:
+        await producer.stop()
+        raise no_broker(settings, error) from error
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+def no_broker(settings: Settings, error: BaseException) -> BrokerLostError:
+    """The one line for a Kafka that does not answer."""
+    return BrokerLostError(f"no Kafka at {settings.bootstrap_servers}: {error or type(error).__name__}")
+
+
+async def wait_for_broker(settings: Settings, say: Any) -> None:
+    """Wait, with backoff and without end, until a broker answers: what a worker does at its start."""
+    delay_s = 0.5
+    while True:
+        try:
+            async with admin(settings):
+                return
+        except BrokerLostError as error:
+            say(str(error), retry_in_s=delay_s)
+        except KafkaConnectionError as error:
+            say(str(error), retry_in_s=delay_s)
+        await asyncio.sleep(delay_s)
+        delay_s = min(delay_s * 2, 15.0)
+
+
+async def read_range(
+    consumer: AIOKafkaConsumer, topic: str, partition: int, start: int, end: int
+) -> AsyncIterator[list[ConsumerRecord]]:
+    """Lists of the committed records at the positions [start, end), in order."""
+    if start >= end:
+        return
+    tp = TopicPartition(topic, partition)
+    consumer.assign([tp])
+    consumer.seek(tp, start)
+    while await consumer.position(tp) < end:
+        batches = await consumer.getmany(tp, timeout_ms=500, max_records=20_000)
+        for records in batches.values():
+            within = records if records[-1].offset < end else [r for r in records if r.offset < end]
+            if within:
+                yield within
+
+
+async def read_all(
+    settings: Settings, topic: str, partitions: Iterable[int]
+) -> AsyncIterator[tuple[int, list[ConsumerRecord]]]:
+    """Every committed record of a topic up to its present end, partition by partition."""
+    name = settings.topic(topic)
+    async with reader(settings) as consumer:
+        for partition in partitions:
+            start, end = await offsets(consumer, name, partition)
+            async for records in read_range(consumer, name, partition, start, end):
+                yield partition, records
+
+
+async def offsets(consumer: AIOKafkaConsumer, topic: str, partition: int) -> tuple[int, int]:
+    """Where a partition's log starts and where its committed part ends."""
+    tp = TopicPartition(topic, partition)
+    starts: Mapping[TopicPartition, int] = await consumer.beginning_offsets([tp])
+    ends: Mapping[TopicPartition, int] = await consumer.end_offsets([tp])
+    return starts[tp], ends[tp]

@@ -1,0 +1,44 @@
+"""Structured logs on standard error, as text for people or JSON for machines; Faust's and aiokafka's come along."""
+
+import logging
+import sys
+
+import structlog
+
+from streams.settings import Settings
+
+
+def set_up_logs(settings: Settings) -> None:
+    """Send all logs of this process through structlog."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level.upper())
+    # What these say is about their own insides, and aiokafka repeats it ten times a second while a broker is away.
+    for name, level in (("faust", "WARNING"), ("mode", "WARNING"), ("aiokafka", "CRITICAL"), ("asyncio", "WARNING")):
+        logging.getLogger(name).setLevel("DEBUG" if settings.log_level == "debug" else level)

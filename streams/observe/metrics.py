@@ -1,0 +1,80 @@
+"""Prometheus metrics of a worker. Money is exact in the topics; here it is a float, for graphs."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from meter.partition import Step
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self._records = Counter("meter_records", "Records by what became of them", ["outcome"], registry=r)
+        self._amount = Counter("meter_amount_cny", "Priced amount in CNY", ["region"], registry=r)
+        self._minutes = Counter("meter_minutes", "Billable minutes", ["region"], registry=r)
+        self._refused = Counter("meter_refused", "Refused records by code", ["code"], registry=r)
+        self._lag = Gauge(
+            "meter_lag_records", "Positions up to the last stable offset", ["topic", "partition"], registry=r
+        )
+        self._chunk = Histogram(
+            "meter_step_records",
+            "Records folded in one step",
+            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000),
+            registry=r,
+        )
+        self._fold = Histogram("meter_fold_seconds", "Folding a step", buckets=_SECONDS, registry=r)
+        self._commit = Histogram("meter_commit_seconds", "Sending and committing a step", buckets=_SECONDS, registry=r)
+        self._delay = Histogram(
+            "meter_delay_seconds", "From a step's oldest record time to its commit", buckets=_SECONDS, registry=r
+        )
+        self._recovery = Gauge(
+            "meter_recovery_seconds", "Opening a partition, the last time", ["partition"], registry=r
+        )
+        self._remembered = Gauge("meter_dedupe_ids", "Job ids remembered", ["partition"], registry=r)
+        self._bytes = Gauge("meter_dedupe_bytes", "Size of the dedupe index", ["partition"], registry=r)
+        self._open = Gauge("meter_partitions_open", "Partitions that this worker meters", registry=r)
+
+    def stepped(self, partition: int, step: Step, *, fold_s: float, commit_s: float, oldest_ms: int) -> None:
+        """A step was committed."""
+        for outcome, count in step.counts:
+            if outcome != "read" and count:
+                self._records.labels(outcome).inc(count)
+        for region, (minutes, amount) in step.usage_by_region.items():
+            self._minutes.labels(region).inc(minutes)
+            self._amount.labels(region).inc(float(amount))
+        for code, count in step.refused.items():
+            self._refused.labels(code).inc(count)
+        self._chunk.observe(step.read)
+        self._fold.observe(fold_s)
+        self._commit.observe(commit_s)
+        self._delay.observe(max(0.0, time.time() - oldest_ms / 1000))
+
+    def opened(self, partition: int, took_s: float) -> None:
+        """A partition was opened."""
+        self._recovery.labels(partition).set(took_s)
+        self._open.inc()
+
+    def closed(self, partition: int) -> None:
+        """A partition was let go."""
+        self._open.dec()
+        for gauge in (self._remembered, self._bytes, self._recovery):
+            gauge.remove(partition)
+
+    def remembered(self, partition: int, ids: int, size: int) -> None:
+        """How large the dedupe index is."""
+        self._remembered.labels(partition).set(ids)
+        self._bytes.labels(partition).set(size)
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """How far an input is from the last stable offset."""
+        self._lag.labels(topic, partition).set(records)
+
+    def text(self) -> bytes:
+        """The exposition that Prometheus scrapes."""
+        return generate_latest(self.registry)

@@ -1,0 +1,84 @@
+"""Reading what the meter put out: daily totals and rejects, committed ones only."""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from meter import topics
+from meter.models import DayTotal, Rejected
+from meter.periods import BillingDays
+from meter.routing import owner
+from meter.rules import Rules
+from streams.errors import MeterError, SettingError
+from streams.kafka import offsets, read_all, read_range, reader
+from streams.settings import Settings
+
+
+class Position(NamedTuple):
+    """Where a record is in a topic; written `partition:offset`."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+    @classmethod
+    def read(cls, text: str) -> "Position":
+        """The position of a text such as 3:17. Raises SettingError."""
+        partition, colon, offset = text.partition(":")
+        if not (colon and partition.isdecimal() and offset.isdecimal()):
+            raise SettingError(f"a position is PARTITION:OFFSET, such as 3:17, got {text!r}")
+        return cls(int(partition), int(offset))
+
+
+async def daily_totals(
+    settings: Settings, rules: Rules, *, account: str | None = None, day: str | None = None, region: str | None = None
+) -> list[DayTotal]:
+    """The totals of `usage.daily` (the last value of each key), sorted by day, account and region."""
+    partitions = range(rules.partitions) if account is None else [owner(account, rules.partitions)]
+    wanted = (account, region, day)
+    latest: dict[bytes, bytes | None] = {}
+    async for _, records in read_all(settings, topics.DAILY, partitions):
+        for record in records:
+            key = msgspec.json.decode(record.key or b"[]")
+            if all(want in (None, part) for want, part in zip(wanted, key, strict=True)):
+                latest[record.key] = record.value
+    totals = [DayTotal.read(value) for value in latest.values() if value is not None]
+    return sorted(totals, key=lambda total: (total.day, total.account_id, total.region))
+
+
+async def rejects(
+    settings: Settings, rules: Rules, *, code: str | None = None, account: str | None = None, day: str | None = None
+) -> AsyncIterator[tuple[Position, Rejected]]:
+    """The refused records in the order of the log; `day` is the billing day of their record time."""
+    days = BillingDays(rules.time_zone)
+    async for partition, records in read_all(settings, topics.REJECTED, range(rules.partitions)):
+        for record in records:
+            found = Rejected.read(record.value)
+            if (
+                code in (None, found.code)
+                and account in (None, found.account_id)
+                and (day is None or days.day_of(found.source.timestamp * 1000) == day)
+            ):
+                yield Position(partition, record.offset), found
+
+
+async def rejects_at(
+    settings: Settings, rules: Rules, positions: Iterable[Position]
+) -> AsyncIterator[tuple[Position, Rejected]]:
+    """The refused records at these positions. Raises MeterError where there is none."""
+    name = settings.topic(topics.REJECTED)
+    async with reader(settings) as consumer:
+        for position in positions:
+            found = None
+            if position.partition < rules.partitions:
+                start, end = await offsets(consumer, name, position.partition)
+                if start <= position.offset < end:
+                    span = (position.offset, position.offset + 1)
+                    async for records in read_range(consumer, name, position.partition, *span):
+                        found = Rejected.read(records[0].value)
+            if found is None:
+                raise MeterError(f"{name} has no record at {position}; `meter rejects list` shows what there is")
+            yield position, found

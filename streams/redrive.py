@@ -1,0 +1,121 @@
+"""Refused records once more: as they came, or corrected, to the partition of their account."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from meter.intake import Headers, is_cloud_event, read_job
+from meter.models import Rejected
+from meter.partition import ORIGIN_HEADER
+from meter.rejects import FINAL_CODES, Code, Refusal
+from meter.routing import owner
+from streams.errors import SettingError
+from streams.read import Position
+
+FIELDS = ("job_id", "account_id", "region", "kinds", "duration_s", "completed_at")
+
+REMEDY = {
+    Code.TOO_OLD: "the horizon has passed, so that it could not be told from a duplicate",
+    Code.CONFLICT: "a job with this id was metered with other content",
+}
+
+
+class Resend(NamedTuple):
+    """A record to send again, and the job that it will be read as."""
+
+    position: Position
+    account_id: str
+    job_id: str
+    completed_us: int
+    partition: int
+    value: bytes
+    headers: list[tuple[str, bytes | None]]
+
+
+class Kept(NamedTuple):
+    """A refused record that is not sent again, and why."""
+
+    position: Position
+    reason: str
+
+
+class _CannotCorrectError(Exception):
+    pass
+
+
+def read_changes(settings: Sequence[str]) -> dict[str, bytes]:
+    """`field=value` texts as fields and their JSON; kinds are listed with commas. Raises SettingError."""
+    changes = {}
+    for text in settings:
+        field, equals, value = text.partition("=")
+        if not equals or field not in FIELDS:
+            raise SettingError(f"--set takes field=value with a field of {', '.join(FIELDS)}, got {text!r}")
+        changes[field] = msgspec.json.encode(value.split(",") if field == "kinds" else value)
+    return changes
+
+
+def final_reason(code: str) -> str | None:
+    """Why records of this code are never sent again, and what to do instead; None where it makes sense."""
+    if code not in FINAL_CODES:
+        return None
+    return f"{code}: {REMEDY[Code(code)]}, so it would only be refused again; the remedy is an adjustment"
+
+
+def prepare(position: Position, rejected: Rejected, changes: Mapping[str, bytes], partitions: int) -> Resend | Kept:
+    """What to do with one refused record."""
+    reason = final_reason(rejected.code)
+    if reason is not None:
+        return Kept(position, reason)
+    if rejected.truncated is not None:
+        original = f"{rejected.truncated.bytes} bytes, SHA-256 {rejected.truncated.sha256}"
+        return Kept(position, f"only the beginning of the record was kept; submit the original ({original})")
+    headers: list[tuple[str, bytes | None]] = [
+        (header.key, None if header.value is None else base64.b64decode(header.value))
+        for header in rejected.headers
+        if header.key != ORIGIN_HEADER
+    ]
+    value = b"" if rejected.record is None else base64.b64decode(rejected.record)
+    try:
+        value = corrected(value, headers, changes) if changes else value
+    except _CannotCorrectError as error:
+        return Kept(position, str(error))
+    job = read_job(value, headers)
+    if isinstance(job, Refusal):
+        return Kept(position, f"it would be refused again: {job.code}: {job.message}")
+    home = owner(job.account_id, partitions)
+    return Resend(position, job.account_id, job.job_id, job.completed_us, home, value, headers)
+
+
+def corrected(value: bytes, headers: Headers, changes: Mapping[str, bytes]) -> bytes:
+    """The record with some fields replaced; all else, also how numbers are written, stays as it came."""
+    document = _parts(value)
+    if is_cloud_event(headers) or "specversion" not in document or "job_id" in document:
+        return _encode(document, changes)
+    document["data"] = msgspec.Raw(_encode(_parts(_event_data(document)), changes))
+    return _encode(document, {})
+
+
+def _event_data(document: dict[str, msgspec.Raw]) -> bytes:
+    """The data of a CloudEvent, which may be wrapped in base64."""
+    wrapped = document.pop("data_base64", None)
+    if wrapped is None:
+        return bytes(document.get("data", b"{}"))
+    try:
+        return base64.b64decode(msgspec.json.decode(wrapped, type=str), validate=True)
+    except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
+        raise _CannotCorrectError("its data_base64 cannot be read; submit a corrected record") from error
+
+
+def _parts(value: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return dict(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise _CannotCorrectError("it is no JSON object, so --set cannot correct it; submit a new record") from error
+
+
+def _encode(document: dict[str, msgspec.Raw], changes: Mapping[str, bytes]) -> bytes:
+    parts: dict[str, Any] = {**document, **{field: msgspec.Raw(text) for field, text in changes.items()}}
+    return msgspec.json.encode(parts)

@@ -1,0 +1,172 @@
+"""Settings by environment (METER_*) and `meter.toml`. What changes money is in the rules record and not here."""
+
+import difflib
+import os
+import ssl
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from streams.errors import SettingError
+
+PREFIX = "METER_"
+_NAME = r"^[a-zA-Z0-9._-]*$"
+
+
+class Settings(BaseSettings):
+    """How this process reaches Kafka and where it keeps its files. The environment goes before `meter.toml`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, toml_file="meter.toml", extra="forbid", frozen=True)
+
+    bootstrap_servers: str | None = Field(None, description="Kafka, as host:port,...; none: the embedded broker")
+    data_dir: Path = Field(Path(".meter"), description="embedded broker, dedupe index")
+    app_id: Annotated[str, Field(pattern=_NAME, min_length=1, max_length=200)] = Field(
+        "recognition-meter", description="consumer group; transactional ids are <app id>-<partition>"
+    )
+    topic_prefix: Annotated[str, Field(pattern=_NAME, max_length=100)] = Field(
+        "", description="put before every topic's name, for several meters on one cluster"
+    )
+    instance_id: Annotated[str, Field(pattern=_NAME, max_length=200)] | None = Field(
+        None, description="static membership: a restart within the session timeout keeps its partitions"
+    )
+    session_timeout_s: Annotated[float, Field(ge=1, le=300)] = Field(
+        10.0, description="a worker that is silent for longer loses its partitions"
+    )
+    transaction_timeout_s: Annotated[float, Field(ge=1, le=900)] = Field(
+        15.0, description="a step's transaction that is open for longer is aborted by the broker"
+    )
+    web_host: str = Field("127.0.0.1", description="address of /metrics, /healthz, /readyz")
+    web_port: Annotated[int, Field(ge=0, le=65535)] = Field(8321, description="their port; 0: none")
+    stalled_after_s: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="/readyz fails when a partition with lag has not moved for this long"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    cache_dir: Path | None = Field(None, description="where the embedded broker keeps Kafka's jars")
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_ca_file: Path | None = None
+    ssl_cert_file: Path | None = None
+    ssl_key_file: Path | None = None
+    ssl_key_password: SecretStr | None = None
+    ssl_check_hostname: bool = True
+    sasl_mechanism: Literal["PLAIN", "GSSAPI", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    sasl_kerberos_service_name: str = "kafka"
+    sasl_kerberos_domain_name: str | None = None
+    sasl_oauth_token: SecretStr | None = Field(None, description="a bearer token for OAUTHBEARER")
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        for server in (value or "").split(",") if value is not None else ():
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+                raise ValueError(f"needs host:port[,host:port...], got {value!r}")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def client(self) -> dict[str, Any]:
+        """The keyword arguments that every aiokafka client of this process takes."""
+        from aiokafka.helpers import create_ssl_context  # noqa: PLC0415 - keeps `meter --help` quick
+
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+        }
+        if self.security_protocol.endswith("SSL"):
+            try:
+                context = create_ssl_context(
+                    cafile=self.ssl_ca_file and str(self.ssl_ca_file),
+                    certfile=self.ssl_cert_file and str(self.ssl_cert_file),
+                    keyfile=self.ssl_key_file and str(self.ssl_key_file),
+                    password=self.ssl_key_password and self.ssl_key_password.get_secret_value(),
+                )
+            except (OSError, ssl.SSLError) as error:
+                raise SettingError(f"TLS files: {error}") from error
+            context.check_hostname = self.ssl_check_hostname
+            options["ssl_context"] = context
+        if self.security_protocol.startswith("SASL"):
+            options |= self._sasl()
+        return options
+
+    def _sasl(self) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_kerberos_service_name": self.sasl_kerberos_service_name,
+            "sasl_kerberos_domain_name": self.sasl_kerberos_domain_name,
+        }
+        if self.sasl_mechanism == "OAUTHBEARER":
+            if self.sasl_oauth_token is None:
+                raise SettingError("METER_SASL_MECHANISM=OAUTHBEARER needs METER_SASL_OAUTH_TOKEN")
+            options["sasl_oauth_token_provider"] = _bearer(self.sasl_oauth_token.get_secret_value())
+        elif self.sasl_mechanism != "GSSAPI":
+            if self.sasl_username is None or self.sasl_password is None:
+                raise SettingError(
+                    f"METER_SASL_MECHANISM={self.sasl_mechanism} needs METER_SASL_USERNAME and METER_SASL_PASSWORD"
+                )
+            options["sasl_plain_username"] = self.sasl_username
+            options["sasl_plain_password"] = self.sasl_password.get_secret_value()
+        return options
+
+    def topic(self, name: str) -> str:
+        """The full name of a topic of the contract."""
+        return self.topic_prefix + name
+
+    def bare(self, topic: str) -> str:
+        """The contract's name of a topic of this meter."""
+        return topic.removeprefix(self.topic_prefix)
+
+
+def _bearer(token: str) -> Any:
+    from aiokafka.abc import AbstractTokenProvider  # noqa: PLC0415 - as above
+
+    class Bearer(AbstractTokenProvider):
+        async def token(self) -> str:
+            return token
+
+    return Bearer()
+
+
+def load_settings(**arguments: Any) -> Settings:
+    """The settings of this process. Raises SettingError with one line that names the setting and what is wrong."""
+    _refuse_unknown_variables()
+    try:
+        return Settings(**{name: value for name, value in arguments.items() if value is not None})
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            raise SettingError(f"meter.toml: there is no setting {name!r}{_did_you_mean(name)}") from error
+        raise SettingError(f"{PREFIX}{name.upper()} ({name} in meter.toml): {message}") from error
+    except (OSError, ValueError) as error:
+        raise SettingError(f"meter.toml: {error}") from error
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable must not quietly start an embedded broker beside the cluster that was meant."""
+    for variable in os.environ:
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and name not in Settings.model_fields:
+            raise SettingError(f"there is no setting {variable}{_did_you_mean(name, PREFIX)}")
+
+
+def _did_you_mean(name: str, prefix: str = "") -> str:
+    near = difflib.get_close_matches(name.lower(), list(Settings.model_fields), n=1)
+    suggestion = near[0].upper() if prefix else near[0] if near else ""
+    return f"; did you mean {prefix}{suggestion}?" if near else ""

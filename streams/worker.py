@@ -1,0 +1,112 @@
+"""The worker process: checks the topics, runs the app until asked to stop, and ends at once on any error."""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import traceback
+
+import structlog
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    ProducerFenced,
+    RequestTimedOutError,
+)
+
+from meter import __version__
+from meter.partition import HoleError
+from streams.app import MeterApp, create_app, stop_when
+from streams.errors import Exit, MeterError
+from streams.kafka import wait_for_broker
+from streams.observe.logs import set_up_logs
+from streams.observe.web import add_pages
+from streams.settings import Settings
+from streams.topics import check
+
+log = structlog.get_logger(__name__)
+
+_BROKER_LOST = (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+    ConnectionError,
+    TimeoutError,
+)
+_FENCED = (ProducerFenced, InvalidProducerEpoch)
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until SIGTERM or SIGINT. Returns the exit code."""
+    set_up_logs(settings)
+    try:
+        asyncio.run(_run(settings))
+    except MeterError as error:
+        log.error("worker does not start", reason=str(error))
+        return error.code
+    except BaseException as error:
+        end_process(error)
+    return Exit.OK
+
+
+async def _run(settings: Settings) -> None:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    log.info("worker starts", version=__version__, app_id=settings.app_id, kafka=settings.bootstrap_servers)
+    started = asyncio.ensure_future(_prepare(settings))
+    waiting = asyncio.ensure_future(asked.wait())
+    await asyncio.wait([started, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not started.done():
+        started.cancel()
+        return
+    app = started.result()
+    await stop_when(app, asked, end_process)
+    log.info("worker stopped")
+
+
+async def _prepare(settings: Settings) -> MeterApp:
+    await wait_for_broker(settings, log.warning)
+    rules = await check(settings)
+    app = create_app(settings, rules, end_process)
+    add_pages(app)
+    # What is there now stays: collections of young objects need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    return app
+
+
+def end_process(error: BaseException) -> None:
+    """Say what happened in one line and end, without any more sending or saving: the outcome may be unknown."""
+    code, line = explain(error)
+    log.error(line, exit_code=int(code))
+    if code is Exit.STEP_FAILED:
+        traceback.print_exception(error, file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def explain(error: BaseException) -> tuple[Exit, str]:
+    """The exit code and the line for whatever ended the worker."""
+    if isinstance(error, MeterError):
+        return error.code, str(error)
+    if isinstance(error, _FENCED):
+        return Exit.FENCED, "another worker has taken over this worker's partition; nothing of the step was committed"
+    if isinstance(error, _BROKER_LOST):
+        return Exit.BROKER_LOST, f"Kafka is lost: {error!r}; start again, nothing was lost"
+    if isinstance(error, HoleError):
+        return Exit.STEP_FAILED, f"hole in the log: {error}"
+    if isinstance(error, KafkaError):
+        return Exit.STEP_FAILED, f"Kafka refused a step: {error!r}"
+    return Exit.STEP_FAILED, f"a step failed: {error!r}"
+
+
+__all__ = ["end_process", "explain", "run_worker"]

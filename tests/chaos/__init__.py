@@ -1,0 +1,6 @@
+"""Chaos on real Kafka: workers are killed and frozen and the broker restarts while awkward traffic comes in.
+
+The way through it: `traffic.py` (what is sent), `jobs.py` (what is in it), `produce.py` (how it is sent),
+`plan.py` (how much of everything), `workers.py` (who dies), `watch.py` (what the log says meanwhile), `runner.py`
+(the run), `verdict.py` (was it right, and did it prove anything).
+"""

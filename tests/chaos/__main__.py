@@ -1,0 +1,51 @@
+"""`python -m tests.chaos [--long] [--seed N] [--fault skip|double|ghost]`: exits with 0 when everything was right."""
+
+import argparse
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.chaos.plan import Plan
+from tests.chaos.runner import Chaos
+from tests.chaos.verdict import Say, verdict
+
+
+def chaos(plan: Plan, root: Path, say: Say) -> list[str]:
+    """One run in `root`: what was wrong with it, in words."""
+    run = Chaos(plan, root, say)
+    try:
+        return verdict(run.go(), run.bootstrap, run.meter, say)
+    finally:
+        run.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("--long", action="store_true", help="1,000,000 records, 24 kills, 5 freezes")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--fault", choices=("skip", "double", "ghost"), help="plant a bug: must end in red")
+    arguments = parser.parse_args()
+    make = Plan.long if arguments.long else Plan.short
+    root = Path(tempfile.mkdtemp(prefix="meter-chaos-"))
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"{time.monotonic() - began:7.1f}  {line}", flush=True)
+
+    say(f"seed {arguments.seed}, in {root}")
+    findings = chaos(make(arguments.seed, arguments.fault), root, say)
+    for finding in findings:
+        print(f"WRONG  {finding}")
+    if findings:
+        print(f"red: {len(findings)} findings; logs and data are in {root}")
+        return 1
+    shutil.rmtree(root)
+    print("green: totals, priced jobs and rejects equal the recount and the replay")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""`python -m tests.chaos.faulty_worker skip|double|ghost worker`: the product's command with a bug planted.
+
+A chaos run that does not turn red with one of these would prove nothing when it is green.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from meter import topics
+from meter.dedupe import Sighting
+from meter.partition import Chunk, Step
+from streams.cli import main
+from streams.engine.seen import DiskSeen
+from streams.engine.writer import PartitionWriter
+
+rng = Random()  # no seed: which record is hit does not matter, that some are does
+
+
+def skip() -> None:
+    """Now and then a fold loses one record of a chunk."""
+    fold = Step.fold
+
+    def losing(self: Step, chunk: Chunk) -> None:
+        if chunk.topic == topics.COMPLETED and chunk.records and rng.random() < 0.05:
+            chunk = chunk._replace(records=chunk.records[1:])
+        fold(self, chunk)
+
+    Step.fold = losing  # type: ignore[method-assign]
+
+
+def double() -> None:
+    """Now and then the dedupe index has forgotten everything."""
+    find = DiskSeen.find
+
+    def forgetting(self: DiskSeen, keys: Sequence[str]) -> Mapping[int, Sighting]:
+        return {} if rng.random() < 0.2 else find(self, keys)
+
+    DiskSeen.find = forgetting  # type: ignore[method-assign]
+
+
+def ghost() -> None:
+    """Now and then a step fails, and what it priced is published all the same, outside any transaction."""
+    publish = PartitionWriter.publish
+
+    async def haunted(self: PartitionWriter, step: Step) -> int | None:
+        if not step.priced or rng.random() > 0.01:
+            return await publish(self, step)
+        async with AIOKafkaProducer(**self._settings.client(), acks="all") as producer:
+            for key, value in step.priced:
+                await producer.send_and_wait(
+                    self._settings.topic(topics.PRICED), value, key=key, partition=self._partition
+                )
+        raise RuntimeError("the step failed after its outputs had got out")
+
+    PartitionWriter.publish = haunted  # type: ignore[method-assign]
+
+
+FAULTS: dict[str, Callable[[], Any]] = {"skip": skip, "double": double, "ghost": ghost}
+
+if __name__ == "__main__":
+    FAULTS[sys.argv.pop(1)]()
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""Two readers, one contract: the fast one and the careful one accept, refuse and read every input alike."""
+
+import json
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from meter.intake import Job, kinds_json, read_carefully, read_job
+from meter.models import KINDS
+from meter.outputs import MAX_ORIGINAL_BYTES
+from meter.regions import REGION_CODES
+
+ids = st.one_of(st.text(min_size=1, max_size=130), st.just("job-1"), st.just(""), st.integers())
+instants = st.one_of(
+    st.datetimes().map(lambda moment: moment.isoformat() + "Z"),
+    st.from_regex(
+        r"\A20[0-9]{2}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9]"
+        r"(\.[0-9]{1,9})?([Zz]|[+-][0-2][0-9]:[0-6][0-9])?\Z"
+    ),
+    st.text(max_size=30),
+    st.none(),
+)
+durations = st.one_of(
+    st.integers(-10, 40_000_000),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.decimals(min_value=0, max_value=31_536_001, places=4).map(str),
+    st.text("0123456789.eE+- ", max_size=12),
+    st.booleans(),
+    st.none(),
+)
+extras = st.dictionaries(
+    st.sampled_from(["x", "specversion", "type", "data", "traceparent"]),
+    st.recursive(st.one_of(st.text(max_size=5), st.floats(), st.none()), lambda inner: st.lists(inner, max_size=2)),
+    max_size=2,
+)
+completions = st.builds(
+    lambda fields, extra, dropped: {k: v for k, v in {**fields, **extra}.items() if k not in dropped},
+    st.fixed_dictionaries(
+        {
+            "job_id": ids,
+            "account_id": ids,
+            "region": st.one_of(st.sampled_from(sorted(REGION_CODES)), st.text(max_size=5)),
+            "kinds": st.one_of(st.lists(st.sampled_from([*KINDS, "smell"]), max_size=7), st.text(max_size=3)),
+            "duration_s": durations,
+            "completed_at": instants,
+        }
+    ),
+    extras,
+    st.sets(st.sampled_from(["job_id", "kinds", "duration_s"]), max_size=1),
+)
+headers = st.sampled_from(
+    [
+        (),
+        (("trace", b"1"),),
+        (("ce_specversion", b"1.0"), ("ce_type", b"recognition.job.completed.v1")),
+        (("ce_specversion", b"1.0"),),
+    ]
+)
+
+
+def encode(document: Any, ascii_only: bool) -> bytes:
+    return json.dumps(document, ensure_ascii=ascii_only).encode(errors="surrogatepass")
+
+
+@settings(max_examples=1500, deadline=None)
+@given(completions, st.booleans(), headers)
+def test_completions_are_read_alike(document: dict[str, Any], ascii_only: bool, kept: Any) -> None:
+    value = encode(document, ascii_only)
+    assert read_job(value, kept) == read_carefully(value, kept)
+
+
+@settings(max_examples=600, deadline=None)
+@given(completions, st.binary(max_size=4), st.integers(0, 400), st.integers(0, 4))
+@example({"job_id": "a"}, b"\xff", 5, 0)
+def test_broken_completions_are_read_alike(document: dict[str, Any], junk: bytes, at: int, cut: int) -> None:
+    value = encode(document, False)
+    broken = value[:at] + junk + value[at + cut :]
+    assert read_job(broken, ()) == read_carefully(broken, ())
+
+
+def test_what_a_lenient_decoder_would_let_through() -> None:
+    good = {
+        "job_id": "j",
+        "account_id": "a",
+        "region": "Tokyo",
+        "kinds": ["face"],
+        "duration_s": 1,
+        "completed_at": "2026-01-01T00:00:00Z",
+    }
+    value = encode(good, False)
+    deep = value[:-1] + b',"x":' + b"[" * 101 + b"]" * 101 + b"}"
+    for other in (value[:-1] + b',"x":"\xff"}', value[:-1] + b',"\xff":1}', deep):
+        assert read_job(other, ()) == read_carefully(other, ())
+        assert not isinstance(read_job(other, ()), Job)
+    brackets = value[:-1] + b',"x":"' + b"[" * 200 + b'"}'
+    assert read_job(brackets, ()) == Job(
+        "j", "a", "ap-tokyo", kinds_json(("face",)), 1000, "1", 1_767_225_600_000_000, good["completed_at"]
+    )
+    assert MAX_ORIGINAL_BYTES < 4 << 20

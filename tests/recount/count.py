@@ -1,0 +1,124 @@
+"""One partition, recounted: its input records in the order in which the journal says they were folded."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from tests.recount.placement import owner
+from tests.recount.rules import FUTURE_US, HORIZON_US, Completion, NotMetered, money, read
+
+COMPLETED = "recognition.jobs.completed"
+REROUTED = "recognition.jobs.rerouted"
+
+
+class Record(NamedTuple):
+    """One record as the log has it; `timestamp_ms` is the broker's append time."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        return self.topic, self.partition, self.offset
+
+    @property
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.value or b"").digest()
+
+
+class Refused(NamedTuple):
+    """A rejected record, and what it would have cost where that can be said."""
+
+    code: str
+    amount: str | None
+    record: Record
+
+
+class PartitionCount:
+    """What must have been published from one partition. Fold records into it, then read its fields."""
+
+    def __init__(self, partition: int, partitions: int) -> None:
+        self.partition = partition
+        self.partitions = partitions
+        self.priced: dict[tuple[str, str], dict[str, Any]] = {}
+        self.totals: dict[tuple[str, str, str], tuple[int, int, Decimal]] = {}
+        self.refused: dict[tuple[str, int, int], Refused] = {}
+        self.forwarded: dict[tuple[str, int, int], tuple[int, bytes]] = {}
+        self.arrived: dict[tuple[str, int, int], bytes] = {}
+        self.outcomes: Counter[str] = Counter()
+        self._seen: dict[tuple[str, str], tuple[tuple[Any, ...], int]] = {}
+
+    def fold(self, records: Iterable[Record]) -> Counter[str]:
+        """Count these records next; returns how many came to which outcome."""
+        counts: Counter[str] = Counter(read=0, priced=0, duplicate=0, rejected=0, rerouted=0)
+        for record in records:
+            counts["read"] += 1
+            counts[self._judge(record)] += 1
+        self.outcomes += counts
+        return counts
+
+    def _judge(self, record: Record) -> str:
+        if record.topic == REROUTED:
+            self.arrived[record.place] = record.digest
+        try:
+            job = read(record.value, list(record.headers))
+        except NotMetered as refusal:
+            return self._refuse(record, str(refusal), None)
+        home = owner(job.account_id, self.partitions)
+        if home == self.partition:
+            return self._settle(record, job)
+        if record.topic == REROUTED:
+            return self._refuse(record, "misplaced", job)
+        self.forwarded[record.place] = home, record.digest
+        return "rerouted"
+
+    def _settle(self, record: Record, job: Completion) -> str:
+        """On the owner's partition: the rules that need the append time, then dedupe, then the price."""
+        now_us = record.timestamp_ms * 1000
+        if job.instant_us > now_us + FUTURE_US:
+            return self._refuse(record, "in_future", job)
+        if job.instant_us < now_us - HORIZON_US:
+            return self._refuse(record, "too_old", job)
+        identity = job.account_id, job.job_id
+        fingerprint, since_us = self._seen.get(identity, ((), now_us - HORIZON_US - 1))
+        if since_us >= now_us - HORIZON_US:
+            return "duplicate" if fingerprint == job.fingerprint else self._refuse(record, "conflict", job)
+        self._seen[identity] = job.fingerprint, now_us
+        self._price(record, job)
+        return "priced"
+
+    def _price(self, record: Record, job: Completion) -> None:
+        self.priced[job.account_id, job.job_id] = {
+            "v": 1,
+            "job_id": job.job_id,
+            "account_id": job.account_id,
+            "region": job.region,
+            "kinds": list(job.kinds),
+            "completed_at": job.completed_at,
+            "day": job.day,
+            "duration_s": job.duration_s,
+            "minutes": job.minutes,
+            "unit_price": money(job.unit_price),
+            "amount": money(job.amount),
+            "currency": "CNY",
+            "source": {
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "timestamp": record.timestamp_ms,
+            },
+        }
+        key = job.account_id, job.region, job.day
+        jobs, minutes, amount = self.totals.get(key, (0, 0, Decimal(0)))
+        self.totals[key] = jobs + 1, minutes + job.minutes, amount + job.amount
+
+    def _refuse(self, record: Record, code: str, job: Completion | None) -> str:
+        self.refused[record.place] = Refused(code, money(job.amount) if job else None, record)
+        return "rejected"

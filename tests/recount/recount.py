@@ -1,0 +1,45 @@
+"""The whole log: every partition recounted and compared, and what was rerouted between them."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from tests.recount.compare import Reroutes, differences, fold_journal, reroute_differences
+from tests.recount.count import PartitionCount
+from tests.recount.log import Log
+
+FIRST = 20
+
+
+class Report(NamedTuple):
+    """The first differences in words (none: equal), how many there are, and what was recounted."""
+
+    first: list[str]
+    differences: int
+    outcomes: Counter[str]
+    codes: Counter[str]
+
+
+def recount(bootstrap_servers: str, prefix: str = "") -> Report:
+    """Recount everything that the inputs hold and compare it with what was published."""
+    log = Log(bootstrap_servers, prefix)
+    try:
+        return recount_log(log)
+    finally:
+        log.close()
+
+
+def recount_log(log: Log) -> Report:
+    partitions = log.partitions()
+    found: list[str] = []
+    outcomes: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
+    reroutes = Reroutes({}, {}, [])
+    for partition in range(partitions):
+        count, published = PartitionCount(partition, partitions), log.published(partition)
+        found += fold_journal(count, log.inputs(partition), published.journal)
+        found += differences(count, published)
+        outcomes += count.outcomes
+        codes.update(refused.code for refused in count.refused.values())
+        reroutes.add(count, published)
+    found += reroute_differences(reroutes)
+    return Report(found[:FIRST], len(found), outcomes, codes)

@@ -1,0 +1,117 @@
+"""Logs as lists, a clock that is turned by hand, and the jobs that come in."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from meter import topics
+from meter.routing import owner
+
+PARTITIONS = 3
+START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+ACCOUNTS = [f"account-{n}" for n in range(9)]
+REGIONS = ["ap-guangzhou", "Tokyo", "na-siliconvalley", "Mainland China", "eu-frankfurt"]
+KINDS = ["face", "text", "speech", "opening_ending", "frame_tag"]
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """A record as a consumer gives it."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+@dataclass
+class Log:
+    """One partition of a topic. Aborted records and markers take up offsets that no reader sees."""
+
+    records: list[LogRecord] = field(default_factory=list)
+    end: int = 0
+
+    def append(self, timestamp: int, key: bytes | None, value: bytes | None, headers: Any = ()) -> None:
+        self.records.append(LogRecord(self.end, timestamp, key, value, tuple(headers)))
+        self.end += 1
+
+    def waste(self, count: int) -> None:
+        self.end += count
+
+    def between(self, start: int, end: int) -> Sequence[LogRecord]:
+        low = _first_at(self.records, start)
+        return self.records[low : _first_at(self.records, end)]
+
+
+def _first_at(records: list[LogRecord], offset: int) -> int:
+    low, high = 0, len(records)
+    while low < high:
+        middle = (low + high) // 2
+        if records[middle].offset < offset:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+class World:
+    """All logs of a meter, its clock, and its producers, from one source of chance."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.now_ms = START_MS
+        self.logs: dict[tuple[str, int], Log] = {}
+        self._sent: list[dict[str, Any]] = []
+        self._count = 0
+
+    def log(self, topic: str, partition: int) -> Log:
+        return self.logs.setdefault((topic, partition), Log())
+
+    def tick(self) -> None:
+        """Mostly milliseconds pass; now and then hours, seldom weeks, so that ids leave the horizon."""
+        roll = self.chance.random()
+        leap = 20 * 86_400_000 if roll < 0.0002 else 3_600_000 if roll < 0.01 else 50
+        self.now_ms += self.chance.randrange(leap) + 1
+
+    def produce(self) -> None:
+        """A record comes in: mostly a new job, else one again, another under its id, late, broken or misplaced."""
+        roll = self.chance.random()
+        if roll < 0.03:
+            value = self.chance.choice([b"junk", b"", b"[]", None, b'{"job_id":"x"}', b"\xff\xfe"])
+            self._append(self.chance.randrange(PARTITIONS), None, value)
+            return
+        job = self._job(roll)
+        account: str = job["account_id"]
+        astray = self.chance.random() < 0.1
+        partition = self.chance.randrange(PARTITIONS) if astray else owner(account, PARTITIONS)
+        self._append(partition, account.encode(), json.dumps(job).encode())
+
+    def _append(self, partition: int, key: bytes | None, value: bytes | None) -> None:
+        log = self.log(topics.COMPLETED, partition)
+        if self.chance.random() < 0.05:
+            log.waste(self.chance.randrange(1, 4))
+        log.append(self.now_ms, key, value)
+
+    def _job(self, roll: float) -> dict[str, Any]:
+        if self._sent and roll < 0.25:
+            again = dict(self.chance.choice(self._sent[-200:]))
+            if roll < 0.08:
+                again["duration_s"] = self.chance.randrange(1, 9999)
+            return again
+        self._count += 1
+        age_s = self.chance.choice([0, 1, 60, 86_400, 40 * 86_400 if roll > 0.97 else 5, -400 if roll > 0.98 else 2])
+        completed = datetime.fromtimestamp(self.now_ms / 1000, UTC) - timedelta(seconds=age_s)
+        job = {
+            "job_id": f"job-{self._count}",
+            "account_id": self.chance.choice(ACCOUNTS),
+            "region": self.chance.choice(REGIONS),
+            "kinds": self.chance.sample(KINDS, self.chance.randrange(1, 4)),
+            "duration_s": self.chance.choice([60, 61, "0.5", 3600, 59.9999, self.chance.randrange(1, 100_000)]),
+            "completed_at": completed.isoformat(timespec="milliseconds"),
+        }
+        self._sent.append(job)
+        return job
