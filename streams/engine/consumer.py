@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -69,8 +69,12 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise driver.ConsumerStoppedError
-        with fetcher._subscriptions.fetch_context():
-            records = await fetcher.fetched_records(tps, timeout=timeout_s, max_records=2 * STEP_RECORDS)
+        try:
+            with fetcher._subscriptions.fetch_context():
+                records = await fetcher.fetched_records(tps, timeout=timeout_s, max_records=2 * STEP_RECORDS)
+        except NoOffsetForPartitionError:
+            # A rebalance came in between: these inputs stand nowhere until their owners have them sought again.
+            return []
         # From here on nothing else runs in this thread, so positions and records belong together.
         assignment = consumer._subscription.subscription.assignment
         return [

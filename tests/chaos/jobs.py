@@ -206,7 +206,7 @@ FAULTS: list[Any] = [
     wrapped("something.else", lambda content: content),
     wrapped(EVENT_TYPE, lambda content: [content]),
     with_raw("account_id", b'"\\ud800"'),
-    with_raw("note", b"[" * 64 + b"]" * 64),
+    with_raw("note", b"[" * 100 + b"]" * 100),
     with_raw("note", b'"\xff\xfe"'),
     missing,
     missing,

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 BILLING_ZONE = ZoneInfo("Asia/Shanghai")
 FUTURE_US = 5 * 60 * 1_000_000
 HORIZON_US = 35 * 24 * 3600 * 1_000_000
-DEEPEST = 64
+DEEPEST = 100
 LONGEST_S = 31_536_000
 KINDS = {"face", "text", "speech", "opening_ending", "frame_tag"}
 

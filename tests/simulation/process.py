@@ -29,8 +29,7 @@ class Process:
         """State from what was committed; the index from disk, brought up from the priced records after its position."""
         state = PartitionState(self.rules, self.partition)
         reader = StateReader(state)
-        committed = {record.key: record.value for record in self.world.log(topics.STATE, self.partition).records}
-        for key, value in committed.items():  # compacted: the last of each key
+        for key, value in self.world.log(topics.STATE, self.partition).latest.items():
             reader.read(key, value)
         position, index = self.disk
         seen = MemorySeen(index)
@@ -38,6 +37,12 @@ class Process:
             priced = self.world.log(topics.PRICED, self.partition)
             seen.add(sighting_of(r.value or b"") for r in priced.between(position, priced.end))
         return reader.finish(), seen
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether an input holds a record that is not folded yet."""
+        logs = ((self.world.log(topic, self.partition), self.state.next[topic]) for topic in topics.INPUTS)
+        return any(log.records and log.records[-1].offset >= start for log, start in logs)
 
     def step(self) -> bool:
         """Fold some of what is there; False when there was nothing. A crash reopens the process."""
@@ -58,7 +63,7 @@ class Process:
             self._die_if(dies_at == "merged")
         except CrashError:
             self.crashes += 1
-            if chance.random() < 0.1:
+            if chance.random() < 0.005:
                 self.disk = (0, MemorySeen())  # the disk is lost too
             self.state, self.seen = self._open()
         return True
@@ -102,5 +107,5 @@ class Process:
 
     def _save(self) -> None:
         """Now and then the index goes to disk, with the position that it is true to."""
-        if self.world.chance.random() < 0.02:
+        if self.world.chance.random() < 0.005:
             self.disk = (self.world.log(topics.PRICED, self.partition).end, MemorySeen(self.seen))

@@ -9,7 +9,7 @@ from meter import topics
 from meter.journal import InputRange, JournalStep, read_entry
 from meter.outputs import total_key, total_value
 from meter.partition import Keyed
-from meter.replay import replay
+from meter.replay import JournalError, replay
 from meter.rules import Rules
 from tests.recount.compare import Published, differences, fold_journal
 from tests.recount.count import PartitionCount, Record
@@ -37,8 +37,9 @@ def simulate(seed: int, steps: int, fault: str | None = None) -> Outcome:
         for _ in range(world.chance.randrange(5)):
             world.produce()
         tried += world.chance.choice(processes).step()
-    while any([process.step() for process in processes]):
-        tried += 1
+    while behind := [process for process in processes if process.is_behind]:
+        for process in behind:
+            tried += process.step()
     found = [text for p in range(PARTITIONS) for text in (*_replayed(world, rules, p), *_recounted(world, p))]
     read = sum(len(world.log(topics.COMPLETED, p).records) for p in range(PARTITIONS))
     return Outcome(tried, sum(process.crashes for process in processes), read, found)
@@ -55,9 +56,13 @@ def _replayed(world: World, rules: Rules, partition: int) -> Iterator[str]:
     rejected: list[Keyed] = []
     daily: dict[bytes, bytes] = {}
     state = None
-    for _, step, state in replay(rules, partition, journal, read):
-        priced += step.priced
-        rejected += step.rejected
+    try:
+        for _, step, now in replay(rules, partition, journal, read):
+            state = now
+            priced += step.priced
+            rejected += step.rejected
+    except JournalError as error:
+        yield f"{topics.JOURNAL}[{partition}]: {error}"
     if state is not None:
         daily = {total_key(key): total_value(key, total) for key, total in state.totals.items()}
     published = {record.key: record.value for record in world.log(topics.DAILY, partition).records}
@@ -77,11 +82,12 @@ def _recounted(world: World, partition: int) -> Iterator[str]:
         ]
         for topic in topics.INPUTS
     }
-    journal = _rows(world, topics.JOURNAL, partition)
-    yield from fold_journal(count, inputs, [row for row in journal if row["kind"] == "step"])
+    journal = [{"kind": "rules"}, *_rows(world, topics.JOURNAL, partition)]
+    yield from fold_journal(count, inputs, journal)
     rows = _rows(world, topics.DAILY, partition)
     daily = {(row["account_id"], row["region"], row["day"]): row for row in rows}
-    published = Published(_rows(world, topics.PRICED, partition), daily, _rows(world, topics.REJECTED, partition))
+    priced, rejected = _rows(world, topics.PRICED, partition), _rows(world, topics.REJECTED, partition)
+    published = Published(journal, priced, daily, rejected)
     yield from differences(count, published)
 
 

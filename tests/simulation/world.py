@@ -33,10 +33,12 @@ class Log:
     """One partition of a topic. Aborted records and markers take up offsets that no reader sees."""
 
     records: list[LogRecord] = field(default_factory=list)
+    latest: dict[bytes | None, bytes | None] = field(default_factory=dict)  # what compaction leaves
     end: int = 0
 
     def append(self, timestamp: int, key: bytes | None, value: bytes | None, headers: Any = ()) -> None:
         self.records.append(LogRecord(self.end, timestamp, key, value, tuple(headers)))
+        self.latest[key] = value
         self.end += 1
 
     def waste(self, count: int) -> None:
