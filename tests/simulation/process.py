@@ -107,5 +107,5 @@ class Process:
 
     def _save(self) -> None:
         """Now and then the index goes to disk, with the position that it is true to."""
-        if self.world.chance.random() < 0.005:
+        if self.world.chance.random() < 0.05:
             self.disk = (self.world.log(topics.PRICED, self.partition).end, MemorySeen(self.seen))
