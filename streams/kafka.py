@@ -41,6 +41,8 @@ async def reader(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaCo
         max_partition_fetch_bytes=4 << 20,
         # A fetch that waits for records holds up the next question on its connection; what is read here is there.
         fetch_max_wait_ms=20,
+        # The first question about a topic waits this long for its metadata; the client's own 100 ms add up.
+        retry_backoff_ms=20,
         **options,
     )
     try:
