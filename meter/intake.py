@@ -194,7 +194,7 @@ def _refusal(document: dict[str, Any], error: ValidationError) -> Refusal:
     region, completed_at = document.get("region"), document.get("completed_at")
     return Refusal(
         code,
-        f"{'.'.join(str(part) for part in where)}: {message}",
+        f"{'.'.join(str(part) for part in where)}: {message.removeprefix('Value error, ')}",
         account_id=_readable_id(document.get("account_id")),
         job_id=_readable_id(document.get("job_id")),
         region=REGION_CODES.get(region) if isinstance(region, str) else None,

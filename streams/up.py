@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import NamedTuple
 
 from meter.rules import Rules
@@ -93,17 +95,20 @@ class Kafka:
 
 
 class Worker:
-    """One worker process."""
+    """One worker process. Its output goes to a file where `log` names one."""
 
-    def __init__(self, number: int, settings: Settings, say: Say) -> None:
+    def __init__(self, number: int, settings: Settings, say: Say, log: Path | None = None) -> None:
         self.name = f"worker {number}"
         self.backoff = Backoff()
         self._say = say
+        self._log = log
         self._web = f"http://{settings.web_host}:{settings.web_port + number}" if settings.web_port else "no web pages"
         web_port = settings.web_port + number if settings.web_port else 0
         self._environment = {
             **os.environ,
             f"{PREFIX}BOOTSTRAP_SERVERS": settings.bootstrap_servers or "",
+            f"{PREFIX}DATA_DIR": str(settings.data_dir),
+            f"{PREFIX}TOPIC_PREFIX": settings.topic_prefix,
             f"{PREFIX}INSTANCE_ID": f"{settings.instance_id or settings.app_id}-{number}",
             f"{PREFIX}WEB_PORT": str(web_port),
         }
@@ -113,17 +118,32 @@ class Worker:
         """Start the process. It has a session of its own, so that Ctrl-C comes to it through us, and in order."""
         self.backoff.started()
         tied = [sys.executable, "-I", "-S", str(TIED), str(os.getpid())]
-        process = subprocess.Popen(
-            [*tied, sys.executable, "-m", "streams", "worker"],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self._log.open("ab") if self._log else nullcontext() as log:
+            process = subprocess.Popen(
+                [*tied, sys.executable, "-m", "streams", "worker"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self._process = process
         threading.Thread(target=lambda: ended(Ended(self, process.wait())), daemon=True).start()
         self._say(f"{self.name}   process {process.pid}, {self._web}")
 
     restart = start
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
 
     def ask_to_stop(self) -> None:
         """Finish the step in flight, leave the group, end."""
@@ -138,8 +158,7 @@ class Worker:
             self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._say(f"{self.name} does not end: killed")
-            self._process.kill()
-            self._process.wait()
+            self.kill()
 
 
 def run_up(settings: Settings, workers: int, port: int, say: Say) -> int:
