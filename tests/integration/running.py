@@ -1,0 +1,241 @@
+"""A meter of a test's own on the run's Kafka: its commands and workers as real processes, and what its log says."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from streams.broker.ports import free_port
+from tests.recount.log import Log
+
+METER = Path(sys.executable).with_name("meter")
+INPUTS = ("meter.commands", "recognition.jobs.rerouted", "recognition.jobs.completed")
+COMPLETED = "recognition.jobs.completed"
+PATIENCE_S = 60.0
+Found = TypeVar("Found")
+
+
+def until(condition: Callable[[], Found], what: str, patience_s: float = PATIENCE_S) -> Found:
+    """What the condition gives once it holds. Raises AssertionError when that takes too long."""
+    deadline = time.monotonic() + patience_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {patience_s:g} s for {what}"
+        time.sleep(0.05)
+    return found
+
+
+def job(**changes: Any) -> dict[str, Any]:
+    """An hour in mainland China, an hour ago."""
+    fields: dict[str, Any] = {
+        "job_id": f"job-{secrets.token_hex(8)}",
+        "account_id": "A",
+        "region": "Mainland China",
+        "kinds": ["face"],
+        "duration_s": 3600,
+        "completed_at": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
+    }
+    return {**fields, **changes}
+
+
+def lines(*jobs: dict[str, Any]) -> str:
+    """Jobs as `meter submit` takes them."""
+    return "".join(f"{json.dumps(each)}\n" for each in jobs)
+
+
+def clean_environment(**settings: object) -> dict[str, str]:
+    """This process's environment without its own meter, and some settings: `topic_prefix="x"` is METER_TOPIC_PREFIX."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("METER_")}
+    # The jars are fetched once a machine, wherever its cache is.
+    cache = {name: value for name, value in os.environ.items() if name == "METER_CACHE_DIR"}
+    return inherited | cache | {f"METER_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+class Worker:
+    """One `meter worker`, its log in a file."""
+
+    def __init__(self, log: Path, environment: dict[str, str], web_port: int) -> None:
+        self.log = log
+        self.web_port = web_port
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                [METER, "worker"], env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            )
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def page(self, path: str) -> tuple[int, str]:
+        """Status and body of one of its web pages; status 0 while there is none."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self.web_port}{path}", timeout=5) as page:
+                return page.status, page.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def open_partitions(self) -> list[int]:
+        """The partitions that it meters by now."""
+        assert self.process.poll() is None, self.said()
+        status, body = self.page("/readyz")
+        return json.loads(body)["open"] if status else []
+
+    def metrics(self) -> dict[str, float]:
+        """Its metrics, by name with labels."""
+        rows = (row.rpartition(" ") for row in self.page("/metrics")[1].splitlines() if not row.startswith("#"))
+        return {name: float(value) for name, _, value in rows}
+
+    def ended(self, patience_s: float = PATIENCE_S) -> int:
+        """Its exit code, once it has ended by itself."""
+        return self.process.wait(patience_s)
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        self.process.terminate()
+        return self.ended()
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+class Meter:
+    """One meter: a topic prefix and an app id of its own. Leaving the block kills the workers that are left."""
+
+    def __init__(self, bootstrap_servers: str, root: Path, partitions: int = 2, **settings: object) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.root = root
+        self.partitions = partitions
+        self.app_id = f"test-{secrets.token_hex(4)}"
+        self.prefix = f"{self.app_id}."
+        self.workers: list[Worker] = []
+        self._settings = settings
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.kill()
+
+    @property
+    def data_dir(self) -> Path:
+        return self.root / "data"
+
+    def topic(self, name: str) -> str:
+        return self.prefix + name
+
+    def environment(self, **settings: object) -> dict[str, str]:
+        own = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "topic_prefix": self.prefix,
+            "app_id": self.app_id,
+            "data_dir": self.data_dir,
+        }
+        return clean_environment(**(own | self._settings | settings))
+
+    def run(self, *arguments: str, given: str | bytes = "", **settings: object) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; `given` is its standard input."""
+        data = given.encode() if isinstance(given, str) else given
+        done = subprocess.run(
+            [METER, *arguments], env=self.environment(**settings), input=data, capture_output=True, check=False,
+            timeout=PATIENCE_S, cwd=self.root,
+        )  # fmt: skip
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def ask(self, *arguments: str, given: str | bytes = "", **settings: object) -> Any:
+        """What a command answers with --json; it must do well."""
+        done = self.run(*arguments, "--json", given=given, **settings)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def create(self, *options: str) -> Self:
+        """Create its topics."""
+        done = self.run("topics", "create", "--partitions", str(self.partitions), *options)
+        assert done.returncode == 0, done.stderr
+        return self
+
+    def worker(self, **settings: object) -> Worker:
+        """Start a worker."""
+        web_port = free_port()
+        log = self.root / f"worker-{len(self.workers)}.log"
+        worker = Worker(log, self.environment(web_port=web_port, **settings), web_port)
+        self.workers.append(worker)
+        return worker
+
+    def open_worker(self, **settings: object) -> Worker:
+        """Start a worker and wait until it meters every partition."""
+        worker = self.worker(**settings)
+        wanted = list(range(self.partitions))
+        until(lambda: worker.open_partitions() == wanted, "the worker to open its partitions")
+        return worker
+
+    def submit(self, *jobs: dict[str, Any]) -> None:
+        """Submit jobs and wait until they are folded; a worker must run."""
+        done = self.run("submit", "-", given=lines(*jobs))
+        assert done.returncode == 0, done.stderr
+        self.wait_folded()
+
+    def wait_folded(self, patience_s: float = PATIENCE_S) -> None:
+        until(self.all_folded, "everything to be folded", patience_s)
+
+    def rows(self, topic: str) -> list[dict[str, Any]]:
+        """The committed records of a topic, read as JSON, partition by partition."""
+        with self._log() as log:
+            return [row for partition in range(self.partitions) for row in log.rows(topic, partition)]
+
+    def counts(self) -> dict[str, int]:
+        """What became of the records, as the journal counts them."""
+        names = ("read", "priced", "duplicate", "rejected", "rerouted", "commands")
+        steps = [row for row in self.rows("meter.journal") if row["kind"] == "step"]
+        return {name: sum(step[name] for step in steps) for name in names}
+
+    def all_folded(self) -> bool:
+        """Whether the journal covers every committed record of the inputs."""
+        with self._log() as log:
+            return not any(self._unfolded(log, partition) for partition in range(self.partitions))
+
+    @staticmethod
+    def _unfolded(log: Log, partition: int) -> bool:
+        reached: dict[str, int] = {}
+        for row in log.rows("meter.journal", partition):
+            reached |= {part["topic"]: part["to"] for part in row.get("inputs", ())}
+        # Not a comparison with the end offset: what follows the last record may be markers, which nobody folds.
+        return any(True for topic in INPUTS for _ in log.records(topic, partition, reached.get(topic, 0)))
+
+    def _log(self) -> closing[Log]:
+        return closing(Log(self.bootstrap_servers, self.prefix))
+
+    def verified(self) -> None:
+        """`meter verify` finds no difference."""
+        done = self.run("verify")
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        assert done.stdout.startswith("verify: no difference")
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+
+    def producer(self, **options: object) -> Producer:
+        """A librdkafka producer, which nothing of the product's own code is in."""
+        return Producer({"bootstrap.servers": self.bootstrap_servers, "acks": "all", "log_level": 0, **options})
+
+    def produce(self, topic: str, *records: dict[str, Any]) -> None:
+        """Records, as the arguments of `Producer.produce`, to one of its topics, acknowledged."""
+        producer = self.producer()
+        for record in records:
+            producer.produce(self.topic(topic), **record)
+        assert producer.flush(30) == 0
