@@ -5,9 +5,13 @@ from typing import NamedTuple
 import msgspec
 from pydantic import ValidationError
 
+from meter.intake import too_deep
 from meter.models import CommandResult, PriceBookCommand, Source
 from meter.prices import PriceBook, PriceBooks, PriceRefusal, accept_book
 from meter.rules import Rules
+
+#: Characters of a refusal's message: it may quote what came in, and must not grow with it.
+MAX_MESSAGE_CHARS = 400
 
 
 class Answer(NamedTuple):
@@ -25,32 +29,41 @@ class _Envelope(msgspec.Struct):
 
 def command_id_of(value: bytes | None) -> str | None:
     """The id of a command record, or None where it cannot be read."""
+    envelope = _envelope(value)
+    return envelope.command_id if envelope is not None and 1 <= len(envelope.command_id) <= 128 else None
+
+
+def _envelope(value: bytes | None) -> _Envelope | None:
     try:
-        command_id = msgspec.json.decode(value or b"", type=_Envelope).command_id
+        text = (value or b"").decode()
+        return None if too_deep(text) else msgspec.json.decode(text, type=_Envelope)
     except (msgspec.MsgspecError, UnicodeError):
         return None
-    return command_id if 1 <= len(command_id) <= 128 else None
 
 
 def apply_command(
     value: bytes | None, books: PriceBooks, record_time: int, rules: Rules
 ) -> tuple[Answer, PriceBook | None]:
     """The answer to a command, and the price book that it publishes if it was accepted."""
+    envelope = _envelope(value)
+    if envelope is None:
+        return _refused("bad_fields", "not a JSON object with command_id and type", record_time)
+    if envelope.type != "price_book":
+        return _refused("unknown_command", f"there is no command {envelope.type[:128]!r}", record_time)
     try:
-        envelope = msgspec.json.decode(value or b"", type=_Envelope)
-        if envelope.type != "price_book":
-            return Answer("unknown_command", f"there is no command {envelope.type[:128]!r}", record_time), None
         command = PriceBookCommand.model_validate_json(value or b"")
-    except (msgspec.MsgspecError, UnicodeError):
-        return Answer("bad_fields", "not a JSON object with command_id and type", record_time), None
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in detail["loc"])
-        return Answer("bad_fields", f"{where}: {detail['msg']}", record_time), None
+        return _refused("bad_fields", f"{where}: {detail['msg']}", record_time)
     book = accept_book(command, books, record_time, rules)
     if isinstance(book, PriceRefusal):
-        return Answer(book.code, book.message, record_time), None
+        return _refused(book.code, book.message, record_time)
     return Answer(None, None, record_time), book
+
+
+def _refused(code: str, message: str, record_time: int) -> tuple[Answer, None]:
+    return Answer(code, message[:MAX_MESSAGE_CHARS], record_time), None
 
 
 def result_value(command_id: str, partition: int, answer: Answer, source: Source) -> bytes:

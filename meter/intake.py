@@ -131,7 +131,7 @@ def _parse(value: bytes | None) -> dict[str, Any] | Refusal:
         return Refusal(Code.NOT_JSON, "the value is null")
     try:
         text = value.decode()
-        if _too_deep(text):
+        if too_deep(text):
             return Refusal(Code.NOT_JSON, f"nested deeper than {MAX_DEPTH} levels")
         document = json.loads(
             text, parse_int=NumberLiteral, parse_float=NumberLiteral, parse_constant=_no_such_constant
@@ -145,7 +145,8 @@ def _no_such_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _too_deep(text: str) -> bool:
+def too_deep(text: str) -> bool:
+    """Whether JSON text nests deeper than `MAX_DEPTH`."""
     if text.count("{") + text.count("[") <= MAX_DEPTH:
         return False
     depth = deepest = 0
