@@ -4,8 +4,9 @@ Schemas, the HTTP API and error messages come from here. Outputs are canonical J
 model, no spaces, decimals as strings. `meter.outputs` writes the same bytes faster; a test holds the two together.
 """
 
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -22,7 +23,8 @@ Id = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128)
 CLOUD_EVENT_TYPE = "recognition.job.completed.v1"
 
 
-class NumberLiteral(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NumberLiteral:
     """A JSON number as it was written: no binary float comes between the record and the minutes."""
 
     text: str
