@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 MINUTE_US = 60_000_000
 DAY_MS = 86_400_000
+#: Longer texts are refused by rule: a fraction without end would make outputs and caches without end.
+MAX_INSTANT_CHARS = 64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TO_MINUTE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2})")
@@ -14,11 +16,13 @@ _FROM_SECOND = re.compile(r":([0-5][0-9])(?:\.([0-9]+))?(?:[Zz]|([+-])([01][0-9]
 
 
 def instant_us(text: str) -> int | None:
-    """Microseconds since the epoch of an RFC 3339 date-time with an offset; None for anything else.
+    """Microseconds since the epoch of an RFC 3339 date-time with an offset, of at most 64 characters; else None.
 
     Digits beyond the microsecond are dropped. Jobs of one stretch of time share their first sixteen characters
     and their ends, so both halves are remembered: this is read once for every job.
     """
+    if len(text) > MAX_INSTANT_CHARS:
+        return None
     minute, second = _minute_us(text[:16]), _second_us(text[16:])
     return None if minute is None or second is None else minute + second
 
