@@ -52,7 +52,7 @@ class StateReader:
         """One record. Raises StateError where it is not of this version."""
         try:
             self._read(msgspec.json.decode(key or b""), value)
-        except (msgspec.MsgspecError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        except (msgspec.MsgspecError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             raise StateError(f"meter.state: cannot read the record with key {key!r}: {error}") from error
 
     def _read(self, key: Any, value: bytes | None) -> None:
@@ -67,6 +67,8 @@ class StateReader:
                 prices = tuple((zone, Decimal(price)) for zone, price in content["prices"].items())
                 self._books[int(number)] = PriceBook(content["version"], content["from"], prices)
             case ["position"]:
+                if content["v"] != 1:
+                    raise ValueError(f"version {content['v']}")
                 self.found = True
                 self.state.seq, self.state.record_time = content["seq"], content["record_time"]
                 self.state.next.update(content["next"])
