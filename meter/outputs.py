@@ -15,6 +15,10 @@ from meter.rollup import Total, TotalKey
 
 _encode = msgspec.json.Encoder().encode
 
+#: What a header costs in JSON beside its text, and at most for each byte of its name (`\u0001`).
+_HEADER_BYTES = 24
+_ESCAPED_BYTES = 6
+
 #: The longest original that `usage.rejected` (records of 4 MiB) takes whole: base64 makes four bytes of three.
 MAX_ORIGINAL_BYTES = 2_900_000
 
@@ -65,9 +69,8 @@ def rejected_value(
     source: Source,
 ) -> bytes:
     """`usage.rejected`: the record as it came, or cut with its SHA-256 where it does not fit."""
-    size = (
-        len(key or b"") + len(value or b"") + sum(len(k.encode(errors="replace")) + len(v or b"") for k, v in headers)
-    )
+    size = len(key or b"") + len(value or b"")
+    size += sum(_HEADER_BYTES + _ESCAPED_BYTES * len(k.encode(errors="replace")) + len(v or b"") for k, v in headers)
     fits = size <= MAX_ORIGINAL_BYTES
     return Rejected(
         code=refusal.code,
