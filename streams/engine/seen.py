@@ -37,6 +37,7 @@ class Mark(NamedTuple):
 
     meter_id: str
     file: str
+    slots: int
     seed: int
     priced_next: int
 
@@ -139,7 +140,7 @@ class DiskSeen:
                 return cls(directory, partition, _Table(directory / mark.file), mark, horizon_ms)
             except (OSError, ValueError):
                 pass
-        mark = Mark(meter_id, _new_file(partition), secrets.randbits(63), 0)
+        mark = Mark(meter_id, _new_file(partition), MIN_SLOTS, secrets.randbits(63), 0)
         return cls(directory, partition, _Table(directory / mark.file, MIN_SLOTS), mark, horizon_ms)
 
     def __len__(self) -> int:
@@ -169,15 +170,15 @@ class DiskSeen:
 
     def add(self, sightings: Iterable[tuple[str, Sighting]]) -> None:
         """See `Seen.add`."""
-        pairs = list(sightings)
+        pairs = dict(sightings)  # of a key that comes twice, the later one
         known, self._digests = self._digests, {}
         if not pairs:
             return
         rows = np.empty((len(pairs), 4), dtype=np.uint64)
-        digests = b"".join([known.get(key) or self._digest(key) for key, _ in pairs])
+        digests = b"".join([known.get(key) or self._digest(key) for key in pairs])
         rows[:, :2] = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
-        rows[:, 2] = np.array([sighting[0] for _, sighting in pairs], dtype=np.uint64)
-        times = np.array([max(sighting[1], 0) for _, sighting in pairs], dtype=np.uint64)
+        rows[:, 2] = np.array([sighting[0] for sighting in pairs.values()], dtype=np.uint64)
+        times = np.array([max(sighting[1], 0) for sighting in pairs.values()], dtype=np.uint64)
         rows[:, 3] = times
         self._newest_ms = max(self._newest_ms, int(times.max()))
         if self._table.used + len(rows) > MAX_LOAD * self._table.slots:
@@ -189,7 +190,7 @@ class DiskSeen:
         old = self._table
         rows = old.live(self._newest_ms - self._horizon_ms)
         slots = max(MIN_SLOTS, (len(rows) + room) * 2)
-        self._mark = self._mark._replace(file=_new_file(self._partition))
+        self._mark = self._mark._replace(file=_new_file(self._partition), slots=slots)
         self._table = _Table(self._directory / self._mark.file, slots)
         self._table.put(rows)
         self._table.used = len(rows)
@@ -229,11 +230,13 @@ def _new_file(partition: int) -> str:
 def _read_mark(directory: Path, partition: int, meter_id: str) -> Mark | None:
     try:
         saved: dict[str, Any] = json.loads(_mark_path(directory, partition).read_text())
-        mark = Mark(str(saved["meter_id"]), str(saved["file"]), int(saved["seed"]), int(saved["priced_next"]))
-    except (OSError, ValueError, LookupError, TypeError):
+        mark = Mark(**{name: kind(saved[name]) for name, kind in Mark.__annotations__.items()})
+        size = (directory / mark.file).stat().st_size
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return None
-    size = (directory / mark.file).stat().st_size if (directory / mark.file).is_file() else 0
-    return mark if saved.get("v") == 1 and mark.meter_id == meter_id and size and size % SLOT_BYTES == 0 else None
+    # A table that was cut off would look for its entries in the wrong slots and not find them.
+    is_whole = size > 0 and size == mark.slots * SLOT_BYTES
+    return mark if saved.get("v") == 1 and mark.meter_id == meter_id and is_whole else None
 
 
 def _in_use(path: Path) -> bool:
