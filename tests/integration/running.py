@@ -50,6 +50,17 @@ def job(**changes: Any) -> dict[str, Any]:
     return {**fields, **changes}
 
 
+def value_of(**changes: Any) -> bytes:
+    """A completion as a record's value."""
+    return json.dumps(job(**changes)).encode()
+
+
+def padded(size: int, **changes: Any) -> bytes:
+    """A completion of exactly so many bytes; unknown extra fields do no harm."""
+    bare = value_of(**changes, note="")
+    return bare.replace(b'"note": ""', b'"note": "' + b"x" * (size - len(bare)) + b'"')
+
+
 def lines(*jobs: dict[str, Any]) -> str:
     """Jobs as `meter submit` takes them."""
     return "".join(f"{json.dumps(each)}\n" for each in jobs)
@@ -235,7 +246,7 @@ class Meter:
 
     def produce(self, topic: str, *records: dict[str, Any]) -> None:
         """Records, as the arguments of `Producer.produce`, to one of its topics, acknowledged."""
-        producer = self.producer()
+        producer = self.producer(**{"message.max.bytes": 2 << 20})
         for record in records:
             producer.produce(self.topic(topic), **record)
         assert producer.flush(30) == 0
