@@ -1,5 +1,6 @@
 """The demo as its viewer runs it: every figure that it prints is what it sent."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -26,4 +27,4 @@ def test_a_seed_gives_the_same_day_with_all_kinds_of_trouble_in_it() -> None:
     assert list(Day(4, 100, 8)) != day[:100]
     codes = {"not_json", "bad_fields", "unknown_kind", "unknown_region", "bad_duration", "no_offset"}
     assert {sent.outcome for sent in day} >= codes | {NEW, MISPLACED, "sent again", "conflict", "too_old", "in_future"}
-    assert all(before.at_ms <= after.at_ms for before, after in zip(day, day[1:], strict=False))
+    assert all(before.at_ms <= after.at_ms for before, after in itertools.pairwise(day))
