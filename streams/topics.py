@@ -1,5 +1,6 @@
 """The topics of a meter: created with what the contract promises, checked at every start, and the rules record."""
 
+import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ from streams.settings import Settings
 
 DAY_MS = 86_400_000
 FOR_EVER = -1
+#: How long after its creation a topic may take to be in the metadata that brokers give.
+METADATA_PATIENCE_S = 30.0
+METADATA_RETRY_S = 0.05
 #: Records of 4 MiB and their batch. The inputs keep the broker's own limit.
 LARGE_BYTES = 5 << 20
 
@@ -100,6 +104,16 @@ async def _create_topics(
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise MeterError(f"cannot create {topic}: {(message and message[0]) or error.__name__}")
+    await _wait_until_known(client, [topic.name for topic in new])
+
+
+async def _wait_until_known(client: AIOKafkaAdminClient, names: Sequence[str]) -> None:
+    """A topic is created a moment before the metadata says so; until then it seems to have no partitions."""
+    async with asyncio.timeout(METADATA_PATIENCE_S):
+        while True:
+            if not any(topic["error_code"] for topic in await client.describe_topics(names)):
+                return
+            await asyncio.sleep(METADATA_RETRY_S)
 
 
 async def _write_rules(settings: Settings, rules: Rules) -> None:
