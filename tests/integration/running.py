@@ -237,8 +237,10 @@ class Meter:
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
         assert done.stdout.startswith("verify: no difference")
 
-    def admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+    def administer(self, question: Callable[[AdminClient], dict[Any, Any]]) -> list[Any]:
+        """The answers to a question to an admin client, which lives until they are there."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        return [answer.result(30) for answer in question(admin).values()]
 
     def producer(self, **options: object) -> Producer:
         """A librdkafka producer, which nothing of the product's own code is in."""
