@@ -1,17 +1,26 @@
-"""Commands of operators, each with an id: done or refused with a stable code, and the same answer when sent again."""
+"""Commands of operators, each with an id: done or refused with a stable code, and the same answer when sent again.
 
-from typing import NamedTuple
+Ids are remembered for the horizon by record time; a command whose `issued_at` is older is refused, so that none can
+be done twice.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from meter.intake import too_deep
+from meter.accounts import Entry, Till
+from meter.billing_models import Adjust, AgreeContract, LowBalance, OpenAccount, Refund, Tick, TopUp
+from meter.contracts import Contract, Contracts, Mode, mode_on
+from meter.ledger import Book, Cause
 from meter.models import CommandResult, PriceBookCommand, Source
-from meter.prices import PriceBook, PriceBooks, PriceRefusal, accept_book
-from meter.rules import Rules
-
-#: Characters of a refusal's message: it may quote what came in, and must not grow with it.
-MAX_MESSAGE_CHARS = 400
+from meter.money import EXACT
+from meter.periods import instant_us
+from meter.prices import PriceBook, PriceBooks, PriceRefusal, accept_book, bad_price, start_ms
+from meter.routing import owner
+from meter.rules import Clock, Rules
 
 
 class Answer(NamedTuple):
@@ -20,56 +29,219 @@ class Answer(NamedTuple):
     code: str | None
     message: str | None
     record_time: int
+    account_id: str | None = None
+
+
+class Desk(Protocol):
+    """What a command works on: a step, with the changes of the records before it."""
+
+    books: PriceBooks
+    till: Till
+
+    @property
+    def rules(self) -> Rules: ...
+    @property
+    def partition(self) -> int: ...
+    def contracts_of(self, account_id: str) -> Contracts: ...
+    def agree(self, account_id: str, contract: Contract) -> None: ...
+    def publish(self, book: PriceBook) -> None: ...
 
 
 class _Envelope(msgspec.Struct):
     command_id: str
     type: str
+    account_id: Any = None
+
+
+class _RefusedError(Exception):
+    """A command that is not done: a stable code and a sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
 
 
 def command_id_of(value: bytes | None) -> str | None:
     """The id of a command record, or None where it cannot be read."""
-    envelope = _envelope(value)
-    return envelope.command_id if envelope is not None and 1 <= len(envelope.command_id) <= 128 else None
-
-
-def _envelope(value: bytes | None) -> _Envelope | None:
     try:
-        text = (value or b"").decode()
-        return None if too_deep(text) else msgspec.json.decode(text, type=_Envelope)
+        command_id = msgspec.json.decode(value or b"", type=_Envelope).command_id
     except (msgspec.MsgspecError, UnicodeError):
         return None
+    return command_id if 1 <= len(command_id) <= 128 else None
 
 
-def apply_command(
-    value: bytes | None, books: PriceBooks, record_time: int, rules: Rules
-) -> tuple[Answer, PriceBook | None]:
-    """The answer to a command, and the price book that it publishes if it was accepted."""
-    envelope = _envelope(value)
-    if envelope is None:
-        return _refused("bad_fields", "not a JSON object with command_id and type", record_time)
-    if envelope.type != "price_book":
-        return _refused("unknown_command", f"there is no command {envelope.type[:128]!r}", record_time)
+def apply_command(value: bytes | None, desk: Desk, record_time: int, effective_ms: int) -> Answer:
+    """Do a command, or say why not. `effective_ms` is the record time, or the last settlement where that is later."""
+    account_id = None
     try:
-        command = PriceBookCommand.model_validate_json(value or b"")
+        envelope = msgspec.json.decode(value or b"", type=_Envelope)
+        if isinstance(envelope.account_id, str) and len(envelope.account_id) <= 128:
+            account_id = envelope.account_id
+        model, do = _handler(envelope.type)
+        command = model.model_validate_json(value or b"")
+        _check_issued(command, record_time, desk.rules)
+        do(command, desk, record_time if model is PriceBookCommand else effective_ms)
+    except (msgspec.MsgspecError, UnicodeError):
+        return Answer("bad_fields", "not a JSON object with command_id and type", record_time)
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in detail["loc"])
-        return _refused("bad_fields", f"{where}: {detail['msg']}", record_time)
-    book = accept_book(command, books, record_time, rules)
+        return _bad_fields(error, record_time, account_id)
+    except _RefusedError as refused:
+        return Answer(refused.code, refused.message, record_time, account_id)
+    return Answer(None, None, record_time, account_id)
+
+
+def _bad_fields(error: ValidationError, record_time: int, account_id: str | None) -> Answer:
+    detail = error.errors(include_url=False)[0]
+    code = detail["type"] if detail["type"] in {"bad_amount", "unknown_region"} else "bad_fields"
+    where = ".".join(str(part) for part in detail["loc"])
+    return Answer(code, f"{where}: {detail['msg'].removeprefix('Value error, ')}", record_time, account_id)
+
+
+def _handler(kind: str) -> tuple[type[BaseModel], Callable[[Any, Desk, int], None]]:
+    try:
+        return HANDLERS[kind]
+    except KeyError:
+        raise _RefusedError("unknown_command", f"there is no command {kind[:128]!r}") from None
+
+
+def _check_issued(command: Any, record_time: int, rules: Rules) -> None:
+    issued = instant_us(command.issued_at)
+    assert issued is not None  # the model has read it
+    age_ms = record_time - issued // 1000
+    if age_ms > rules.horizon_ms:
+        raise _RefusedError("too_old", f"issued_at: {command.issued_at} is more than {rules.horizon_days} days ago")
+    if -age_ms > rules.future_tolerance_ms:
+        raise _RefusedError("in_future", f"issued_at: {command.issued_at} is after the record time")
+
+
+def forgettable(answer: Answer, record_time: int, rules: Rules) -> bool:
+    """Whether a command's id need not be remembered: sent again it would be refused as too old."""
+    return record_time - answer.record_time > rules.horizon_ms + rules.future_tolerance_ms
+
+
+# -- one function for each command ------------------------------------------------------------------------------
+
+
+def _publish_book(command: PriceBookCommand, desk: Desk, record_time: int) -> None:
+    book = accept_book(command, desk.books, record_time, desk.rules)
     if isinstance(book, PriceRefusal):
-        return _refused(book.code, book.message, record_time)
-    return Answer(None, None, record_time), book
+        raise _RefusedError(book.code, book.message)
+    desk.publish(book)
 
 
-def _refused(code: str, message: str, record_time: int) -> tuple[Answer, None]:
-    return Answer(code, message[:MAX_MESSAGE_CHARS], record_time), None
+def _own(command: Any, desk: Desk, at_ms: int) -> None:
+    """The account must be this partition's. A deadline that has passed meanwhile comes first."""
+    home = owner(command.account_id, desk.rules.partitions)
+    if home != desk.partition:
+        raise _RefusedError("wrong_partition", f"account {command.account_id!r} belongs to partition {home}")
+    desk.till.expire(command.account_id, at_ms)
+
+
+def _known(command: Any, desk: Desk, at_ms: int) -> None:
+    _own(command, desk, at_ms)
+    if desk.till.find(command.account_id) is None:
+        raise _RefusedError("unknown_account", f"there is no account {command.account_id!r}: open it first")
+
+
+def _open_account(command: OpenAccount, desk: Desk, at_ms: int) -> None:
+    _own(command, desk, at_ms)
+    if desk.till.find(command.account_id) is not None:
+        raise _RefusedError("account_exists", f"there is an account {command.account_id!r} already")
+    desk.till.opened(command.account_id, at_ms)
+
+
+def _top_up(command: TopUp, desk: Desk, at_ms: int) -> None:
+    _known(command, desk, at_ms)
+    entry = Entry(f"command:{command.command_id}", command.command_id)
+    desk.till.credit(command.account_id, command.amount, at_ms, Book.CASH, Cause.TOP_UP, entry)
+
+
+def _adjust(command: Adjust, desk: Desk, at_ms: int) -> None:
+    _known(command, desk, at_ms)
+    account = desk.till.find(command.account_id)
+    if account is not None and EXACT.add(account.cash, command.amount) < 0:
+        raise _RefusedError("over_balance", f"the balance is {account.cash} CNY: less cannot be taken from it")
+    entry = Entry(f"command:{command.command_id}", command.command_id, command.reason)
+    desk.till.credit(command.account_id, command.amount, at_ms, Book.ADJUSTMENTS, Cause.ADJUSTMENT, entry)
+
+
+def _refund(command: Refund, desk: Desk, at_ms: int) -> None:
+    _known(command, desk, at_ms)
+    before = desk.till.ticket(command.account_id, command.ticket)
+    if before is not None:
+        if before == (command.bill_id, command.amount):
+            return
+        raise _RefusedError(
+            "ticket_conflict", f"ticket {command.ticket!r} refunded {before[1]} CNY of bill {before[0]}"
+        )
+    paid = desk.till.paid_bill(command.account_id, command.bill_id)
+    if paid is None:
+        raise _RefusedError("not_paid", f"nothing that can be refunded was paid on bill {command.bill_id!r}")
+    if command.amount > (left := EXACT.subtract(paid.payable, paid.refunded)):
+        raise _RefusedError("over_paid", f"of bill {command.bill_id} {left} CNY can be refunded")
+    desk.till.refund(command.account_id, command.bill_id, command.ticket, command.amount, at_ms)
+
+
+def _low_balance(command: LowBalance, desk: Desk, at_ms: int) -> None:
+    _known(command, desk, at_ms)
+    desk.till.warn_below(command.account_id, command.threshold)
+
+
+def _agree(command: AgreeContract, desk: Desk, at_ms: int) -> None:
+    _own(command, desk, at_ms)
+    rules, known = desk.rules, desk.contracts_of(command.account_id)
+    start = start_ms(command.effective_from, rules)
+    if start is None:
+        raise _RefusedError("bad_fields", f"effective_from: there is no day {command.effective_from}")
+    if start - at_ms < rules.price_notice_s * 1000:
+        raise _RefusedError("effective_in_past", f"{command.effective_from} begins less than an hour after the command")
+    if known and known[-1].effective_from >= command.effective_from:
+        raise _RefusedError("overlapping", f"there is a contract from {known[-1].effective_from} on already")
+    _check_mode(command, known)
+    prices = _prices(command.prices)
+    desk.till.opened(command.account_id, at_ms)
+    contract = Contract(command.command_id, command.effective_from, command.mode, prices, command.grace_hours)
+    desk.agree(command.account_id, contract)
+
+
+def _check_mode(command: AgreeContract, known: Contracts) -> None:
+    first_of_month = command.effective_from.endswith("-01")
+    if command.mode is not mode_on(known, command.effective_from) and not first_of_month:
+        raise _RefusedError("mode_mid_month", f"a mode changes with a month, not on {command.effective_from}")
+    if command.grace_hours is not None and command.mode is Mode.DAILY:
+        raise _RefusedError("bad_fields", "grace_hours: a daily account has 24 hours; they are agreed for monthly ones")
+
+
+def _prices(prices: Mapping[str, str]) -> tuple[tuple[str, Decimal], ...]:
+    for name, price in prices.items():
+        if (bad := bad_price(name, price)) is not None:
+            raise _RefusedError(bad.code, bad.message)
+    return tuple((name, Decimal(price)) for name, price in sorted(prices.items()))
+
+
+def _tick(_: Tick, desk: Desk, __: int) -> None:
+    if desk.rules.clock is not Clock.SIMULATED:
+        raise _RefusedError("not_simulated", "this meter's clock is the broker's: it cannot be moved")
+
+
+HANDLERS: dict[str, tuple[type[BaseModel], Callable[[Any, Desk, int], None]]] = {
+    "price_book": (PriceBookCommand, _publish_book),
+    "open_account": (OpenAccount, _open_account),
+    "top_up": (TopUp, _top_up),
+    "adjustment": (Adjust, _adjust),
+    "refund": (Refund, _refund),
+    "low_balance": (LowBalance, _low_balance),
+    "contract": (AgreeContract, _agree),
+    "tick": (Tick, _tick),
+}
 
 
 def result_value(command_id: str, partition: int, answer: Answer, source: Source) -> bytes:
     """`meter.command-results`: the answer of one partition."""
     return CommandResult(
         command_id=command_id,
+        account_id=answer.account_id,
         partition=partition,
         status="done" if answer.code is None else "refused",
         code=answer.code,

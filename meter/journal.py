@@ -17,6 +17,15 @@ class InputRange(BaseModel):
     next: Annotated[int, Field(alias="to", ge=0)]
 
 
+class DueRun(BaseModel):
+    """The first so many actions that were due by an instant, in the order of the agenda: bills and stops."""
+
+    model_config = ConfigDict(frozen=True)
+
+    until: Annotated[int, Field(ge=0)]
+    actions: Annotated[int, Field(ge=0)]
+
+
 class Counts(BaseModel):
     """What became of the records that a step read: read = priced + duplicate + rejected + rerouted + commands."""
 
@@ -38,12 +47,12 @@ class JournalStep(Counts):
     seq: Annotated[int, Field(ge=1)]
     record_time: int = Field(description="the latest record time folded so far, in ms")
     inputs: tuple[InputRange, ...]
-    due: tuple[str, ...] = ()
+    due: DueRun | None = None
     meter_version: str
 
     def canonical(self) -> bytes:
         """Canonical JSON."""
-        return self.model_dump_json(by_alias=True).encode()
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
 
     @property
     def counts(self) -> Counts:

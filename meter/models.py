@@ -80,6 +80,9 @@ def _completed_at(value: Any) -> str:
     return value
 
 
+Instant = Annotated[str, BeforeValidator(_completed_at), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
 class JobCompleted(BaseModel):
     """A finished job, as a service reports it. Unknown extra fields do no harm.
 
@@ -109,9 +112,7 @@ class JobCompleted(BaseModel):
             }
         ),
     ]
-    completed_at: Annotated[
-        str, BeforeValidator(_completed_at), WithJsonSchema({"type": "string", "format": "date-time"})
-    ]
+    completed_at: Instant
 
     @property
     def completed_us(self) -> int:
@@ -139,7 +140,9 @@ Day = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 DurationText = Annotated[str, BeforeValidator(lambda v: duration_text(v) if isinstance(v, int) else v)]
 
 
-class _Output(BaseModel):
+class Output(BaseModel):
+    """A record of an output topic: version 1 of its contract."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     v: Literal[1] = 1
@@ -175,7 +178,7 @@ class Origin(BaseModel):
     offset: int
 
 
-class PricedJob(_Output):
+class PricedJob(Output):
     """`usage.priced`: each accepted job once. Key: the account id."""
 
     job_id: Id
@@ -194,7 +197,7 @@ class PricedJob(_Output):
     origin: Origin | None = None
 
 
-class DayTotal(_Output):
+class DayTotal(Output):
     """`usage.daily`: totals by account, region and billing day. Key: `["account","region","day"]`."""
 
     account_id: Id
@@ -224,7 +227,7 @@ class Truncated(BaseModel):
     sha256: str
 
 
-class Rejected(_Output):
+class Rejected(Output):
     """`usage.rejected`: a refused record, whole, with the reason and the money at risk."""
 
     code: str
@@ -248,17 +251,18 @@ class PriceBookCommand(BaseModel):
     v: Literal[1] = 1
     command_id: Id
     type: Literal["price_book"] = "price_book"
-    issued_at: Annotated[str, BeforeValidator(_completed_at), WithJsonSchema({"type": "string", "format": "date-time"})]
+    issued_at: Instant
     version: Id
     effective_from: Day
     currency: Literal["CNY"] = "CNY"
     prices: dict[str, str] = Field(description="price zone -> CNY per minute, a decimal string")
 
 
-class CommandResult(_Output):
+class CommandResult(Output):
     """`meter.command-results`: one answer a command and partition. Key: the command id."""
 
     command_id: str
+    account_id: str | None = None
     partition: int
     status: Literal["done", "refused"]
     code: str | None = None

@@ -1,6 +1,6 @@
 """Exact money: decimals that are never rounded behind one's back, and their canonical text."""
 
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact, InvalidOperation, Overflow
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, Overflow
 
 CURRENCY = "CNY"
 
@@ -8,6 +8,19 @@ CURRENCY = "CNY"
 EXACT = Context(prec=60, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[Inexact, InvalidOperation, Overflow])
 
 ZERO = Decimal("0.00")
+
+
+_CENT = Decimal("0.01")
+_PAYABLE = Context(prec=60, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=ROUND_HALF_UP, traps=[InvalidOperation, Overflow])
+
+
+def payable(total: Decimal) -> Decimal:
+    """What is to be paid of a bill's exact total: rounded once, half up, to 0.01 CNY.
+
+    >>> payable(Decimal("16.8")), payable(Decimal("0.308")), payable(Decimal("0.005"))
+    (Decimal('16.80'), Decimal('0.31'), Decimal('0.01'))
+    """
+    return total.quantize(_CENT, context=_PAYABLE)
 
 
 def decimal_text(value: Decimal) -> str:

@@ -5,27 +5,34 @@ is to become of the state; `PartitionState.merge` follows when, and only when, t
 inputs in the same order give the same bytes, which is what `replay` builds on.
 """
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
 from meter import __version__, topics
-from meter.commands import Answer, apply_command, command_id_of, result_value
+from meter.accounts import Till
+from meter.agenda import Action
+from meter.arrears import Service
+from meter.commands import Answer, apply_command, command_id_of, forgettable, result_value
+from meter.contracts import Contract, Contracts, contract_on, contract_price, mode_on
 from meter.dedupe import Seen, Sighting, content_digest, job_key, remembered
 from meter.intake import Headers, Job, read_job
-from meter.journal import Counts, InputRange, JournalStep
+from meter.journal import Counts, DueRun, InputRange, JournalStep
 from meter.models import Origin, Source
 from meter.money import EXACT, ZERO
 from meter.outputs import account_texts, amount_text, json_text, rejected_value, total_key, total_value
-from meter.periods import BillingDays
-from meter.prices import PriceBook, PriceBooks
+from meter.periods import DAY_MS
+from meter.prices import Price, PriceBook
 from meter.rejects import Code, Refusal
 from meter.rollup import NOTHING, Total, TotalKey
 from meter.rounding import billable_minutes
 from meter.routing import owner
 from meter.rules import Rules
+from meter.settlement import Kind, Share, ShareKey, bill, last_day, late_period, period_of
+from meter.state import PartitionState
 
 #: The header that tells where a rerouted completion first came in.
 ORIGIN_HEADER = "meter-origin"
@@ -33,7 +40,14 @@ ORIGIN_HEADER = "meter-origin"
 #: Rerouted records larger than this (the topic takes 4 MiB, with some of it for the batch) are refused instead.
 MAX_REROUTED_BYTES = 4_100_000
 
+#: How long after the horizon a day's totals are kept in the state.
+FORGET_AFTER_MS = 2 * DAY_MS
+#: How long a bill may be refunded after it was paid; later an adjustment is the way.
+REFUND_MS = 92 * DAY_MS
+
 Keyed = tuple[bytes, bytes]
+#: (account id, region, day, period of the late line or "") -> jobs and minutes of a chunk
+Usage = dict[tuple[str, str, str, str], list[int]]
 
 _new_tuple = tuple.__new__
 
@@ -76,53 +90,50 @@ class HoleError(Exception):
     """The log handed over does not continue where the state ends: a bug or a broken log, never to be skipped."""
 
 
-class PartitionState:
-    """All that the meter knows of one partition. Read back from `meter.state`; changed by `merge` alone."""
-
-    def __init__(self, rules: Rules, partition: int, totals: MutableMapping[TotalKey, Total] | None = None) -> None:
-        self.rules = rules
-        self.partition = partition
-        self.days = BillingDays(rules.time_zone)
-        self.next: dict[str, int] = dict.fromkeys(topics.INPUTS, 0)
-        self.seq = 0
-        self.record_time = 0
-        self.totals: MutableMapping[TotalKey, Total] = {} if totals is None else totals
-        self.books = PriceBooks()
-        self.commands: dict[str, Answer] = {}
-
-    def merge(self, step: "Step", seen: Seen) -> None:
-        """Make a committed step's changes part of the state."""
-        self.next.update(step.next)
-        self.seq = step.seq
-        self.record_time = step.record_time
-        self.totals.update(step.totals)
-        self.books = step.books
-        self.commands.update(step.commands)
-        seen.add(step.sightings.items())
-
-
 class Step:
     """One step: reads the state, collects outputs and changes. Lists of (key, value) are records to publish."""
 
-    def __init__(self, state: PartitionState, seen: Seen) -> None:
+    def __init__(self, state: PartitionState, seen: Seen, meter_version: str = __version__) -> None:
         self.state = state
         self.seen = seen
+        self.meter_version = meter_version
         self.seq = state.seq + 1
         self.next = dict(state.next)
         self.record_time = state.record_time
+        self.due_until = state.due_until
+        self.due: DueRun | None = None
         self.books = state.books
+        self.contracts = state.contracts
+        self.till = Till(state.accounts, state.paid, state.tickets, state.days.text)
         self.inputs: list[InputRange] = []
         self.read = self.duplicate = 0
         self.priced: list[Keyed] = []
         self.rejected: list[Keyed] = []
         self.rerouted: list[Rerouted] = []
         self.results: list[Keyed] = []
+        self.bills: list[Keyed] = []
         self.totals: dict[TotalKey, Total] = {}
+        self.dropped: dict[TotalKey, None] = {}
+        self.shares: dict[ShareKey, Share | None] = {}
         self.sightings: dict[str, Sighting] = {}
         self.commands: dict[str, Answer] = {}
+        self.forgotten: list[str] = []
         self.new_books: list[PriceBook] = []
+        self.new_contracts: list[tuple[str, int, Contract]] = []
         self.usage_by_region: dict[str, tuple[int, Decimal]] = {}
+        self.late: dict[str, tuple[int, Decimal]] = {}
         self.refused: dict[Code, int] = {}
+        self._cuts: dict[str, int] = {}
+
+    @property
+    def rules(self) -> Rules:
+        """The rules in force."""
+        return self.state.rules
+
+    @property
+    def partition(self) -> int:
+        """The partition that is metered."""
+        return self.state.partition
 
     # -- folding ---------------------------------------------------------------------------------------------
 
@@ -149,7 +160,7 @@ class Step:
         sightings = self.sightings
         is_rerouted = chunk.topic == topics.REROUTED
         source = f'"source":{{"topic":"{chunk.topic}","partition":{self.state.partition},"offset":'
-        usage: dict[TotalKey, list[int]] = {}
+        usage: Usage = {}
         for place, (record, job) in enumerate(mine):
             key = keys[place]
             content = content_digest(job.region, job.kinds, job.duration_ms, job.completed_us)
@@ -171,6 +182,8 @@ class Step:
         rules, partition = self.state.rules, self.state.partition
         tolerance_us = rules.future_tolerance_ms * 1000
         horizon_us = rules.horizon_ms * 1000
+        # Totals of days before are no longer kept. Only a clock that jumps back can bring a job of one.
+        forgotten_us = (self.due_until - rules.horizon_ms - FORGET_AFTER_MS) * 1000
         for record in chunk.records:
             job = read_job(record.value, record.headers)
             if isinstance(job, Refusal):
@@ -181,16 +194,16 @@ class Step:
                 self._reroute(chunk, record, job, home)
                 continue
             age_us = record.timestamp * 1000 - job.completed_us
-            if -tolerance_us <= age_us <= horizon_us:
+            if -tolerance_us <= age_us <= horizon_us and job.completed_us >= forgotten_us:
                 yield record, job
             else:
                 self._reject(chunk, record, _untimely(job, age_us < 0, rules))
 
-    def _price(self, record: Record, job: Job, source: str, usage: dict[TotalKey, list[int]], origin: str) -> None:
+    def _price(self, record: Record, job: Job, source: str, usage: Usage, origin: str) -> None:
         job_id, account_id, region, kinds, milliseconds, duration_s, completed_us, completed_at = job
         day = self.state.days.day_of(completed_us)
         minutes = billable_minutes(milliseconds)
-        _, _, unit_price, tail = self.books.price_for(region, day)
+        _, _, unit_price, tail = self.price_for(account_id, region, day)
         account_key, account_text = account_texts(account_id)
         value = (
             f'{{"v":1,"job_id":{json_text(job_id)},"account_id":{account_text},"region":"{region}","kinds":{kinds},'
@@ -199,22 +212,65 @@ class Step:
             f'{tail},{source}{record.offset},"timestamp":{record.timestamp}}}{origin}}}'
         )
         self.priced.append((account_key, value.encode()))
-        key = (account_id, region, day)
+        key = (account_id, region, day, self._late_period(account_id, day, record.timestamp))
         used = usage.get(key)
         if used is None:
             usage[key] = [1, minutes]
         else:
             used[0] += 1
             used[1] += minutes
+        if account_id in self.state.stopped:
+            self._completed_while_stopped(account_id, completed_us)
 
-    def _roll_up(self, usage: dict[TotalKey, list[int]]) -> None:
-        """Add a chunk's usage to the totals: one account, region and day has one price."""
-        for key, (jobs, minutes) in usage.items():
-            amount = EXACT.multiply(self.books.price_for(key[1], key[2]).unit_price, Decimal(minutes))
+    def price_for(self, account_id: str, region: str, day: str) -> Price:
+        """The price of an account's jobs: its contract's, else the book's."""
+        contracts = self.contracts.get(account_id)
+        own = None if contracts is None else contract_price(contracts, region, day)
+        return self.books.price_for(region, day) if own is None else own
+
+    def _late_period(self, account_id: str, day: str, record_time: int) -> str:
+        """The period on whose bill a job is an adjustment line; empty when it is in time for its own."""
+        contracts = self.contracts.get(account_id)
+        if contracts is not None:
+            cut = self.state.days.cut_ms(period_of(day, mode_on(contracts, day)))
+        elif (known := self._cuts.get(day)) is not None:
+            cut = known
+        else:
+            cut = self._cuts[day] = self.state.days.cut_ms(day)
+        if record_time < cut and self.due_until < cut:
+            return ""
+        return late_period(self.state.days, contracts or (), max(record_time, self.due_until))
+
+    def _completed_while_stopped(self, account_id: str, completed_us: int) -> None:
+        account = self.till.find(account_id)
+        if account is not None and account.service is Service.STOPPED and completed_us > account.since_ms * 1000:
+            self.till.completed_after_stop(account_id, 1)
+
+    def _roll_up(self, usage: Usage) -> None:
+        """Add a chunk's usage to the totals and to what is to be billed: one account, region and day has one price."""
+        for (account_id, region, day, late), (jobs, minutes) in usage.items():
+            amount = EXACT.multiply(self.price_for(account_id, region, day).unit_price, Decimal(minutes))
+            key = (account_id, region, day)
             before = self.totals.get(key) or self.state.totals.get(key, NOTHING)
             self.totals[key] = before.plus(jobs, minutes, amount)
-            minutes_so_far, amount_so_far = self.usage_by_region.get(key[1], (0, ZERO))
-            self.usage_by_region[key[1]] = minutes_so_far + minutes, EXACT.add(amount_so_far, amount)
+            self._add_share(account_id, region, day, late, jobs, minutes, amount)
+            add_to(self.usage_by_region, region, minutes, amount)
+            if late:
+                add_to(self.late, region, jobs, amount)
+            if account_id not in self.state.accounts:
+                self.till.opened(account_id, self.due_until or self.record_time)
+
+    def _add_share(
+        self, account_id: str, region: str, day: str, late: str, jobs: int, minutes: int, amount: Decimal
+    ) -> None:
+        if late:
+            key = ShareKey(account_id, late, Kind.LATE, region, day)
+        else:
+            contracts = self.contracts.get(account_id)
+            period = day if contracts is None else period_of(day, mode_on(contracts, day))
+            key = ShareKey(account_id, period, Kind.USAGE, region, day)
+        share = self.shares.get(key) or self.state.unbilled.get(key) or Share(0, 0, ZERO, self.seq, self.seq)
+        self.shares[key] = share.plus(jobs, minutes, amount, self.seq)
 
     def _reroute(self, chunk: Chunk, record: Record, job: Job, home: int) -> None:
         if chunk.topic == topics.REROUTED:
@@ -260,13 +316,10 @@ class Step:
     def _fold_commands(self, chunk: Chunk) -> None:
         for record in chunk.records:
             command_id = command_id_of(record.value)
-            known = self.commands.get(command_id or "") or self.state.commands.get(command_id or "")
-            answer = known
+            answer = self._known_answer(command_id, record.timestamp)
             if answer is None:
-                answer, book = apply_command(record.value, self.books, record.timestamp, self.state.rules)
-                if book is not None:
-                    self.books = self.books.with_book(book)
-                    self.new_books.append(book)
+                effective_ms = max(record.timestamp, self.due_until)
+                answer = apply_command(record.value, self, record.timestamp, effective_ms)
                 if command_id is not None:
                     self.commands[command_id] = answer
             source = Source(
@@ -277,6 +330,88 @@ class Step:
             )
             result = result_value(command_id or "", self.state.partition, answer, source)
             self.results.append(((command_id or "").encode(), result))
+            self._forget_commands(record.timestamp)
+
+    def _known_answer(self, command_id: str | None, record_time: int) -> Answer | None:
+        known = self.commands.get(command_id or "") or self.state.commands.get(command_id or "")
+        return None if known is None or forgettable(known, record_time, self.rules) else known
+
+    def _forget_commands(self, record_time: int) -> None:
+        """Let go of ids that would be refused as too old anyway, a few at a time."""
+        oldest = islice(self.state.commands.items(), len(self.forgotten), len(self.forgotten) + 2)
+        self.forgotten += [
+            command_id
+            for command_id, answer in oldest
+            if forgettable(answer, record_time, self.rules) and command_id not in self.commands
+        ]
+
+    # What a command may do: see `meter.commands.Desk`.
+
+    def contracts_of(self, account_id: str) -> Contracts:
+        """An account's contracts, those of this step among them."""
+        return self.contracts.get(account_id, ())
+
+    def agree(self, account_id: str, contract: Contract) -> None:
+        """Add a contract."""
+        known = self.contracts_of(account_id)
+        self.new_contracts.append((account_id, len(known), contract))
+        self.contracts = {**self.contracts, account_id: (*known, contract)}
+
+    def publish(self, book: PriceBook) -> None:
+        """Add a price book."""
+        self.books = self.books.with_book(book)
+        self.new_books.append(book)
+
+    # -- what falls due --------------------------------------------------------------------------------------
+
+    def run_due(self, until_ms: int, limit: int) -> int:
+        """Do the first actions that are due by an instant, `limit` at most: a step of its own. Returns how many.
+
+        Every input must be folded up to an end that was taken after `until_ms`. Deductions and stops happen at
+        `until_ms`; what is on a bill depends on its cut alone.
+        """
+        assert not self.inputs
+        actions = list(islice(self.state.agenda.until(until_ms), limit))
+        self.due_until = max(self.due_until, until_ms)
+        for due in actions:
+            if due.action is Action.STOP:
+                self.till.expire(due.account_id, until_ms)
+            else:
+                self._settle(due.account_id, due.period, until_ms)
+        self.due = DueRun(until=until_ms, actions=len(actions))
+        return len(actions)
+
+    def _settle(self, account_id: str, period: str, at_ms: int) -> None:
+        keys = self.state.unbilled.of(account_id, period)
+        shares = [(key, share) for key in keys if (share := self.state.unbilled.get(key)) is not None]
+        contracts = self.contracts_of(account_id)
+        issued = bill(
+            account_id,
+            period,
+            shares,
+            days=self.state.days,
+            rules=self.rules,
+            partition=self.partition,
+            contracts=contracts,
+            price_of=self.price_for,
+            meter_version=self.meter_version,
+        )
+        self.bills.append((account_texts(account_id)[0], issued.value))
+        self.shares.update(dict.fromkeys(keys))
+        self.till.charge(account_id, issued.open, issued.total, at_ms, contract_on(contracts, last_day(period)))
+        self._forget_days(account_id)
+
+    def _forget_days(self, account_id: str) -> None:
+        """Drop totals to which no job can be added any more, and paid bills of which nothing is refunded any more."""
+        oldest_ms = self.due_until - self.rules.horizon_ms - FORGET_AFTER_MS
+        first_kept = self.state.days.day_of(oldest_ms * 1000)
+        for region, day in self.state.used.get(account_id, ()):
+            key = (account_id, region, day)
+            if day < first_kept and self.state.unbilled.own(key) is None:
+                self.dropped[key] = None
+        for bill_id, paid in self.state.paid.get(account_id, {}).items():
+            if self.due_until - paid.paid_ms > REFUND_MS:
+                self.till.paid[account_id, bill_id] = None
 
     # -- outputs ---------------------------------------------------------------------------------------------
 
@@ -304,7 +439,8 @@ class Step:
             seq=self.seq,
             record_time=self.record_time,
             inputs=tuple(self.inputs),
-            meter_version=__version__,
+            due=self.due,
+            meter_version=self.meter_version,
         )
 
 
@@ -331,3 +467,9 @@ def _origin(record: Record) -> str:
         return f',"origin":{Origin.model_validate_json(value or b"").model_dump_json()}'
     except ValidationError:
         return ""
+
+
+def add_to(sums: dict[str, tuple[int, Decimal]], name: str, count: int, amount: Decimal) -> None:
+    """Add to a count and an exact amount."""
+    before, money = sums.get(name, (0, ZERO))
+    sums[name] = before + count, EXACT.add(money, amount)

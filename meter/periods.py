@@ -5,6 +5,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+#: The hour of settlement's cut, billing time zone.
+CUT = time(12, 0)
+
 MINUTE_US = 60_000_000
 DAY_MS = 86_400_000
 #: Longer texts are refused by rule: a fraction without end would make outputs and caches without end.
@@ -58,6 +61,7 @@ class BillingDays:
     def __init__(self, time_zone: str) -> None:
         self.zone = ZoneInfo(time_zone)
         self._day_of_minute: dict[int, str] = {}
+        self._cuts: dict[str, int] = {}
 
     def day_of(self, instant: int) -> str:
         """The day of an instant in microseconds. The calendar's first and last day stand for what lies beyond."""
@@ -80,6 +84,35 @@ class BillingDays:
     def start_of(self, day: date) -> datetime:
         """The instant at which a billing day begins."""
         return datetime.combine(day, time.min, tzinfo=self.zone)
+
+    def cut_ms(self, period: str) -> int:
+        """The cut of a billing period, in milliseconds: 12:00 of the day after a day or month (guide, "Settlement").
+
+        `period` is a day, `YYYY-MM-DD`, or a month, `YYYY-MM`. The monthly hour is ours.
+        """
+        try:
+            return self._cuts[period]
+        except KeyError:
+            cut = self._cuts[period] = milliseconds(datetime.combine(_after(period), CUT, tzinfo=self.zone))
+            return cut
+
+    def open_day(self, instant_ms: int) -> str:
+        """The first billing day whose cut is after an instant."""
+        today = date.fromisoformat(self.day_of(instant_ms * 1000))
+        yesterday = (today - timedelta(days=1)).isoformat()
+        return yesterday if instant_ms < self.cut_ms(yesterday) else today.isoformat()
+
+    def text(self, instant_ms: int) -> str:
+        """An instant as RFC 3339 in the billing time zone."""
+        return (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(self.zone).isoformat(timespec="milliseconds")
+
+
+def _after(period: str) -> date:
+    """The day on which a period is cut: the first one after it."""
+    if len(period) == 10:
+        return date.fromisoformat(period) + timedelta(days=1)
+    first = date.fromisoformat(f"{period}-01")
+    return (first + timedelta(days=32)).replace(day=1)
 
 
 def milliseconds(moment: datetime) -> int:

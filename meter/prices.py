@@ -29,6 +29,12 @@ class Price(NamedTuple):
     tail: str  # currency and version as `usage.priced` says them
 
 
+def price_of(unit_price: Decimal, version: str) -> Price:
+    """A price with its texts."""
+    tail = f'"currency":"{CURRENCY}","price_version":{msgspec.json.encode(version).decode()}'
+    return Price(unit_price, version, decimal_text(unit_price), tail)
+
+
 class PriceBook(NamedTuple):
     """Prices by zone in CNY per minute, from the start of a billing day on (None: from ever)."""
 
@@ -68,9 +74,7 @@ class PriceBooks:
         if len(self._prices) > 100_000:
             self._prices.clear()
         book = self.book_on(day)
-        unit_price = book.price_of(ZONE_OF[region])
-        tail = f'"currency":"{CURRENCY}","price_version":{msgspec.json.encode(book.version).decode()}'
-        price = self._prices[region, day] = Price(unit_price, book.version, decimal_text(unit_price), tail)
+        price = self._prices[region, day] = price_of(book.price_of(ZONE_OF[region]), book.version)
         return price
 
     def book_on(self, day: str) -> PriceBook:
@@ -108,7 +112,7 @@ def accept_book(
         return zones
     if books.has(command.version):
         return PriceRefusal("version_exists", f"there is a price book {command.version!r} already")
-    start = _start_ms(command.effective_from, rules)
+    start = start_ms(command.effective_from, rules)
     if start is None:
         return PriceRefusal("bad_fields", f"effective_from: there is no day {command.effective_from}")
     if start - record_time < rules.price_notice_s * 1000:
@@ -126,13 +130,18 @@ def _bad_zones(command: PriceBookCommand) -> PriceRefusal | None:
 
 
 def _bad_prices(command: PriceBookCommand) -> PriceRefusal | None:
-    for zone, price in command.prices.items():
-        if not _PRICE.fullmatch(price):
-            return PriceRefusal("bad_price", f"prices: {zone!r} needs a decimal of at most 8 places, got {price!r}")
-    return None
+    return next((bad for zone, price in command.prices.items() if (bad := bad_price(zone, price))), None)
 
 
-def _start_ms(day: str, rules: Rules) -> int | None:
+def bad_price(name: str, price: str) -> PriceRefusal | None:
+    """Why a price cannot be taken: it is no plain decimal, or negative."""
+    if _PRICE.fullmatch(price):
+        return None
+    return PriceRefusal("bad_price", f"prices: {name!r} needs a decimal of at most 8 places, got {price!r}")
+
+
+def start_ms(day: str, rules: Rules) -> int | None:
+    """When a billing day begins, in milliseconds; None where there is no such day."""
     try:
         return milliseconds(BillingDays(rules.time_zone).start_of(date.fromisoformat(day)))
     except (ValueError, OverflowError):

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from meter.dedupe import MemorySeen, Seen
 from meter.journal import InputRange, JournalStep
-from meter.partition import Chunk, PartitionState, Record, Step
+from meter.partition import Chunk, Record, Step
 from meter.rules import Rules
+from meter.state import PartitionState
 
 #: Gives the records of an input topic at the positions [start, next): committed ones only, in order.
 ReadRange = Callable[[InputRange], Sequence[Record]]
@@ -31,16 +32,30 @@ def replay(
     memory: Seen = MemorySeen() if seen is None else seen
     for entry in journal:
         _check_order(entry, state)
-        step = Step(state, memory)
+        step = Step(state, memory, entry.meter_version)
         for span in entry.inputs:
             if span.start != step.next.get(span.topic):
                 raise JournalError(
                     f"step {entry.seq}: {span.topic} continues at {span.start}, not at {step.next.get(span.topic)}"
                 )
             step.fold(Chunk(span.topic, span.start, span.next, read(span)))
+        if entry.due is not None:
+            _run_due(entry, step)
         _check_counts(entry, step)
         yield entry, step, state
         state.merge(step, memory)
+
+
+def _run_due(entry: JournalStep, step: Step) -> None:
+    """What fell due, in the agenda's order: what is left over of it must be what the journal leaves for later."""
+    assert entry.due is not None
+    if entry.inputs:
+        raise JournalError(f"step {entry.seq}: inputs and due actions in one step")
+    if entry.due.until < step.due_until:
+        raise JournalError(f"step {entry.seq}: due actions run backwards")
+    done = step.run_due(entry.due.until, entry.due.actions)
+    if done != entry.due.actions:
+        raise JournalError(f"step {entry.seq}: {entry.due.actions} actions in the journal, {done} were due")
 
 
 def _check_order(entry: JournalStep, state: PartitionState) -> None:

@@ -36,6 +36,7 @@ class Rules(BaseModel):
     horizon_days: Annotated[int, Field(ge=1, le=365)] = 35
     future_tolerance_s: Annotated[int, Field(ge=0, le=86_400)] = 300
     price_notice_s: Annotated[int, Field(ge=0)] = 3_600
+    settlement_spread_s: Annotated[int, Field(ge=0, le=21_600)] = 3_600
     clock: Clock = Clock.BROKER
 
     @property

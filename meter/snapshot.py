@@ -6,30 +6,38 @@ from typing import Any
 
 import msgspec
 
+from meter.accounts import Account, OpenBill, PaidBill
+from meter.arrears import Service
 from meter.commands import Answer
+from meter.contracts import Contract, Mode
 from meter.money import decimal_text
-from meter.partition import Keyed, PartitionState, Step
+from meter.partition import Step
 from meter.prices import PriceBook
 from meter.rollup import Total
+from meter.settlement import Kind, Share, ShareKey, period_of
+from meter.state import PartitionState
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 POSITION = b'["position"]'
+#: Of the layout of the records below. A state of another version is refused.
+VERSION = 1
 
 
 class StateError(Exception):
     """A record of `meter.state` that this version cannot read."""
 
 
-def changes(step: Step) -> Iterator[Keyed]:
+def changes(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
     """The records that a step writes to `meter.state`. The position comes last: it is what makes them true."""
-    for (account, region, day), total in step.totals.items():
-        yield (
-            _encode(("total", account, region, day)),
-            _encode((total.jobs, total.minutes, decimal_text(total.amount))),
-        )
+    yield from _usage(step)
+    yield from _accounts(step)
+    for command_id in step.forgotten:
+        yield _encode(("command", command_id)), None
     for command_id, answer in step.commands.items():
         yield _encode(("command", command_id)), _encode(answer)
+    for account_id, number, contract in step.new_contracts:
+        yield _encode(("contract", account_id, number)), _encode(contract)
     count = len(step.state.books.published)
     for number, book in enumerate(step.new_books, count):
         prices = {zone: decimal_text(price) for zone, price in book.prices}
@@ -37,7 +45,42 @@ def changes(step: Step) -> Iterator[Keyed]:
             _encode(("book", number)),
             _encode({"version": book.version, "from": book.effective_from, "prices": prices}),
         )
-    yield POSITION, _encode({"v": 1, "seq": step.seq, "record_time": step.record_time, "next": step.next})
+    position = {
+        "v": VERSION,
+        "seq": step.seq,
+        "record_time": step.record_time,
+        "due_until": step.due_until,
+        "next": step.next,
+    }
+    yield POSITION, _encode(position)
+
+
+def _usage(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
+    """Totals, each with its own usage that is not billed yet; usage that came late by the bill that it is to go on."""
+    own = {(key.account_id, key.region, key.day): share for key, share in step.shares.items() if key.kind is Kind.USAGE}
+    for key in {**step.totals, **own}:
+        total = step.totals.get(key) or step.state.totals[key]
+        share = own[key] if key in own else step.state.unbilled.own(key)
+        figures = (total.jobs, total.minutes, decimal_text(total.amount))
+        yield _encode(("total", *key)), _encode(figures if share is None else (*figures, share))
+    for share_key, share in step.shares.items():
+        if share_key.kind is Kind.LATE:
+            account_id, period, _, region, day = share_key
+            yield _encode(("late", account_id, period, region, day)), None if share is None else _encode(share)
+    for key in step.dropped:
+        yield _encode(("total", *key)), None
+
+
+def _accounts(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
+    for account_id, account in step.till.changed.items():
+        yield _encode(("account", account_id)), _encode(account)
+    for (account_id, bill_id), paid in step.till.paid.items():
+        yield _encode(("paid", account_id, bill_id)), None if paid is None else _encode(paid)
+        if paid is None:
+            for key in [key for key, (of, _) in step.state.tickets.items() if key[0] == account_id and of == bill_id]:
+                yield _encode(("ticket", *key)), None
+    for key, (bill_id, amount) in step.till.tickets.items():
+        yield _encode(("ticket", *key)), _encode((bill_id, decimal_text(amount)))
 
 
 class StateReader:
@@ -45,38 +88,95 @@ class StateReader:
 
     def __init__(self, state: PartitionState) -> None:
         self.state = state
-        self._books: dict[int, PriceBook] = {}
         self.found = False
+        self._records: dict[bytes, bytes] = {}
+        self._books: dict[int, PriceBook] = {}
+        self._contracts: dict[str, dict[int, Contract]] = {}
 
     def read(self, key: bytes | None, value: bytes | None) -> None:
-        """One record. Raises StateError where it is not of this version."""
-        try:
-            self._read(msgspec.json.decode(key or b""), value)
-        except (msgspec.MsgspecError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-            raise StateError(f"meter.state: cannot read the record with key {key!r}: {error}") from error
+        """One record: of each key the last one counts, as compaction would leave it."""
+        if value is None:
+            self._records.pop(key or b"", None)
+        else:
+            self._records[key or b""] = value
 
-    def _read(self, key: Any, value: bytes | None) -> None:
-        content = msgspec.json.decode(value or b"")
+    def finish(self) -> PartitionState:
+        """The state, whole. Raises StateError where a record is not of this version."""
+        # Contracts first: the period of a day's usage depends on them.
+        for key, value in sorted(self._records.items(), key=lambda item: not item[0].startswith(b'["contract"')):
+            try:
+                self._put(msgspec.json.decode(key), msgspec.json.decode(value))
+            except (msgspec.MsgspecError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+                raise StateError(f"meter.state: cannot read the record with key {key!r}: {error}") from error
+            self._finish_contracts(key)
+        for _, book in sorted(self._books.items()):
+            self.state.books = self.state.books.with_book(book)
+        self._records.clear()
+        return self.state
+
+    def _finish_contracts(self, key: bytes) -> None:
+        if key.startswith(b'["contract"'):
+            account_id = msgspec.json.decode(key)[1]
+            numbered = sorted(self._contracts[account_id].items())
+            self.state.contracts[account_id] = tuple(contract for _, contract in numbered)
+
+    def _put(self, key: Any, content: Any) -> None:
         match key:
             case ["total", account, region, day]:
-                jobs, minutes, amount = content
-                self.state.totals[account, region, day] = Total(jobs, minutes, Decimal(amount))
+                self._put_total((account, region, day), content)
+            case ["late", account, period, region, day]:
+                self.state.put_share(ShareKey(account, period, Kind.LATE, region, day), _share(content))
+            case ["account", account]:
+                self.state.put_account(account, _account(content))
+            case ["paid", account, bill_id]:
+                payable, paid_ms, refunded = content
+                self.state.put_paid(account, bill_id, PaidBill(Decimal(payable), paid_ms, Decimal(refunded)))
+            case ["ticket", account, ticket]:
+                self.state.tickets[account, ticket] = content[0], Decimal(content[1])
+            case ["contract", account, number]:
+                self._contracts.setdefault(account, {})[int(number)] = _contract(content)
             case ["command", command_id]:
                 self.state.commands[command_id] = Answer(*content)
             case ["book", number]:
                 prices = tuple((zone, Decimal(price)) for zone, price in content["prices"].items())
                 self._books[int(number)] = PriceBook(content["version"], content["from"], prices)
-            case ["position"]:
-                if content["v"] != 1:
-                    raise ValueError(f"version {content['v']}")
+            case ["position"] if content["v"] == VERSION:
                 self.found = True
                 self.state.seq, self.state.record_time = content["seq"], content["record_time"]
+                self.state.due_until = content["due_until"]
                 self.state.next.update(content["next"])
             case _:
                 raise ValueError("unknown kind of record")
 
-    def finish(self) -> PartitionState:
-        """The state, whole."""
-        for _, book in sorted(self._books.items()):
-            self.state.books = self.state.books.with_book(book)
-        return self.state
+    def _put_total(self, key: tuple[str, str, str], content: Any) -> None:
+        jobs, minutes, amount, *share = content
+        self.state.put_total(key, Total(jobs, minutes, Decimal(amount)))
+        if share:
+            account_id, region, day = key
+            period = period_of(day, self.state.mode_on(account_id, day))
+            self.state.put_share(ShareKey(account_id, period, Kind.USAGE, region, day), _share(share[0]))
+
+
+def _share(content: Any) -> Share:
+    jobs, minutes, amount, first_seq, last_seq = content
+    return Share(jobs, minutes, Decimal(amount), first_seq, last_seq)
+
+
+def _account(content: Any) -> Account:
+    opened_ms, cash, bills, service, since_ms, deadline_ms, low_balance, after_stop = content
+    return Account(
+        opened_ms,
+        Decimal(cash),
+        tuple(OpenBill(bill_id, Decimal(payable)) for bill_id, payable in bills),
+        Service(service),
+        since_ms,
+        deadline_ms,
+        None if low_balance is None else Decimal(low_balance),
+        after_stop,
+    )
+
+
+def _contract(content: Any) -> Contract:
+    contract_id, effective_from, mode, prices, grace_hours = content
+    own = tuple((name, Decimal(price)) for name, price in prices)
+    return Contract(contract_id, effective_from, Mode(mode), own, grace_hours)

@@ -14,10 +14,11 @@ from meter.commands import Answer
 from meter.dedupe import MemorySeen
 from meter.models import CommandResult, PriceBookCommand
 from meter.money import EXACT, decimal_text
-from meter.partition import Chunk, PartitionState, Step
+from meter.partition import Chunk, Step
 from meter.prices import PriceBooks, PriceRefusal, accept_book, earliest_effective_day
 from meter.rounding import billable_minutes
 from meter.rules import Rules
+from meter.state import PartitionState
 from streams.errors import MeterError, SettingError
 from streams.kafka import offsets, read_range, reader, sender
 from streams.settings import Settings

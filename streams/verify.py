@@ -17,10 +17,11 @@ from xxhash import xxh3_128_digest
 from meter import topics
 from meter.journal import InputRange, JournalStep, read_entry
 from meter.outputs import total_key, total_value
-from meter.partition import ORIGIN_HEADER, Keyed, PartitionState, Record, Step
+from meter.partition import ORIGIN_HEADER, Keyed, Record, Step
 from meter.replay import JournalError, replay
 from meter.routing import owner
 from meter.rules import Rules
+from meter.state import PartitionState
 from streams.kafka import offsets, read_range, reader
 from streams.settings import Settings
 from streams.topics import check

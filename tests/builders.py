@@ -8,9 +8,10 @@ from typing import Any
 from meter import topics
 from meter.dedupe import MemorySeen
 from meter.models import CommandResult, PricedJob, Rejected
-from meter.partition import Chunk, PartitionState, Step
+from meter.partition import Chunk, Step
 from meter.rules import Rules
 from meter.snapshot import StateReader, changes
+from meter.state import PartitionState
 from streams.engine.recovery import sighting_of
 
 RULES = Rules(meter_id="test", partitions=1)

@@ -21,8 +21,9 @@ from typing import NamedTuple
 import structlog
 
 from meter import topics
-from meter.partition import Chunk, HoleError, PartitionState, Step
+from meter.partition import Chunk, HoleError, Step
 from meter.rules import Rules
+from meter.state import PartitionState
 from streams.engine.recovery import catch_up, read_state
 from streams.engine.seen import DiskSeen
 from streams.engine.table import PartitionTotals

@@ -9,12 +9,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from meter import topics
 from meter.dedupe import Sighting, content_digest, job_key
 from meter.intake import kinds_json
-from meter.partition import PartitionState
 from meter.periods import DAY_MS, instant_us
 from meter.rollup import Total, TotalKey
 from meter.rounding import duration_ms
 from meter.rules import Clock, Rules
 from meter.snapshot import StateError, StateReader
+from meter.state import PartitionState
 from streams.engine.seen import DiskSeen
 from streams.errors import RefusalToStartError
 from streams.kafka import offsets, read_range

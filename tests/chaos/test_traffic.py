@@ -12,8 +12,9 @@ import pytest
 
 from meter import topics
 from meter.dedupe import MemorySeen
-from meter.partition import Chunk, PartitionState, Step
+from meter.partition import Chunk, Step
 from meter.rules import Rules
+from meter.state import PartitionState
 from tests.chaos.traffic import ABORT, ABORTED_PREFIX, CRC32, TRANSACTIONAL, Send, Traffic
 from tests.chaos.verdict import CODES, OUTCOMES
 from tests.recount.compare import Published, Reroutes, between, differences, fold_journal, reroute_differences

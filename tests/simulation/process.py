@@ -2,9 +2,10 @@
 
 from meter import topics
 from meter.dedupe import MemorySeen
-from meter.partition import Chunk, PartitionState, Step
+from meter.partition import Chunk, Step
 from meter.rules import Rules
 from meter.snapshot import StateReader, changes
+from meter.state import PartitionState
 from streams.engine.recovery import sighting_of
 from tests.simulation.world import World
 

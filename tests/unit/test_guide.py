@@ -10,8 +10,9 @@ import pytest
 from meter import topics
 from meter.dedupe import MemorySeen
 from meter.models import DayTotal, PricedJob, Rejected
-from meter.partition import Chunk, HoleError, PartitionState, Step
+from meter.partition import Chunk, HoleError, Step
 from meter.rules import Rules
+from meter.state import PartitionState
 
 RULES = Rules(meter_id="test", partitions=1)
 NEW_YEAR_MS = 1_546_315_200_000  # 2019-01-01 12:00 in Shanghai

@@ -1,0 +1,222 @@
+"""The public contract of the money: commands in; bills, ledger entries, notices and service states out."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from meter.arrears import Service
+from meter.contracts import EVERY_REGION, Mode
+from meter.ledger import Book, Cause
+from meter.models import Amount, Day, Id, Instant, Output
+from meter.regions import ZONE_OF
+from meter.settlement import Kind
+
+_MONEY = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,2})?")
+
+
+def _money(value: Any) -> Decimal:
+    if not isinstance(value, str) or not _MONEY.fullmatch(value):
+        raise PydanticCustomError(
+            "bad_amount", "must be a decimal string with at most 2 places, got {value}", {"value": repr(value)[:64]}
+        )
+    return Decimal(value)
+
+
+def _positive(value: Decimal) -> Decimal:
+    if value <= 0:
+        raise PydanticCustomError("bad_amount", "must be more than 0, got {value}", {"value": str(value)})
+    return value
+
+
+def _not_zero(value: Decimal) -> Decimal:
+    if not value:
+        raise PydanticCustomError("bad_amount", "must not be 0", {})
+    return value
+
+
+_SCHEMA = WithJsonSchema({"type": "string", "pattern": f"^{_MONEY.pattern}$", "description": "CNY"})
+Money = Annotated[Decimal, BeforeValidator(_money), _SCHEMA]
+Positive = Annotated[Money, AfterValidator(_positive)]
+
+
+class Command(BaseModel):
+    """What every command of `meter.commands` has. `issued_at`: older than the horizon is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: Literal[1] = 1
+    command_id: Id
+    issued_at: Instant
+
+
+class AccountCommand(Command):
+    """A command about one account. It belongs on the account's partition, like its completions."""
+
+    account_id: Id
+
+
+class OpenAccount(AccountCommand):
+    """Open an account before its first job, which opens it too: daily mode, no balance."""
+
+    type: Literal["open_account"] = "open_account"
+
+
+class TopUp(AccountCommand):
+    """Money that the customer has paid in."""
+
+    type: Literal["top_up"] = "top_up"
+    amount: Positive
+
+
+class Adjust(AccountCommand):
+    """A correction by hand, up or down, with its reason."""
+
+    type: Literal["adjustment"] = "adjustment"
+    amount: Annotated[Money, AfterValidator(_not_zero)]
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Refund(AccountCommand):
+    """Give back what was paid on a bill, by ticket; the same ticket again changes nothing."""
+
+    type: Literal["refund"] = "refund"
+    ticket: Id
+    bill_id: Id
+    amount: Positive
+
+
+class LowBalance(AccountCommand):
+    """Tell the customer when the balance falls below a threshold; null: no longer."""
+
+    type: Literal["low_balance"] = "low_balance"
+    threshold: Positive | None
+
+
+def _regions(prices: dict[str, str]) -> dict[str, str]:
+    for name in prices:
+        if name not in ZONE_OF and name != EVERY_REGION:
+            raise PydanticCustomError("unknown_region", "unknown region {region}", {"region": repr(name)[:128]})
+    return prices
+
+
+class AgreeContract(AccountCommand):
+    """A contract from a billing day on; a mode only changes with a month. It replaces the account's last one."""
+
+    type: Literal["contract"] = "contract"
+    effective_from: Day
+    mode: Mode = Mode.DAILY
+    prices: Annotated[dict[str, str], AfterValidator(_regions)] = Field(
+        default_factory=dict, description="region code, price zone or * -> CNY per minute"
+    )
+    grace_hours: Annotated[int, Field(ge=1, le=8784)] | None = Field(
+        None, description="monthly accounts: hours from a failed deduction to the stop; absent: never stopped"
+    )
+
+
+class Tick(Command):
+    """Time passes on a meter with a simulated clock: the record's own time says how far. On every partition."""
+
+    type: Literal["tick"] = "tick"
+
+
+class Line(BaseModel):
+    """One line of a bill. A late one names the day and the bill that it belongs to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    region: str
+    day: Day
+    jobs: int
+    minutes: int
+    unit_price: Amount
+    amount: Amount
+    original_bill_id: str | None = None
+
+
+class JournalRange(BaseModel):
+    """Where in `meter.journal` the usage of a bill is: the first and the last step that priced some of it."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    partition: int
+    first: int = Field(alias="from")
+    last: int = Field(alias="to")
+
+
+class Proof(BaseModel):
+    """What a bill is recomputed from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    journal: JournalRange
+    cut: str
+    prices_hash: str = Field(description="SHA-256 of [region, day, price version, unit price] of the lines, sorted")
+    rules_version: int
+    meter_version: str
+
+
+class BillIssued(Output):
+    """`billing.bills`: one for each account and period at most, never edited. Key: the account id."""
+
+    bill_id: str
+    account_id: str
+    period: str
+    mode: Mode
+    lines: tuple[Line, ...]
+    total: Amount
+    payable: Amount
+    rounding: Amount
+    currency: Literal["CNY"] = "CNY"
+    issued_at: str
+    proof: Proof
+
+
+class LedgerPosting(BaseModel):
+    """One side of an entry; debit is positive."""
+
+    model_config = ConfigDict(frozen=True)
+
+    book: Book
+    amount: Amount
+
+
+class LedgerEntry(Output):
+    """`billing.ledger`: double entry; the postings sum to zero. Key: the account id."""
+
+    entry_id: str
+    account_id: str
+    at: str
+    cause: Cause
+    reference: str
+    postings: tuple[LedgerPosting, ...]
+    currency: Literal["CNY"] = "CNY"
+    reason: str | None = None
+
+
+class Notice(Output):
+    """`billing.notices`: what a customer is to be told. Key: the account id."""
+
+    notice_id: str
+    account_id: str
+    kind: Literal["arrears", "stopped", "restored", "low_balance"]
+    at: str
+    bill_id: str | None = None
+    payable: Amount | None = None
+    owed: Amount | None = None
+    balance: Amount | None = None
+    deadline: str | None = None
+    currency: Literal["CNY"] | None = None
+
+
+class AccountService(Output):
+    """`account.service`: may this account start new jobs? None: yes. Key: the account id."""
+
+    account_id: str
+    state: Service
+    may_start_jobs: bool
+    since: str
+    reason: str

@@ -1,0 +1,115 @@
+"""The state of a partition: what its steps have made of the log so far. Read back from `meter.state`."""
+
+from collections.abc import MutableMapping
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from meter import topics
+from meter.accounts import Account, PaidBill
+from meter.agenda import Action, Agenda, Due
+from meter.arrears import Service
+from meter.commands import Answer
+from meter.contracts import Contracts, Mode, mode_on
+from meter.dedupe import Seen
+from meter.periods import BillingDays
+from meter.prices import PriceBooks
+from meter.rollup import Total, TotalKey
+from meter.rules import Rules
+from meter.settlement import Share, ShareKey, Unbilled, due_ms
+
+if TYPE_CHECKING:
+    from meter.partition import Step
+
+
+class PartitionState:
+    """All that the meter knows of one partition. Read back from `meter.state`; changed by `merge` alone."""
+
+    def __init__(self, rules: Rules, partition: int, totals: MutableMapping[TotalKey, Total] | None = None) -> None:
+        self.rules = rules
+        self.partition = partition
+        self.days = BillingDays(rules.time_zone)
+        self.next: dict[str, int] = dict.fromkeys(topics.INPUTS, 0)
+        self.seq = 0
+        self.record_time = 0
+        self.due_until = 0
+        self.totals: MutableMapping[TotalKey, Total] = {} if totals is None else totals
+        self.books = PriceBooks()
+        self.commands: dict[str, Answer] = {}
+        self.contracts: dict[str, Contracts] = {}
+        self.accounts: dict[str, Account] = {}
+        self.paid: dict[str, dict[str, PaidBill]] = {}
+        self.tickets: dict[tuple[str, str], tuple[str, Decimal]] = {}
+        self.used: dict[str, dict[tuple[str, str], None]] = {}
+        self.unbilled = Unbilled()
+        self.agenda = Agenda()
+        self.stopped: set[str] = set()
+
+    def merge(self, step: "Step", seen: Seen) -> None:
+        """Make a committed step's changes part of the state."""
+        self.next.update(step.next)
+        self.seq = step.seq
+        self.record_time = step.record_time
+        self.due_until = step.due_until
+        self.books = step.books
+        self.contracts = step.contracts
+        for command_id in step.forgotten:
+            del self.commands[command_id]
+        self.commands.update(step.commands)
+        for key, total in step.totals.items():
+            self.put_total(key, total)
+        for key in step.dropped:
+            del self.totals[key]
+            del self.used[key[0]][key[1:]]
+        for share_key, share in step.shares.items():
+            self.put_share(share_key, share)
+        for account_id, account in step.till.changed.items():
+            self.put_account(account_id, account)
+        for (account_id, bill_id), paid in step.till.paid.items():
+            self.put_paid(account_id, bill_id, paid)
+        self.tickets.update(step.till.tickets)
+        seen.add(step.sightings.items())
+
+    def mode_on(self, account_id: str, day: str) -> Mode:
+        """The settlement mode of an account on a billing day."""
+        return mode_on(self.contracts.get(account_id, ()), day)
+
+    # What snapshots and steps put in keeps the agenda and the other indexes in step with it.
+
+    def put_total(self, key: TotalKey, total: Total) -> None:
+        """A daily total as it is now."""
+        self.totals[key] = total
+        self.used.setdefault(key[0], {})[key[1:]] = None
+
+    def put_account(self, account_id: str, account: Account) -> None:
+        """An account as it is now, and its deadline."""
+        before = self.accounts.get(account_id)
+        self.accounts[account_id] = account
+        deadline = account.deadline_ms
+        if before is not None and before.deadline_ms is not None and before.deadline_ms != deadline:
+            self.agenda.remove(Due(before.deadline_ms, Action.STOP, account_id))
+        if deadline is not None:
+            self.agenda.add(Due(deadline, Action.STOP, account_id))
+        if account.service is Service.STOPPED:
+            self.stopped.add(account_id)
+        else:
+            self.stopped.discard(account_id)
+
+    def put_share(self, key: ShareKey, share: Share | None) -> None:
+        """Usage that is to be billed, or None once it has been; and when its period is settled."""
+        account_id, period = key.account_id, key.period
+        self.unbilled.put(key, share)
+        due = Due(due_ms(self.days, self.rules, account_id, period), Action.SETTLE, account_id, period)
+        if share is not None:
+            self.agenda.add(due)
+        elif not self.unbilled.of(account_id, period):
+            self.agenda.remove(due)
+
+    def put_paid(self, account_id: str, bill_id: str, paid: PaidBill | None) -> None:
+        """A bill that may be refunded, or None when it may no longer be."""
+        bills = self.paid.setdefault(account_id, {})
+        if paid is not None:
+            bills[bill_id] = paid
+            return
+        del bills[bill_id]
+        for key in [key for key, (of, _) in self.tickets.items() if key[0] == account_id and of == bill_id]:
+            del self.tickets[key]
