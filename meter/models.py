@@ -215,7 +215,7 @@ class Header(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     key: str
-    value: str | None = Field(description="base64")
+    value: str | None = Field(default=None, description="base64; absent when it was null")
 
 
 class Truncated(BaseModel):

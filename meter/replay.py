@@ -38,6 +38,8 @@ def replay(
                 raise JournalError(
                     f"step {entry.seq}: {span.topic} continues at {span.start}, not at {step.next.get(span.topic)}"
                 )
+            if span.next < span.start:
+                raise JournalError(f"step {entry.seq}: {span.topic} runs from {span.start} back to {span.next}")
             step.fold(Chunk(span.topic, span.start, span.next, read(span)))
         if entry.due is not None:
             _run_due(entry, step)

@@ -152,3 +152,10 @@ def test_a_log_that_does_not_fit_the_state(used: Meter, damage: Callable[[Any], 
     line = refusal(used)
     assert re.search(expected, line), line
     assert used.rows("usage.priced") == before
+
+
+def test_a_log_whose_beginning_is_gone_is_unprovable(used: Meter) -> None:
+    expire(used)
+    done = used.run("verify")
+    name = used.topic(COMPLETED)
+    assert (done.returncode, done.stderr) == (3, f"meter: verify: unprovable: the log starts at 4 in {name}[0]\n")

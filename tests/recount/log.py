@@ -31,6 +31,8 @@ class Log:
                 "log_level": 0,
             }
         )
+        # Asked for one by one, each topic costs a second: the client waits for the next turn of its own refresh.
+        self._consumer.list_topics(timeout=PATIENCE_S)
 
     def close(self) -> None:
         self._consumer.close()

@@ -1,0 +1,83 @@
+"""The compose file fits the product: its image, its settings, its commands. Docker itself is not needed for that."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streams.broker.jars import kafka_version, read_lock
+from streams.settings import PREFIX, Settings
+from tests.docs.test_reference import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if name != "kafka"}
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+
+
+def test_there_are_kafka_its_topics_and_two_workers() -> None:
+    assert set(SERVICES) == {"kafka", "topics", "worker-0", "worker-1"}
+
+
+def test_kafka_is_the_one_that_is_embedded() -> None:
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{kafka_version(read_lock())}"
+
+
+def test_kafka_is_reached_where_it_says_it_is() -> None:
+    environment = SERVICES["kafka"]["environment"]
+    advertised = dict(item.split("://") for item in environment["KAFKA_ADVERTISED_LISTENERS"].split(","))
+    listeners = dict(item.split("://") for item in environment["KAFKA_LISTENERS"].split(","))
+    protocols = dict(item.split(":") for item in environment["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(","))
+    assert set(listeners) == set(protocols) == {*advertised, environment["KAFKA_CONTROLLER_LISTENER_NAMES"]}
+    assert all(address.endswith(listeners[name]) for name, address in advertised.items())
+    assert {service["environment"]["METER_BOOTSTRAP_SERVERS"] for service in OURS.values()} == {advertised["PLAINTEXT"]}
+    assert environment["KAFKA_CONTROLLER_QUORUM_VOTERS"] == f"1@kafka{listeners['CONTROLLER']}"
+    (published,) = SERVICES["kafka"]["ports"]
+    assert published.endswith(f"{listeners['OUTSIDE']}{listeners['OUTSIDE']}")
+    assert advertised["OUTSIDE"] == f"localhost{listeners['OUTSIDE']}"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_a_service_is_told_are_settings_and_a_command(name: str) -> None:
+    service = OURS[name]
+    assert " ".join(["meter", *service["command"]]) in COMMANDS
+    values = {setting.removeprefix(PREFIX).lower(): value for setting, value in service["environment"].items()}
+    assert all(setting.startswith(PREFIX) for setting in service["environment"])
+    assert Settings(**values).bootstrap_servers == "kafka:9092"
+
+
+def test_workers_have_names_and_indexes_of_their_own_and_start_again() -> None:
+    workers = [OURS["worker-0"], OURS["worker-1"]]
+    for different in ("volumes", "ports"):
+        assert workers[0][different] != workers[1][different]
+    assert {worker["environment"]["METER_INSTANCE_ID"] for worker in workers} == {"worker-0", "worker-1"}
+    assert all(worker["restart"] == "on-failure" for worker in workers)
+    named = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())}
+    assert named == set(COMPOSE["volumes"])
+
+
+def test_a_service_starts_when_what_it_needs_is_there() -> None:
+    assert OURS["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+    for worker in ("worker-0", "worker-1"):
+        assert OURS[worker]["depends_on"] == {"topics": {"condition": "service_completed_successfully"}}
+    assert "healthcheck" in SERVICES["kafka"]
+
+
+def test_pages_are_served_on_the_port_that_is_published() -> None:
+    port = Settings.model_fields["web_port"].default
+    for worker in ("worker-0", "worker-1"):
+        assert OURS[worker]["ports"][0].endswith(f":{port}")
+        assert OURS[worker]["environment"]["METER_WEB_HOST"] == "0.0.0.0"
+
+
+def test_the_image_is_built_from_files_that_are_there_and_sent() -> None:
+    copied = [word for line in DOCKERFILE.splitlines() if line.startswith("COPY") for word in line.split()[1:-1]]
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert copied
+    for name in copied:
+        assert (ROOT / name).exists()
+        assert f"!{name}" in ignored
+    assert "--require-hashes -r requirements.lock" in DOCKERFILE
+    assert 'ENTRYPOINT ["meter"]' in DOCKERFILE

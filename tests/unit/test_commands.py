@@ -1,0 +1,98 @@
+"""Commands: each is answered, with a stable code where it is refused, and the same when it comes again."""
+
+import json
+from typing import Any
+
+import pytest
+
+from meter import topics
+from meter.commands import MAX_MESSAGE_CHARS, Answer, result_value
+from meter.models import CommandResult, Source
+from tests.builders import HOUR_MS, NOON_MS, Partition, price_book, results_of
+
+
+def answer_to(value: Any, partition: Partition | None = None) -> tuple[bytes, CommandResult]:
+    step = (partition or Partition()).fold(value, topic=topics.COMMANDS)
+    assert (step.counts.read, step.counts.commands) == (1, 1)
+    return step.results[0][0], results_of(step)[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "command_id"),
+    [
+        (None, "bad_fields", ""),
+        (b"", "bad_fields", ""),
+        (b"{", "bad_fields", ""),
+        (b"[]", "bad_fields", ""),
+        (b"\xff", "bad_fields", ""),
+        (b"[" * 100_000, "bad_fields", ""),
+        (b'{"command_id":"c","type":"price_book","x":' + b"[" * 5000 + b"]" * 5000 + b"}", "bad_fields", ""),
+        (b'{"command_id":"c","type":"price_book","x":"\xff"}', "bad_fields", ""),
+        (b'{"command_id":"\\ud800","type":"price_book"}', "bad_fields", ""),
+        ({"type": "price_book"}, "bad_fields", ""),
+        ({"command_id": 7, "type": "price_book"}, "bad_fields", ""),
+        ({"command_id": "c"}, "bad_fields", ""),
+        (price_book(command_id=""), "bad_fields", ""),
+        (price_book(command_id="c" * 129), "bad_fields", ""),
+        ({"command_id": "c", "type": "price_book"}, "bad_fields", "c"),
+        ({"command_id": "c", "type": "dance"}, "unknown_command", "c"),
+        ({"command_id": "c", "type": "\ud7ff" * 200_000}, "unknown_command", "c"),
+        (price_book(command_id="c", prices={"x" * 500_000: 1}), "bad_fields", "c"),
+        (price_book(command_id="c", prices=price_book()["prices"] | {"\x01" * 200_000: "1"}), "unknown_zone", "c"),
+        (price_book(command_id="c" * 128), None, "c" * 128),
+    ],
+)
+def test_every_command_is_answered(value: Any, code: str | None, command_id: str) -> None:
+    key, result = answer_to(value)
+    assert (result.status, result.code) == ("done" if code is None else "refused", code)
+    assert (key, result.command_id) == (command_id.encode(), command_id)
+    assert len(result.message or "") <= MAX_MESSAGE_CHARS
+
+
+def test_the_first_wrong_field_is_named() -> None:
+    _, result = answer_to(price_book(prices={"Mainland China": 0.28}))
+    assert result.message is not None
+    assert result.message.startswith("prices.Mainland China: ")
+
+
+def test_unknown_fields_of_a_command_do_no_harm() -> None:
+    assert answer_to(price_book(note="from the new console"))[1].status == "done"
+
+
+def test_the_same_command_id_is_answered_the_same_and_changes_nothing() -> None:
+    partition = Partition()
+    first = answer_to(price_book(), partition)[1]
+    books = partition.state.books
+    for again in (price_book(), price_book(version="other"), {"command_id": "command-1", "type": "dance"}):
+        result = answer_to(again, partition)[1]
+        assert (result.status, result.code, result.message) == (first.status, first.code, first.message)
+        assert partition.state.books.published == books.published
+    refused = price_book(command_id="command-2", version="late", effective_from="2026-01-01")
+    first = answer_to(refused, partition)[1]
+    assert first.code == "effective_in_past"
+    assert answer_to(price_book(command_id="command-2", version="good"), partition)[1].code == "effective_in_past"
+
+
+def test_the_answer_is_remembered_within_a_step_and_across_a_restart() -> None:
+    partition = Partition()
+    step = partition.fold(price_book(), price_book(), topic=topics.COMMANDS)
+    assert [(r.status, r.source.offset) for r in results_of(step)] == [("done", 0), ("done", 1)]
+    partition.reopen()
+    late = partition.fold(price_book(), topic=topics.COMMANDS, at=NOON_MS + 90 * 24 * HOUR_MS)
+    assert results_of(late)[0].status == "done"
+    assert len(partition.state.books.published) == 1
+
+
+def test_commands_without_a_readable_id_are_not_taken_for_one_another() -> None:
+    partition = Partition()
+    assert answer_to(b"{", partition)[1].code == "bad_fields"
+    assert answer_to({"type": "price_book"}, partition)[1].code == "bad_fields"
+    assert partition.state.commands == {}
+
+
+def test_a_commands_result_says_where_it_was_read() -> None:
+    source = Source(topic=topics.COMMANDS, partition=2, offset=5, timestamp=NOON_MS)
+    done = json.loads(result_value("c", 2, Answer(None, None, NOON_MS), source))
+    assert done == {"v": 1, "command_id": "c", "partition": 2, "status": "done", "source": source.model_dump()}
+    refused = json.loads(result_value("c", 2, Answer("bad_price", "why", NOON_MS), source))
+    assert refused == {**done, "status": "refused", "code": "bad_price", "message": "why"}

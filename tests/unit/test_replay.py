@@ -1,0 +1,114 @@
+"""Replay: from inputs and journal to the same bytes, and a clear error where the two contradict each other."""
+
+from typing import Any
+
+import pytest
+
+from meter import topics
+from meter.journal import InputRange, JournalStep
+from meter.partition import Chunk, HoleError
+from meter.replay import JournalError, replay
+from tests.builders import NOON_MS, RULES, Input, Partition, completion, encode, price_book
+
+LOGS = {
+    topics.COMMANDS: [encode(price_book())],
+    topics.REROUTED: [encode(completion(job_id="r", completed_at="2025-12-31T12:00:00+08:00"))],
+    topics.COMPLETED: [
+        encode(completion()),
+        b"junk",
+        encode(completion()),
+        encode(completion(duration_s=1)),
+        encode(completion(job_id="job-2")),
+    ],
+}
+
+
+def read(span: InputRange) -> list[Input]:
+    """The inputs, as they lie in the log: record time goes on by a second with each."""
+    values = LOGS[span.topic][span.start : span.next]
+    return [Input(n, NOON_MS + n * 1000, None, value, ()) for n, value in enumerate(values, span.start)]
+
+
+def chunk_of(span: InputRange) -> Chunk:
+    return Chunk(span.topic, span.start, span.next, read(span))
+
+
+def entry(seq: int, *spans: tuple[str, int, int], record_time: int, **counts: int) -> JournalStep:
+    inputs = tuple(InputRange(topic=topic, start=start, next=end) for topic, start, end in spans)
+    return JournalStep(seq=seq, record_time=record_time, inputs=inputs, meter_version="0", **counts)
+
+
+JOURNAL = [
+    entry(1, (topics.COMMANDS, 0, 1), (topics.COMPLETED, 0, 2), record_time=NOON_MS + 1000, read=3, priced=1,
+          rejected=1, commands=1),
+    entry(2, (topics.REROUTED, 0, 1), (topics.COMPLETED, 2, 3), record_time=NOON_MS + 2000, read=2, priced=1,
+          duplicate=1),
+    entry(3, (topics.COMPLETED, 3, 5), record_time=NOON_MS + 4000, read=2, priced=1, rejected=1),
+]  # fmt: skip
+
+
+def replayed(*journal: JournalStep) -> list[Any]:
+    return [step for _, step, _ in replay(RULES, 0, journal, read)]
+
+
+def changed(place: int, **changes: Any) -> list[JournalStep]:
+    journal = list(JOURNAL)
+    journal[place] = journal[place].model_copy(update=changes)
+    return journal
+
+
+def outputs(steps: list[Any]) -> list[Any]:
+    return [(s.priced, list(s.daily()), s.rejected, s.results, s.journal_entry()) for s in steps]
+
+
+def test_replay_gives_what_the_partition_put_out_byte_for_byte() -> None:
+    partition = Partition()
+    for step in JOURNAL:
+        lived = partition.prepare_chunks(*(chunk_of(span) for span in step.inputs))
+        partition.publish(lived)
+        partition.state.merge(lived, partition.seen)
+    again = replayed(*(step.journal_entry() for step in partition.steps))
+    assert outputs(again) == outputs(partition.steps)
+    assert [step.journal_entry().counts for step in again] == [step.counts for step in JOURNAL]
+
+
+def test_the_state_before_each_step_is_shown() -> None:
+    assert [state.seq for _, _, state in replay(RULES, 0, JOURNAL, read)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("journal", "reason"),
+    [
+        (JOURNAL[1:], "step 2 follows step 0"),
+        ([JOURNAL[0], JOURNAL[2]], "step 3 follows step 1"),
+        ([JOURNAL[0], JOURNAL[0]], "step 1 follows step 1"),
+        (changed(1, inputs=(InputRange(topic=topics.COMPLETED, start=3, next=4),)), "continues at 3, not at 2"),
+        (changed(1, inputs=(InputRange(topic=topics.COMPLETED, start=1, next=3),)), "continues at 1, not at 2"),
+        (changed(1, inputs=(InputRange(topic=topics.COMPLETED, start=2, next=1),)), "from 2 back to 1"),
+        (changed(1, inputs=(InputRange(topic="weather", start=0, next=3),)), "continues at 0, not at None"),
+        *((changed(1, **{name: 9}), f"{name} is 9 in the journal") for name in
+          ("read", "priced", "duplicate", "rejected", "rerouted", "commands")),
+        (changed(1, record_time=NOON_MS), "record time runs backwards"),
+        (changed(1, record_time=NOON_MS + 1001), "record time is"),
+    ],
+)  # fmt: skip
+def test_a_journal_that_contradicts_itself_or_the_inputs_is_an_error(journal: list[JournalStep], reason: str) -> None:
+    with pytest.raises(JournalError, match=reason):
+        replayed(*journal)
+
+
+def test_an_input_that_lost_a_record_is_an_error() -> None:
+    def holey(span: InputRange) -> list[Input]:
+        return [record for record in read(span) if record.offset != 4]
+
+    with pytest.raises(JournalError, match="step 3: read is 2 in the journal, replayed 1"):
+        list(replay(RULES, 0, JOURNAL, holey))
+
+
+def test_a_chunk_must_start_where_the_last_one_ended() -> None:
+    partition = Partition()
+    first = partition.prepare_chunks(chunk_of(InputRange(topic=topics.COMPLETED, start=0, next=2)))
+    for start in (0, 1, 3):
+        with pytest.raises(HoleError, match=f"expected position 2, got {start}"):
+            first.fold(chunk_of(InputRange(topic=topics.COMPLETED, start=start, next=5)))
+    assert partition.state.next[topics.COMPLETED] == 0  # a step changes nothing before it is merged

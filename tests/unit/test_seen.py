@@ -1,0 +1,270 @@
+"""The dedupe index on disk: exact, never ahead of what is committed, and made anew rather than trusted in doubt."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meter.dedupe import MemorySeen, Sighting
+from streams.engine.seen import MAX_LOAD, MIN_SLOTS, SLOT_BYTES, DiskSeen
+from tests.unit.seen_writer import BATCH
+
+ROOT = Path(__file__).parents[2]
+HORIZON_MS = 1_000_000
+FILL = int(MAX_LOAD * MIN_SLOTS)  # as many as the smallest table takes
+
+
+Opener = Callable[..., DiskSeen]
+
+
+def index(directory: Path, partition: int = 0, meter_id: str = "meter") -> DiskSeen:
+    return DiskSeen.open(directory, partition, meter_id, HORIZON_MS)
+
+
+@pytest.fixture
+def open_seen() -> Iterator[Opener]:
+    """Opens indexes, and closes them all when the test is done."""
+    opened: list[DiskSeen] = []
+
+    def open_one(*arguments: Any, **choices: Any) -> DiskSeen:
+        opened.append(index(*arguments, **choices))
+        return opened[-1]
+
+    yield open_one
+    for seen in opened:
+        seen.close()
+
+
+def sightings(start: int, end: int, at: int | None = None) -> list[tuple[str, Sighting]]:
+    return [(f"job-{n}", Sighting(n, n if at is None else at)) for n in range(start, end)]
+
+
+def saved(directory: Path, end: int, priced_next: int | None = None) -> None:
+    """An index of some jobs, saved and closed."""
+    seen = index(directory)
+    seen.add(sightings(0, end))
+    seen.priced_next = end if priced_next is None else priced_next
+    seen.save()
+    seen.close()
+
+
+keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(["a", "b", "c"])
+found_once = st.builds(Sighting, st.integers(0, 2**64 - 1), st.integers(0, HORIZON_MS))
+actions = st.one_of(
+    st.tuples(st.just("add"), st.lists(st.tuples(keys, found_once), max_size=8)),
+    st.tuples(st.just("find"), st.lists(keys, max_size=8)),
+    st.tuples(st.just("grow"), st.none()),
+    st.tuples(st.just("save"), st.none()),
+    st.tuples(st.just("reopen"), st.none()),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(actions, max_size=12))
+def test_it_finds_what_memory_finds(tmp_path_factory: pytest.TempPathFactory, plan: list[tuple[str, list]]) -> None:
+    directory = tmp_path_factory.mktemp("seen")
+    disk, memory = index(directory), MemorySeen()
+    filled = 0
+    for action, given_ in plan:
+        if action == "add":
+            disk.add(given_)
+            memory.add(given_)
+        elif action == "find":
+            assert disk.find(given_) == memory.find(given_)
+        elif action == "grow":
+            more = sightings(filled, filled + MIN_SLOTS, at=HORIZON_MS)
+            disk.add(more)
+            memory.add(more)
+            filled += MIN_SLOTS
+        elif action == "save":
+            disk.save()
+        else:
+            disk.save()
+            disk.close()
+            disk = index(directory)
+        assert len(disk) == len(memory)
+    everything = [*memory, "never added"]
+    assert disk.find(everything) == memory.find(everything)
+    disk.close()
+
+
+def test_what_was_not_added_is_never_said_to_be_seen(tmp_path: Path, open_seen: Opener) -> None:
+    seen = open_seen(tmp_path)
+    seen.add(sightings(0, 50_000))
+    assert seen.find([f"other-{n}" for n in range(100_000)]) == {}
+    assert seen.find([]) == {}
+    found = seen.find([f"job-{n}" for n in range(50_000)])
+    assert found == {n: Sighting(n, n) for n in range(50_000)}
+
+
+def test_an_id_that_comes_again_is_replaced_and_counted_once(tmp_path: Path, open_seen: Opener) -> None:
+    seen = open_seen(tmp_path)
+    seen.add([("a", Sighting(1, 1)), ("b", Sighting(2, 2)), ("a", Sighting(3, 3))])
+    seen.add([("b", Sighting(4, 4))])
+    assert seen.find(["a", "b"]) == {0: Sighting(3, 3), 1: Sighting(4, 4)}
+    assert len(seen) == 2
+
+
+def test_it_is_there_again_after_a_restart(tmp_path: Path, open_seen: Opener) -> None:
+    saved(tmp_path, 20_000)
+    seen = open_seen(tmp_path)
+    assert (len(seen), seen.priced_next) == (20_000, 20_000)
+    assert seen.find(["job-19999", "job-20000"]) == {0: Sighting(19_999, 19_999)}
+
+
+def test_what_was_not_saved_is_read_again_and_changes_nothing(tmp_path: Path, open_seen: Opener) -> None:
+    saved(tmp_path, 100)
+    seen = open_seen(tmp_path)
+    seen.add(sightings(100, 20_000))  # grows: the mark still names the old table
+    seen.priced_next = 20_000
+    seen.close()
+    seen = open_seen(tmp_path)
+    assert seen.priced_next == 100
+    seen.add(sightings(100, 20_000))
+    seen.add(sightings(50, 15_000))
+    assert len(seen) == 20_000
+    assert len(seen.find([f"job-{n}" for n in range(20_000)])) == 20_000
+
+
+def cut_off(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("*.json", Path.unlink),
+        ("*.json", lambda path: path.write_bytes(b"")),
+        ("*.json", lambda path: path.write_bytes(b"\xff\x00garbage")),
+        ("*.json", lambda path: path.write_text("[]")),
+        ("*.json", lambda path: path.write_text("{}")),
+        ("*.json", lambda path: path.write_text(path.read_text().replace('"v": 1', '"v": 2'))),
+        ("*.json", lambda path: path.write_text(path.read_text()[:-5])),
+        ("*.json", lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": float("inf")}))),
+        ("*.json", lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | {"file": "gone.table"}))),
+        ("*.table", Path.unlink),
+        ("*.table", cut_off),
+        ("*.table", lambda path: os.truncate(path, 0)),
+        ("*.table", lambda path: os.truncate(path, path.stat().st_size - 1)),
+        ("*.table", lambda path: os.truncate(path, path.stat().st_size + SLOT_BYTES)),
+    ],
+)
+def test_an_index_in_doubt_is_made_anew(
+    tmp_path: Path, open_seen: Opener, name: str, damage: Callable[[Path], object]
+) -> None:
+    saved(tmp_path, 500)
+    (path,) = tmp_path.glob(name)
+    damage(path)
+    seen = open_seen(tmp_path)
+    assert (len(seen), seen.priced_next) == (0, 0)
+    assert seen.find(["job-1"]) == {}
+    seen.add(sightings(0, 500))
+    seen.priced_next = 500
+    seen.save()
+    seen.close()
+    seen = open_seen(tmp_path)
+    assert (len(seen), seen.priced_next) == (500, 500)
+    assert len(list(tmp_path.glob("*.table"))) == 1  # nothing of the damaged one is left behind
+
+
+def test_the_index_of_another_meter_or_partition_is_not_its_own(tmp_path: Path, open_seen: Opener) -> None:
+    saved(tmp_path, 500)
+    for seen in (open_seen(tmp_path, meter_id="another"), open_seen(tmp_path, partition=1)):
+        assert (len(seen), seen.priced_next) == (0, 0)
+    assert len(open_seen(tmp_path)) == 500
+
+
+def test_a_second_process_gets_a_table_of_its_own(tmp_path: Path, open_seen: Opener) -> None:
+    saved(tmp_path, 500)
+    first, second = open_seen(tmp_path), open_seen(tmp_path)
+    assert (len(first), len(second), second.priced_next) == (500, 0, 0)
+    second.add(sightings(1000, 1010))
+    second.save()
+    assert len(first) == 500
+    first.add(sightings(500, 600))
+    first.priced_next = 600
+    first.save()  # the last to save is the one that counts, and both tables are whole
+    assert len(second.find([f"job-{n}" for n in range(1000, 1010)])) == 10
+    first.close()
+    second.close()
+    again = open_seen(tmp_path)
+    assert (len(again), again.priced_next) == (600, 600)
+
+
+@pytest.mark.parametrize("newest", [HORIZON_MS, HORIZON_MS + 1, 2 * HORIZON_MS])
+def test_growth_drops_what_is_beyond_the_horizon_and_only_that(tmp_path: Path, open_seen: Opener, newest: int) -> None:
+    seen = open_seen(tmp_path)
+    old = [("zero", Sighting(1, 0)), ("one", Sighting(1, 1)), ("late", Sighting(1, HORIZON_MS))]
+    seen.add(old)
+    seen.add(sightings(0, FILL, at=newest))
+    since = newest - HORIZON_MS
+    expected = {place for place, (_, sighting) in enumerate(old) if sighting.record_time >= since}
+    assert set(seen.find(["zero", "one", "late"])) == expected
+    assert len(seen.find([f"job-{n}" for n in range(FILL)])) == FILL
+    assert len(seen) == FILL + len(expected)
+
+
+def test_before_it_must_grow_nothing_is_dropped(tmp_path: Path, open_seen: Opener) -> None:
+    seen = open_seen(tmp_path)
+    seen.add([("old", Sighting(1, 0))])
+    seen.add(sightings(0, FILL - 1, at=5 * HORIZON_MS))
+    assert seen.find(["old"]) == {0: Sighting(1, 0)}
+    assert seen.size_bytes == MIN_SLOTS * SLOT_BYTES
+
+
+def test_its_size_follows_what_is_within_the_horizon(tmp_path: Path, open_seen: Opener) -> None:
+    """35 days go on for ever: ten horizons' worth of ids take no more room than two of them."""
+    seen = open_seen(tmp_path)
+    largest = 0
+    for turn in range(100):
+        seen.add(sightings(turn * 10_000, (turn + 1) * 10_000, at=turn * HORIZON_MS // 10))
+        live = min(turn + 1, 11) * 10_000
+        assert len(seen) >= live
+        largest = max(largest, seen.size_bytes)
+    assert largest <= 2 * (11 + 1) * 10_000 * SLOT_BYTES * 1.01
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.table")) >= seen.size_bytes
+    seen.save()
+    assert [path.stat().st_size for path in tmp_path.glob("*.table")] == [seen.size_bytes]
+
+
+def test_a_large_index_takes_at_most_64_bytes_an_id(tmp_path: Path, open_seen: Opener) -> None:
+    seen = open_seen(tmp_path)
+    for start in range(0, 400_000, 5000):
+        seen.add(sightings(start, start + 5000))
+        assert seen.size_bytes <= max(MIN_SLOTS * SLOT_BYTES, 64 * len(seen))
+        assert len(seen) <= MAX_LOAD * seen.size_bytes / SLOT_BYTES
+
+
+def test_a_process_that_is_killed_leaves_an_index_that_can_be_caught_up(tmp_path: Path, open_seen: Opener) -> None:
+    before = committed = 0
+    for turn in range(4):
+        before, committed = committed, killed_in_the_middle(tmp_path, committed, steps=20 + 7 * turn)
+        seen = open_seen(tmp_path)
+        assert before < seen.priced_next <= committed
+        seen.add(sightings(seen.priced_next, committed))  # what `usage.priced` holds beyond the mark
+        seen.priced_next = committed
+        assert len(seen) == committed
+        found = seen.find([f"job-{n}" for n in range(committed + BATCH)])
+        assert found == {n: Sighting(n, n) for n in range(committed)}
+        seen.save()
+        seen.close()
+
+
+def killed_in_the_middle(directory: Path, start: int, steps: int) -> int:
+    """Run the writer for some steps, SIGKILL it, and return up to where it had committed."""
+    command = [sys.executable, "-m", "tests.unit.seen_writer", str(directory), str(start)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(steps)]
+        process.kill()
+        lines += process.stdout.readlines()
+    committed = [int(line) for line in lines if line.endswith("\n")]
+    assert committed == list(range(start + BATCH, committed[-1] + BATCH, BATCH))
+    return committed[-1]
