@@ -63,6 +63,10 @@ SPECS = (
     TopicSpec(topics.PRICED),
     TopicSpec(topics.DAILY, compact=True),
     TopicSpec(topics.REJECTED),
+    TopicSpec(topics.BILLS, retention_ms=FOR_EVER),
+    TopicSpec(topics.LEDGER, retention_ms=FOR_EVER),
+    TopicSpec(topics.NOTICES, retention_ms=FOR_EVER),
+    TopicSpec(topics.SERVICE, compact=True),
     TopicSpec(topics.JOURNAL, retention_ms=FOR_EVER),
     TopicSpec(topics.STATE, compact=True),
 )

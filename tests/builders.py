@@ -76,7 +76,7 @@ class Partition:
         self.rules = rules
         self.partition = partition
         self.steps: list[Step] = []
-        self.state_topic: dict[bytes, bytes] = {}
+        self.state_topic: dict[bytes, bytes | None] = {}
         self.priced_topic: list[bytes] = []
         self.daily_topic: dict[bytes, bytes] = {}
         self.reopen()
@@ -112,6 +112,14 @@ class Partition:
     def fold(self, *values: Any, topic: str = topics.COMPLETED, at: int = NOON_MS, headers: Headers = ()) -> Step:
         """A step over some records of one input, committed."""
         step = self.prepare(*values, topic=topic, at=at, headers=headers)
+        self.publish(step)
+        self.state.merge(step, self.seen)
+        return step
+
+    def run_due(self, until_ms: int, limit: int) -> Step:
+        """A step that does what is due by an instant, committed."""
+        step = Step(self.state, self.seen)
+        step.run_due(until_ms, limit)
         self.publish(step)
         self.state.merge(step, self.seen)
         return step

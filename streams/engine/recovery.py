@@ -20,7 +20,16 @@ from streams.errors import RefusalToStartError
 from streams.kafka import offsets, read_range
 from streams.settings import Settings
 
-OUTPUTS = (topics.PRICED, topics.DAILY, topics.REJECTED, topics.COMMAND_RESULTS, topics.STATE)
+OUTPUTS = (
+    topics.PRICED,
+    topics.DAILY,
+    topics.REJECTED,
+    topics.COMMAND_RESULTS,
+    topics.BILLS,
+    topics.LEDGER,
+    topics.NOTICES,
+    topics.SERVICE,
+)
 
 
 async def read_state(

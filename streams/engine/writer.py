@@ -16,7 +16,7 @@ from streams.settings import Settings
 #: Bytes of one produced batch: one round trip for most steps, and well below what the topics take.
 BATCH_BYTES = 2 << 20
 
-Row = tuple[bytes | None, bytes, int, Sequence[tuple[str, bytes | None]]]
+Row = tuple[bytes | None, bytes | None, int, Sequence[tuple[str, bytes | None]]]
 
 
 class PartitionWriter:
@@ -73,6 +73,10 @@ class PartitionWriter:
             (topics.DAILY, step.daily()),
             (topics.REJECTED, step.rejected),
             (topics.COMMAND_RESULTS, step.results),
+            (topics.BILLS, step.bills),
+            (topics.LEDGER, step.till.entries),
+            (topics.NOTICES, step.till.notices),
+            (topics.SERVICE, step.till.services),
             (topics.JOURNAL, ((None, step.journal_entry().canonical()),)),
             (topics.STATE, changes(step)),
         ):
@@ -86,7 +90,7 @@ class PartitionWriter:
         batch.close()
         return batch
 
-    def _fill(self, rows: Iterable[tuple[bytes | None, bytes]], now: int) -> Iterable[Any]:
+    def _fill(self, rows: Iterable[tuple[bytes | None, bytes | None]], now: int) -> Iterable[Any]:
         batch = None
         for key, value in rows:
             if batch is None or batch.append(key=key, value=value, timestamp=now) is None:
