@@ -8,7 +8,8 @@ The order, stated once:
 3. The consumer is seeked to the state's positions and nowhere else.
 4. A step takes chunks from the queue, commands first, folds them, sends everything in one transaction, awaits every
    send, and commits. Then, and only then, its changes become part of the state.
-5. Any error or unknown outcome ends the process. Restart is the only recovery path.
+5. What is due is done in steps of their own, a slice at a time, so that intake never stalls: see `due.py`.
+6. Any error or unknown outcome ends the process. Restart is the only recovery path.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from meter import topics
 from meter.partition import Chunk, HoleError, Step
 from meter.rules import Rules
 from meter.state import PartitionState
+from streams.engine.due import DueGate, TakeEnds
 from streams.engine.recovery import catch_up, read_state
 from streams.engine.seen import DiskSeen
 from streams.engine.table import PartitionTotals
@@ -40,6 +42,8 @@ STEP_RECORDS = 5_000
 QUEUE_RECORDS = 2 * STEP_RECORDS
 #: How long completions go on without the commands having been read to their end: a price takes effect no sooner.
 COMMANDS_SILENCE_S = 3_600.0
+#: Due actions of one step: some 20 ms of work, so that completions are not kept waiting.
+SLICE_ACTIONS = 250
 #: How soon to look again when they wait.
 COMMANDS_RETRY_S = 0.25
 #: How often the dedupe index is put on disk.
@@ -64,6 +68,7 @@ class PartitionOwner:
         totals: PartitionTotals,
         metrics: Metrics,
         input_end: Callable[[str, int], InputEnd | None],
+        take_ends: TakeEnds,
     ) -> None:
         self.partition = partition
         self.state = PartitionState(rules, partition, totals)
@@ -74,6 +79,7 @@ class PartitionOwner:
         self._totals = totals
         self._metrics = metrics
         self._input_end = input_end
+        self._gate = DueGate(take_ends)
         self._writer = PartitionWriter(settings, partition)
         self._seen: DiskSeen | None = None
         self._queues: dict[str, deque[Chunk]] = {topic: deque() for topic in topics.INPUTS}
@@ -127,6 +133,7 @@ class PartitionOwner:
         for queue in self._queues.values():
             queue.clear()
         self._queued = 0
+        self._gate.forget()
         await self._idle.wait()
         self._expected = dict(self.state.next)
         self._has_room.set()
@@ -217,6 +224,7 @@ class PartitionOwner:
                     await self._step(chunks)
                 else:
                     self._put_back(chunks)
+                await self._do_due()
             finally:
                 self._idle.set()
             # Let the others have the loop: a fold does not give way by itself.
@@ -231,23 +239,56 @@ class PartitionOwner:
             log.warning("completions wait: commands are not read to their end", partition=self.partition)
             asyncio.get_running_loop().call_later(COMMANDS_RETRY_S, self._work.set)
 
+    def look(self) -> None:
+        """Time has passed: see whether something is due."""
+        if self.is_open and (self._gate.time_is_unknown(self.state) or self._gate.is_due(self.state)):
+            self._work.set()
+
+    async def _do_due(self) -> None:
+        """One slice of what is due. An empty step tells the time where nothing else has."""
+        assert self._seen is not None
+        if self._gate.time_is_unknown(self.state):
+            await self._commit(Step(self.state, self._seen))
+        if not self._gate.is_due(self.state):
+            return
+        until_ms = await self._gate.until(self.state, self._covered())
+        if until_ms is None:
+            return
+        step = Step(self.state, self._seen)
+        if step.run_due(until_ms, SLICE_ACTIONS):
+            await self._commit(step)
+            self._work.set()
+
+    def _covered(self) -> dict[str, int]:
+        """Up to where each input is folded; what holds no records, only markers, counts as folded."""
+        return {
+            topic: next((chunk.start for chunk in queue if chunk.records), self._expected[topic])
+            for topic, queue in self._queues.items()
+        }
+
     async def _step(self, chunks: list[Chunk]) -> None:
         assert self._seen is not None
         began = time.monotonic()
         step = Step(self.state, self._seen)
         for chunk in chunks:
             step.fold(chunk)
-        folded = time.monotonic()
-        priced_next = await self._writer.publish(step)
+        oldest = min(record.timestamp for chunk in chunks for record in chunk.records[:1])
+        self._metrics.folded(fold_s=time.monotonic() - began)
+        await self._commit(step)
+        self._metrics.delayed(oldest_ms=oldest)
+
+    async def _commit(self, step: Step) -> None:
+        """Publish a step, then make it part of the state."""
+        assert self._seen is not None
+        began = time.monotonic()
+        published = await self._writer.publish(step)
         committed = time.monotonic()
         self.state.merge(step, self._seen)
-        if priced_next is not None:
-            self._seen.priced_next = priced_next
-        self.last_moved = time.monotonic()
-        oldest = min(record.timestamp for chunk in chunks for record in chunk.records[:1])
-        self._metrics.stepped(
-            self.partition, step, fold_s=folded - began, commit_s=committed - folded, oldest_ms=oldest
-        )
+        self._gate.broker_time.heard(published.journal_ms)
+        if published.priced_next is not None:
+            self._seen.priced_next = published.priced_next
+        self.last_moved = committed
+        self._metrics.stepped(step, commit_s=committed - began)
         self._metrics.remembered(self.partition, len(self._seen), self._seen.size_bytes)
         if committed - self._saved_at > SAVE_INTERVAL_S:
             self._saved_at = committed

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.types import TP
 
 from meter import topics
@@ -21,6 +22,35 @@ log = structlog.get_logger(__name__)
 
 #: A broker that answers no fetch for so long is lost: fetches wait half a second at most.
 BROKER_SILENCE_S = 30.0
+
+
+#: How often to look for what is due.
+LOOK_S = 0.5
+
+
+class InputEnds:
+    """Asks the broker where inputs end, records of open transactions included: what was appended before now."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer | None = None
+        self._starting = asyncio.Lock()
+
+    async def take(self, partition: int) -> dict[str, int]:
+        """The end offsets of a partition's inputs, by topic."""
+        async with self._starting:
+            if self._consumer is None:
+                consumer = AIOKafkaConsumer(**self._settings.client(), enable_auto_commit=False)
+                await consumer.start()
+                self._consumer = consumer
+        tps = {TopicPartition(self._settings.topic(topic), partition): topic for topic in topics.INPUTS}
+        ends = await self._consumer.end_offsets(list(tps))
+        return {topic: ends[tp] for tp, topic in tps.items()}
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._consumer is not None:
+            await self._consumer.stop()
 
 
 class Owners:
@@ -41,6 +71,7 @@ class Owners:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._sought: set[TP] = set()
         self._changed = asyncio.Event()
+        self._ends = InputEnds(settings)
 
     # -- assignment ------------------------------------------------------------------------------------------
 
@@ -76,7 +107,13 @@ class Owners:
     async def _own(self, partition: int) -> None:
         """Open a partition and run it, until it is released."""
         owner = PartitionOwner(
-            self._settings, self._rules, partition, self._totals(partition), self._metrics, self._input_end
+            self._settings,
+            self._rules,
+            partition,
+            self._totals(partition),
+            self._metrics,
+            self._input_end,
+            self._ends.take,
         )
         self.by_partition[partition] = owner
         try:
@@ -101,6 +138,7 @@ class Owners:
         """The worker stops: finish the steps in flight, put the dedupe indexes on disk."""
         self._sought.clear()
         await asyncio.gather(*(self._release(partition) for partition in list(self.by_partition)))
+        await self._ends.close()
 
     def _totals(self, partition: int) -> PartitionTotals:
         window: BillingDay = self._app.billing_day
@@ -194,9 +232,11 @@ class Owners:
         ]
 
     async def watch(self) -> None:
-        """End the process when Kafka has been silent for longer than the client's own retries take."""
+        """Look for what is due; end the process when Kafka has been silent for longer than its client retries."""
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(LOOK_S)
+            for owner in self.by_partition.values():
+                owner.look()
             heard = [end.seen_at for tp in self._sought if (end := self._input_end_of(tp)) is not None]
             heard += [owner.last_moved for owner in self.by_partition.values()]
             if heard and time.monotonic() - max(heard) > BROKER_SILENCE_S:

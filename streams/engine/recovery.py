@@ -29,6 +29,7 @@ OUTPUTS = (
     topics.LEDGER,
     topics.NOTICES,
     topics.SERVICE,
+    topics.STATE,
 )
 
 
@@ -51,12 +52,13 @@ async def read_state(
         async for records in read_range(consumer, name, partition, start, end):
             for record in records:
                 snapshot.read(record.key, record.value)
+        snapshot.finish()
     except StateError as error:
         raise RefusalToStartError(f"{name}[{partition}]: {error}; a newer meter wrote it: start that one") from error
     if not snapshot.found:
         await _refuse_outputs_without_state(consumer, settings, partition)
     await _check_inputs(consumer, settings, state)
-    return snapshot.finish()
+    return state
 
 
 async def _refuse_outputs_without_state(consumer: AIOKafkaConsumer, settings: Settings, partition: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
@@ -17,6 +17,14 @@ from streams.settings import Settings
 BATCH_BYTES = 2 << 20
 
 Row = tuple[bytes | None, bytes | None, int, Sequence[tuple[str, bytes | None]]]
+
+
+class Published(NamedTuple):
+    """A committed step: the position after its last record in `usage.priced`, None if it priced nothing; and the
+    broker's append time of its journal record, in milliseconds."""
+
+    priced_next: int | None
+    journal_ms: int
 
 
 class PartitionWriter:
@@ -41,11 +49,10 @@ class PartitionWriter:
         """Close the connection; nothing is open between steps."""
         await self._producer.stop()
 
-    async def publish(self, step: Step) -> int | None:
+    async def publish(self, step: Step) -> Published:
         """Everything that a step puts out, in one transaction; every send is awaited before the commit.
 
-        Returns the position after its last record in `usage.priced`, None if it priced nothing. Any exception leaves
-        the outcome unknown: the caller must end the process.
+        Any exception leaves the outcome unknown: the caller must end the process.
         """
         batches = list(self._batches(step))
         await self._producer.begin_transaction()
@@ -54,12 +61,15 @@ class PartitionWriter:
             for topic, partition, count, batch in batches
         ]
         priced_next: int | None = None
+        journal_ms = 0
         for topic, count, send in sends:
             sent: RecordMetadata = await send
             if topic == topics.PRICED:
                 priced_next = sent.offset + count
+            elif topic == topics.JOURNAL:
+                journal_ms = sent.timestamp
         await self._producer.commit_transaction()
-        return priced_next
+        return Published(priced_next, journal_ms)
 
     def _batches(self, step: Step) -> Iterable[tuple[str, int, int, Any]]:
         """(topic, partition, number of records, batch) of all outputs; batches are closed when they are full."""

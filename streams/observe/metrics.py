@@ -19,6 +19,10 @@ class Metrics:
         self._amount = Counter("meter_amount_cny", "Priced amount in CNY", ["region"], registry=r)
         self._minutes = Counter("meter_minutes", "Billable minutes", ["region"], registry=r)
         self._refused = Counter("meter_refused", "Refused records by code", ["code"], registry=r)
+        self._late = Counter("meter_late_jobs", "Jobs that came after their bill's cut", ["region"], registry=r)
+        self._late_amount = Counter("meter_late_amount_cny", "What they come to, in CNY", ["region"], registry=r)
+        self._bills = Counter("meter_bills", "Bills issued", registry=r)
+        self._notices = Counter("meter_notices", "Notices to customers", registry=r)
         self._lag = Gauge(
             "meter_lag_records", "Positions up to the last stable offset", ["topic", "partition"], registry=r
         )
@@ -40,7 +44,15 @@ class Metrics:
         self._bytes = Gauge("meter_dedupe_bytes", "Size of the dedupe index", ["partition"], registry=r)
         self._open = Gauge("meter_partitions_open", "Partitions that this worker meters", registry=r)
 
-    def stepped(self, partition: int, step: Step, *, fold_s: float, commit_s: float, oldest_ms: int) -> None:
+    def folded(self, *, fold_s: float) -> None:
+        """A step was folded."""
+        self._fold.observe(fold_s)
+
+    def delayed(self, *, oldest_ms: int) -> None:
+        """A step was committed whose oldest record has this record time."""
+        self._delay.observe(max(0.0, time.time() - oldest_ms / 1000))
+
+    def stepped(self, step: Step, *, commit_s: float) -> None:
         """A step was committed."""
         for outcome, count in step.counts:
             if outcome != "read" and count:
@@ -48,12 +60,16 @@ class Metrics:
         for region, (minutes, amount) in step.usage_by_region.items():
             self._minutes.labels(region).inc(minutes)
             self._amount.labels(region).inc(float(amount))
+        for region, (jobs, amount) in step.late.items():
+            self._late.labels(region).inc(jobs)
+            self._late_amount.labels(region).inc(float(amount))
         for code, count in step.refused.items():
             self._refused.labels(code).inc(count)
-        self._chunk.observe(step.read)
-        self._fold.observe(fold_s)
+        self._bills.inc(len(step.bills))
+        self._notices.inc(len(step.till.notices))
+        if step.read:
+            self._chunk.observe(step.read)
         self._commit.observe(commit_s)
-        self._delay.observe(max(0.0, time.time() - oldest_ms / 1000))
 
     def opened(self, partition: int, took_s: float) -> None:
         """A partition was opened."""

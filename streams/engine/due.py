@@ -1,0 +1,99 @@
+"""When may what is due be done? When broker time has passed it, and every input is folded to an end taken after that.
+
+Broker time is the append time of the partition's last journal record plus what has elapsed since, so it is never ahead
+of the broker's clock; on a meter with a simulated clock it is the latest record time. No rule asks this machine's own
+clock, but where the two are more than an hour apart one of them is wrong: nothing is settled until they agree.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from meter.rules import Clock
+from meter.state import PartitionState
+
+log = structlog.get_logger(__name__)
+
+CLOCKS_APART_MS = 3_600_000
+SAY_EVERY_S = 60.0
+
+#: The end offsets of a partition's inputs, as the broker has them now.
+TakeEnds = Callable[[int], Awaitable[Mapping[str, int]]]
+
+
+class BrokerTime:
+    """What the broker's clock says at least."""
+
+    def __init__(self) -> None:
+        self._append_ms: int | None = None
+        self._seen_at = 0.0
+
+    def heard(self, append_ms: int) -> None:
+        """A journal record was appended at this time, and that has just been acknowledged."""
+        self._append_ms, self._seen_at = append_ms, time.monotonic()
+
+    def now_ms(self) -> int | None:
+        """Milliseconds; None before anything was heard."""
+        if self._append_ms is None:
+            return None
+        return self._append_ms + int((time.monotonic() - self._seen_at) * 1000)
+
+
+class DueGate:
+    """Says up to which instant due actions may be done."""
+
+    def __init__(self, take_ends: TakeEnds) -> None:
+        self.broker_time = BrokerTime()
+        self.paused = False
+        self._take_ends = take_ends
+        self._until_ms = 0
+        self._ends: Mapping[str, int] | None = None
+        self._said_at = 0.0
+
+    def time_is_unknown(self, state: PartitionState) -> bool:
+        """Whether something waits for a time that only a journal record can tell."""
+        return bool(len(state.agenda)) and self._now_ms(state) is None
+
+    def is_due(self, state: PartitionState) -> bool:
+        """Whether the first action's time has come, and the clocks agree."""
+        first, now = state.agenda.next_ms(), self._now_ms(state)
+        if first is None or now is None or first > now:
+            return False
+        self.paused = state.rules.clock is Clock.BROKER and self._clocks_apart(now, state.partition)
+        return not self.paused
+
+    async def until(self, state: PartitionState, covered: Mapping[str, int]) -> int | None:
+        """The instant by which due actions may be done now; None while inputs are not `covered` that far."""
+        first, now = state.agenda.next_ms(), self._now_ms(state)
+        if first is None or now is None:
+            return None
+        if self._ends is None or first > self._until_ms:
+            self._until_ms, self._ends = now, await self._take_ends(state.partition)
+        if any(covered[topic] < end for topic, end in self._ends.items()):
+            return None
+        return self._until_ms
+
+    def forget(self) -> None:
+        """Positions of a former assignment mean nothing."""
+        self._ends = None
+
+    @staticmethod
+    def _simulated(state: PartitionState) -> bool:
+        return state.rules.clock is Clock.SIMULATED
+
+    def _now_ms(self, state: PartitionState) -> int | None:
+        return state.record_time if self._simulated(state) else self.broker_time.now_ms()
+
+    def _clocks_apart(self, now_ms: int, partition: int) -> bool:
+        apart_ms = now_ms - time.time_ns() // 1_000_000
+        if abs(apart_ms) <= CLOCKS_APART_MS:
+            return False
+        if time.monotonic() - self._said_at > SAY_EVERY_S or not self._said_at:
+            self._said_at = time.monotonic()
+            log.error(
+                "settlement is paused: the broker's clock and this machine's are more than an hour apart",
+                partition=partition,
+                broker_ahead_s=apart_ms // 1000,
+            )
+        return True
