@@ -73,6 +73,7 @@ class Shell:
     def __init__(self, directory: Path, clone: Path) -> None:
         self._directory = directory
         self._count = 0
+        self._is_stuck = False
         reading, writing = os.pipe()
         self._codes = reading
         environment = {
@@ -100,6 +101,7 @@ class Shell:
         source.write_text(script, "utf-8")
         self._tell(f"source {source} > {output} 2>&1 < /dev/null {self._code_fd}>&-; echo $? >&{self._code_fd}\n")
         if not select.select([self._codes], [], [], timeout_s)[0]:
+            self._is_stuck = True
             raise BlockError(f"no end after {timeout_s:g} s; so far:\n{_text(output)}")
         code = os.read(self._codes, 16)
         return Outcome(int(code) if code else None, _text(output))
@@ -117,10 +119,11 @@ class Shell:
     ) -> None:
         """End what the document left running, by process id, and the shell."""
         with suppress(BrokenPipeError, BlockError):
-            self.run("kill $(jobs -p) 2> /dev/null; wait", STOP_TIMEOUT_S)
+            if not self._is_stuck:
+                self.run("kill $(jobs -p) 2> /dev/null; wait", STOP_TIMEOUT_S)
         with suppress(ProcessLookupError):
             os.killpg(self._bash.pid, signal.SIGKILL)
-        self._bash.wait()
+        self._bash.communicate()
         os.close(self._codes)
 
 

@@ -115,9 +115,12 @@ class TestShell:
 
     def test_what_was_left_running_is_ended(self, shell: Shell, tmp_path: Path) -> None:
         with shell:
-            script = f"sh -c 'trap \"echo ended > {tmp_path}/said; exit\" TERM; while :; do sleep 0.05; done' &\n"
+            waits = (
+                f"trap 'echo ended > {tmp_path}/said; exit' TERM; echo > {tmp_path}/ready; while :; do sleep 0.05; done"
+            )
+            script = f'sh -c "{waits}" & until [ -e {tmp_path}/ready ]; do sleep 0.01; done\n'
             shell.run(script, 5)
-        assert (tmp_path / "said").read_text() == "ended\n"
+        assert said.read_text() == "ended\n"
 
 
 def test_the_clone_is_what_is_committed_and_make_installs_nothing_into_it(tmp_path: Path) -> None:
