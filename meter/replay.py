@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from meter.dedupe import MemorySeen, Seen
 from meter.journal import InputRange, JournalStep
-from meter.partition import Chunk, Record, Step
+from meter.outputs import json_text
+from meter.partition import Chunk, Keyed, Record, Step
 from meter.rules import Rules
 from meter.state import PartitionState
 
@@ -73,3 +74,38 @@ def _check_counts(entry: JournalStep, step: Step) -> None:
             raise JournalError(f"step {entry.seq}: {name} is {getattr(entry, name)} in the journal, replayed {value}")
     if entry.record_time != step.record_time:
         raise JournalError(f"step {entry.seq}: record time is {entry.record_time}, replayed {step.record_time}")
+
+
+def replay_bills(
+    rules: Rules, partition: int, account_id: str, journal: Iterable[JournalStep], read: ReadRange
+) -> Iterator[Keyed]:
+    """The bills of one account, from the records that can concern it: the others of its partition cannot change them.
+
+    Much quicker than `replay`, and it checks nothing but the order of the journal. Records that `may_concern` says no
+    to need not be handed over.
+    """
+    state = PartitionState(rules, partition)
+    memory = MemorySeen()
+    for entry in journal:
+        _check_order(entry, state)
+        step = Step(state, memory, entry.meter_version)
+        for span in entry.inputs:
+            step.fold(Chunk(span.topic, span.start, span.next, read(span)))
+        if entry.due is not None:
+            # The agenda holds this account's actions alone: all of them that are due belong to this step or an
+            # earlier slice of the same instant.
+            step.run_due(entry.due.until, len(state.agenda))
+        step.record_time = entry.record_time
+        yield from (row for row in step.bills if row[0] == account_id.encode())
+        state.merge(step, memory)
+
+
+def concerns(account_id: str) -> Callable[[bytes | None], bool]:
+    """Says of a record's value whether it can be about an account: it names it, or spells it in a way not looked into."""
+    name = json_text(account_id).encode()
+    plain = b"\\" not in name
+
+    def may_concern(value: bytes | None) -> bool:
+        return value is not None and (not plain or name in value or b"\\" in value or b'"data_base64"' in value)
+
+    return may_concern

@@ -19,14 +19,22 @@ At = Annotated[
 ]
 
 
-def read_day(text: str | None) -> str | None:
+def read_day(text: str | None, option: str = "--day") -> str | None:
     """A billing day, YYYY-MM-DD."""
     try:
         if text is None or date.fromisoformat(text).isoformat() == text:
             return text
     except ValueError:
         pass
-    raise SettingError(f"--day is YYYY-MM-DD, such as 2026-11-23, got {text!r}")
+    raise SettingError(f"{option} is YYYY-MM-DD, such as 2026-11-23, got {text!r}")
+
+
+def read_period(text: str | None) -> str | None:
+    """A billing period: a day, YYYY-MM-DD, or a month, YYYY-MM."""
+    if text is not None and len(text) == 7:
+        read_day(f"{text}-01", "--period")
+        return text
+    return read_day(text, "--period")
 
 
 def read_region(text: str | None) -> str | None:

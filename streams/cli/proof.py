@@ -2,23 +2,33 @@
 
 import asyncio
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.arguments import Account, Json, read_day
+from streams.cli.arguments import Account, Json, read_day, read_period
 from streams.cli.output import complain, note, say, say_json
-from streams.errors import Exit
+from streams.errors import Exit, SettingError
+
+if TYPE_CHECKING:
+    from streams.proof.differences import Report
 
 SHOWN = 50
 
 
 def verify(
+    bill_id: Annotated[
+        str | None, typer.Argument(metavar="[BILL_ID]", help="One bill; without it, all outputs.", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All outputs: what happens without a bill.")] = False,
     day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Only this billing day.")] = None,
+    period: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM[-DD]", help="Only bills and usage of this month or day.")
+    ] = None,
     account: Account = None,
     as_json: Json = False,
 ) -> int:
-    """Recompute everything from the log; compare with what was put out.
+    """Recompute everything, or one bill, from the log; compare.
 
     The journal says what the workers read and in which order; from it and
     the inputs all outputs follow, byte for byte. Prints each difference (the
@@ -26,19 +36,32 @@ def verify(
 
     Example:
       meter verify --account A --day 2026-11-23
+      meter verify --all --period 2026-11
+      meter verify B20261123-559aead08264d579
 
-    Exit codes: 0 no difference; 1 differences; 3 unprovable: the log does
-    not reach back far enough.
+    Exit codes: 0 no difference; 1 differences, or no such bill; 3
+    unprovable: the log does not reach back far enough.
     """
     from streams.connect import connected
-    from streams.verify import verify as recompute
+    from streams.proof.bill import prove_bill
+    from streams.proof.differences import Scope
+    from streams.proof.whole import verify as recompute
 
-    day = read_day(day)
+    scope = Scope(account, read_day(day), read_period(period))
+    if bill_id is not None and (everything or scope != Scope()):
+        raise SettingError("a bill is verified whole: give its id alone")
     with connected(note) as settings:
         progress = note if sys.stderr.isatty() else lambda _: None
-        report = asyncio.run(recompute(settings, account=account, day=day, say=progress))
+        if bill_id is not None:
+            report = asyncio.run(prove_bill(settings, bill_id))
+        else:
+            report = asyncio.run(recompute(settings, scope, say=progress))
+    return _say_report(report, as_json)
+
+
+def _say_report(report: "Report", as_json: bool) -> int:
+    counts = {"records": report.records, "steps": report.steps, "bills": report.bills}
     if as_json:
-        counts = {"records": report.records, "steps": report.steps}
         say_json({"differences": report.differences, "unprovable": report.unprovable, **counts})
     else:
         for difference in report.differences[:SHOWN]:
@@ -52,7 +75,8 @@ def verify(
         complain(f"verify: {report.unprovable}")
         return Exit.REFUSES
     if not as_json:
-        say(f"verify: no difference ({report.records:,} records in {report.steps:,} steps)")
+        bills = f", {report.bills:,} bills" if report.bills else ""
+        say(f"verify: no difference ({report.records:,} records in {report.steps:,} steps{bills})")
     return Exit.OK
 
 

@@ -18,11 +18,11 @@ from streams.demo.stage import Cast, Progress, progress
 from streams.demo.traffic import DUPLICATE, MISPLACED, NEW, Day, Sent, guide_example
 from streams.errors import Exit
 from streams.kafka import sender
+from streams.proof.whole import verify
 from streams.read import daily_totals, rejects
 from streams.settings import Settings
 from streams.submit import BATCH_BYTES, JobSender
 from streams.topics import create, new_rules
-from streams.verify import verify
 
 JOBS = 100_000
 #: Records between two looks at how far the workers are.

@@ -1,0 +1,136 @@
+"""A whole partition replayed, and held against what was published.
+
+The journal's end is taken after the outputs' ends, so a worker may go on working meanwhile: what was put out before is
+held against the replay, and what the replay puts out is looked for up to ends taken afterwards.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
+
+import msgspec
+from aiokafka import ConsumerRecord
+
+from meter import topics
+from meter.journal import InputRange, JournalStep
+from meter.partition import Keyed, Record, Step
+from meter.replay import JournalError, replay
+from meter.rules import Rules
+from streams.proof.differences import Difference, Report, differs, named, short
+from streams.proof.log import Cursor, PartitionLog
+from streams.proof.rerouted import Rerouted
+
+#: Journal entries that are read ahead at a time.
+BATCH_STEPS = 200
+
+ORDERED = (
+    topics.PRICED,
+    topics.REJECTED,
+    topics.COMMAND_RESULTS,
+    topics.BILLS,
+    topics.LEDGER,
+    topics.NOTICES,
+)
+#: Of these the last value of each key counts.
+COMPACTED = (topics.DAILY, topics.SERVICE)
+
+
+def ordered_of(step: Step) -> tuple[list[Keyed], ...]:
+    """What a step puts on the ordered topics."""
+    return step.priced, step.rejected, step.results, step.bills, step.till.entries, step.till.notices
+
+
+class PartitionProof:
+    """Replays one partition and compares as it goes."""
+
+    def __init__(self, log: PartitionLog, rules: Rules, report: Report, rerouted: Rerouted) -> None:
+        self._log = log
+        self._rules = rules
+        self._report = report
+        self._rerouted = rerouted
+        self._latest: dict[str, dict[bytes, bytes]] = {topic: {} for topic in COMPACTED}
+
+    async def differences(self) -> AsyncIterator[Difference]:
+        """Everything that differs; ends early where the journal contradicts itself."""
+        before = {topic: await self._log.end(topic) for topic in ORDERED}
+        journal = await self._log.journal()
+        after = {topic: await self._log.end(topic) for topic in (*ORDERED, *COMPACTED, *topics.INPUTS)}
+        inputs = {topic: await self._log.cursor(topic, after[topic]) for topic in topics.INPUTS}
+        outputs = {topic: await self._log.cursor(topic, after[topic]) for topic in ORDERED}
+        try:
+            async for step in self._replayed(journal, inputs):
+                for topic, expected in zip(ORDERED, ordered_of(step), strict=True):
+                    async for difference in self._compare(topic, expected, outputs[topic]):
+                        yield difference
+        except JournalError as error:
+            yield Difference(f"{self._log.at(topics.JOURNAL)}: {error}")
+            return
+        for topic in ORDERED:
+            async for difference in self._beyond(topic, outputs[topic], before[topic]):
+                yield difference
+        is_live = len(await self._log.journal()) > len(journal)
+        for topic in COMPACTED:
+            async for difference in self._compare_latest(topic, after[topic], is_live):
+                yield difference
+
+    async def _replayed(self, journal: list[JournalStep], inputs: dict[str, Cursor]) -> AsyncIterator[Step]:
+        """Each step; it is merged into the state when the next one is asked for."""
+        known: dict[InputRange, list[ConsumerRecord]] = {}
+        feed: deque[JournalStep] = deque()
+
+        def entries() -> Iterator[JournalStep]:
+            while feed:
+                yield feed.popleft()
+
+        def read(span: InputRange) -> list[Record]:
+            return known.pop(span)
+
+        steps = replay(self._rules, self._log.partition, entries(), read)
+        for start in range(0, len(journal), BATCH_STEPS):
+            batch = journal[start : start + BATCH_STEPS]
+            for entry in batch:
+                for span in entry.inputs:
+                    known[span] = await inputs[span.topic].below(span.next) if span.topic in inputs else []
+            feed.extend(batch)
+            for _ in batch:
+                _, step, _ = next(steps)
+                self._note(step)
+                yield step
+        next(steps, None)  # merges the last step
+
+    def _note(self, step: Step) -> None:
+        self._report.steps += 1
+        self._report.records += step.read
+        self._report.bills += len(step.bills)
+        self._rerouted.expect(step)
+        self._latest[topics.DAILY].update(step.daily())
+        self._latest[topics.SERVICE].update(step.till.services)
+
+    async def _compare(self, topic: str, expected: Iterable[Keyed], published: Cursor) -> AsyncIterator[Difference]:
+        for key, value in expected:
+            record = await published.next()
+            if record is None:
+                yield named(f"{self._log.at(topic)}: missing {short(value)}", value)
+            elif record.value != value or record.key != key:
+                yield differs(self._log.at(topic, record), record.value, value)
+
+    async def _beyond(self, topic: str, published: Cursor, end: int) -> AsyncIterator[Difference]:
+        """What was put out before the journal was read, and is in no step."""
+        while (record := await published.next()) is not None and record.offset < end:
+            text = f"{self._log.at(topic, record)}: published {short(record.value)}, the log knows nothing of it"
+            yield named(text, record.value)
+
+    async def _compare_latest(self, topic: str, end: int, is_live: bool) -> AsyncIterator[Difference]:
+        published = await self._log.latest(topic, end)
+        for key, value in self._latest[topic].items():
+            found = published.pop(key, None)
+            if found != value and not (is_live and found is not None and _newer(topic, found, value)):
+                yield differs(self._log.at(topic), found, value)
+        for value in published.values() if not is_live else ():
+            yield named(f"{self._log.at(topic)}: {short(value)}, the log knows nothing of it", value)
+
+
+def _newer(topic: str, found: bytes, expected: bytes) -> bool:
+    """Whether a value was put out after the journal was read: a worker is at work."""
+    if topic == topics.SERVICE:
+        return True
+    return int(msgspec.json.decode(found)["jobs"]) > int(msgspec.json.decode(expected)["jobs"])

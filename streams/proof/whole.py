@@ -1,0 +1,37 @@
+"""`meter verify`: all partitions, or an account's, recomputed and compared."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from meter.routing import owner
+from streams.proof.differences import Report, Scope, UnprovableError
+from streams.proof.log import PartitionLog
+from streams.proof.partition import PartitionProof
+from streams.proof.rerouted import Rerouted
+from streams.settings import Settings
+from streams.topics import check
+
+Say = Callable[[str], None]
+
+
+async def verify(settings: Settings, scope: Scope = Scope(), *, say: Say) -> Report:
+    """Recompute and compare. With an account, its partition alone; differences are those that `scope` asks about."""
+    rules = await check(settings)
+    account = scope.account
+    partitions = range(rules.partitions) if account is None else [owner(account, rules.partitions)]
+    report = Report()
+    rerouted = Rerouted()
+    try:
+        for partition in partitions:
+            async with AsyncExitStack() as stack:
+                proof = PartitionProof(PartitionLog(settings, partition, stack), rules, report, rerouted)
+                found = [difference async for difference in proof.differences()]
+            report.partitions += 1
+            report.differences += [difference.text for difference in found if scope.concerns(difference)]
+            say(f"partition {partition}: {report.steps} steps, {report.records} records so far")
+        if account is None:
+            found = [difference async for difference in rerouted.differences(settings, rules)]
+            report.differences += [difference.text for difference in found if scope.concerns(difference)]
+    except UnprovableError as error:
+        report.unprovable = str(error)
+    return report
