@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import PydanticCustomError
 
 from meter.money import decimal_text
-from meter.periods import instant_us
+from meter.periods import MAX_INSTANT_CHARS, instant_us
 from meter.regions import REGION_CODES
 from meter.rounding import DURATION_STRING, duration_ms, duration_text
 
@@ -21,6 +21,8 @@ KINDS = ("face", "frame_tag", "opening_ending", "speech", "text")
 Id = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128)]
 
 CLOUD_EVENT_TYPE = "recognition.job.completed.v1"
+
+_INSTANT_SCHEMA = {"type": "string", "format": "date-time", "maxLength": MAX_INSTANT_CHARS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,7 @@ class JobCompleted(BaseModel):
             }
         ),
     ]
-    completed_at: Annotated[
-        str, BeforeValidator(_completed_at), WithJsonSchema({"type": "string", "format": "date-time"})
-    ]
+    completed_at: Annotated[str, BeforeValidator(_completed_at), WithJsonSchema(_INSTANT_SCHEMA)]
 
     @property
     def completed_us(self) -> int:
@@ -248,7 +248,7 @@ class PriceBookCommand(BaseModel):
     v: Literal[1] = 1
     command_id: Id
     type: Literal["price_book"] = "price_book"
-    issued_at: Annotated[str, BeforeValidator(_completed_at), WithJsonSchema({"type": "string", "format": "date-time"})]
+    issued_at: Annotated[str, BeforeValidator(_completed_at), WithJsonSchema(_INSTANT_SCHEMA)]
     version: Id
     effective_from: Day
     currency: Literal["CNY"] = "CNY"
