@@ -118,9 +118,10 @@ def test_ids_are_told_apart_by_their_whole_digest(
 
     monkeypatch.setattr("streams.engine.seen.xxh3_128_digest", half_a_digest)
     seen = open_seen(tmp_path)
-    seen.add(sightings(0, 300))
-    names = [f"job-{n}" for n in range(600)]
-    assert seen.find(names) == {n: Sighting(n, n) for n in range(300)}
+    for start in range(0, 600, 20):
+        seen.add(sightings(start, start + 20))
+    names = [f"job-{n}" for n in range(1200)]
+    assert seen.find(names) == {n: Sighting(n, n) for n in range(600)}
 
 
 def test_an_id_that_comes_again_is_replaced_and_counted_once(tmp_path: Path, open_seen: Opener) -> None:
