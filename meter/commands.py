@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from meter.accounts import Entry, Till
 from meter.billing_models import Adjust, AgreeContract, LowBalance, OpenAccount, Refund, Tick, TopUp
 from meter.contracts import Contract, Contracts, Mode, mode_on
+from meter.intake import too_deep
 from meter.ledger import Book, Cause
 from meter.models import CommandResult, PriceBookCommand, Source
 from meter.money import EXACT
@@ -21,6 +22,9 @@ from meter.periods import instant_us
 from meter.prices import PriceBook, PriceBooks, PriceRefusal, accept_book, bad_price, start_ms
 from meter.routing import owner
 from meter.rules import Clock, Rules
+
+#: Characters of a refusal's message: it may quote what came in, and must not grow with it.
+MAX_MESSAGE_CHARS = 400
 
 
 class Answer(NamedTuple):
@@ -64,38 +68,47 @@ class _RefusedError(Exception):
 
 def command_id_of(value: bytes | None) -> str | None:
     """The id of a command record, or None where it cannot be read."""
+    envelope = _envelope(value)
+    return envelope.command_id if envelope is not None and 1 <= len(envelope.command_id) <= 128 else None
+
+
+def _envelope(value: bytes | None) -> _Envelope | None:
     try:
-        command_id = msgspec.json.decode(value or b"", type=_Envelope).command_id
+        text = (value or b"").decode()
+        return None if too_deep(text) else msgspec.json.decode(text, type=_Envelope)
     except (msgspec.MsgspecError, UnicodeError):
         return None
-    return command_id if 1 <= len(command_id) <= 128 else None
 
 
 def apply_command(value: bytes | None, desk: Desk, record_time: int, effective_ms: int) -> Answer:
     """Do a command, or say why not. `effective_ms` is the record time, or the last settlement where that is later."""
-    account_id = None
+    envelope = _envelope(value)
+    if envelope is None:
+        return _refused("bad_fields", "not a JSON object with command_id and type", record_time, None)
+    account_id = envelope.account_id
+    if not isinstance(account_id, str) or len(account_id) > 128:
+        account_id = None
     try:
-        envelope = msgspec.json.decode(value or b"", type=_Envelope)
-        if isinstance(envelope.account_id, str) and len(envelope.account_id) <= 128:
-            account_id = envelope.account_id
         model, do = _handler(envelope.type)
         command = model.model_validate_json(value or b"")
         _check_issued(command, record_time, desk.rules)
         do(command, desk, record_time if model is PriceBookCommand else effective_ms)
-    except (msgspec.MsgspecError, UnicodeError):
-        return Answer("bad_fields", "not a JSON object with command_id and type", record_time)
     except ValidationError as error:
-        return _bad_fields(error, record_time, account_id)
+        return _refused(*_what_is_wrong(error), record_time, account_id)
     except _RefusedError as refused:
-        return Answer(refused.code, refused.message, record_time, account_id)
+        return _refused(refused.code, refused.message, record_time, account_id)
     return Answer(None, None, record_time, account_id)
 
 
-def _bad_fields(error: ValidationError, record_time: int, account_id: str | None) -> Answer:
+def _refused(code: str, message: str, record_time: int, account_id: str | None) -> Answer:
+    return Answer(code, message[:MAX_MESSAGE_CHARS], record_time, account_id)
+
+
+def _what_is_wrong(error: ValidationError) -> tuple[str, str]:
     detail = error.errors(include_url=False)[0]
     code = detail["type"] if detail["type"] in {"bad_amount", "unknown_region"} else "bad_fields"
     where = ".".join(str(part) for part in detail["loc"])
-    return Answer(code, f"{where}: {detail['msg'].removeprefix('Value error, ')}", record_time, account_id)
+    return code, f"{where}: {detail['msg'].removeprefix('Value error, ')}"
 
 
 def _handler(kind: str) -> tuple[type[BaseModel], Callable[[Any, Desk, int], None]]:

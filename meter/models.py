@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import PydanticCustomError
 
 from meter.money import decimal_text
-from meter.periods import instant_us
+from meter.periods import MAX_INSTANT_CHARS, instant_us
 from meter.regions import REGION_CODES
 from meter.rounding import DURATION_STRING, duration_ms, duration_text
 
@@ -21,6 +21,8 @@ KINDS = ("face", "frame_tag", "opening_ending", "speech", "text")
 Id = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128)]
 
 CLOUD_EVENT_TYPE = "recognition.job.completed.v1"
+
+_INSTANT_SCHEMA = {"type": "string", "format": "date-time", "maxLength": MAX_INSTANT_CHARS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def _completed_at(value: Any) -> str:
     return value
 
 
-Instant = Annotated[str, BeforeValidator(_completed_at), WithJsonSchema({"type": "string", "format": "date-time"})]
+Instant = Annotated[str, BeforeValidator(_completed_at), WithJsonSchema(_INSTANT_SCHEMA)]
 
 
 class JobCompleted(BaseModel):

@@ -101,7 +101,7 @@ def replay_bills(
 
 
 def concerns(account_id: str) -> Callable[[bytes | None], bool]:
-    """Says of a record's value whether it can be about an account: it names it, or spells it in a way not looked into."""
+    """Says of a record whether it can be about an account: it names it, or spells it in a way not looked into."""
     name = json_text(account_id).encode()
     plain = b"\\" not in name
 

@@ -106,7 +106,7 @@ class StateReader:
         for key, value in sorted(self._records.items(), key=lambda item: not item[0].startswith(b'["contract"')):
             try:
                 self._put(msgspec.json.decode(key), msgspec.json.decode(value))
-            except (msgspec.MsgspecError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+            except (msgspec.MsgspecError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
                 raise StateError(f"meter.state: cannot read the record with key {key!r}: {error}") from error
             self._finish_contracts(key)
         for _, book in sorted(self._books.items()):

@@ -14,8 +14,12 @@ from streams.engine.consumer import ChunkConsumer, ChunkThread, ChunkTransport
 from streams.engine.owners import Owners
 from streams.engine.table import BillingDay, CommittedTable
 from streams.engine.tables import OwnedTables
+from streams.errors import BrokerLostError
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
+
+#: How long a stop may take. Whoever asked for it waits longer than this before a kill.
+STOP_PATIENCE_S = 20.0
 
 
 class MeterApp(faust.App):
@@ -106,5 +110,9 @@ async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseExc
         fail(app.crash_reason or RuntimeError("the app crashed"))
     crashed.cancel()
     watch.cancel()
+    # Without a Kafka an orderly stop never ends; what a kill would lose, which is nothing, is lost then.
+    lost = BrokerLostError(f"Kafka has not let this worker go for {STOP_PATIENCE_S:.0f} s: ended all the same")
+    too_late = asyncio.get_running_loop().call_later(STOP_PATIENCE_S, fail, lost)
     await app.owners.release_all()
     await app.stop()
+    too_late.cancel()

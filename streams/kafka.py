@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -13,6 +13,7 @@ from streams.errors import BrokerLostError
 from streams.settings import Settings
 
 READ_COMMITTED = "read_committed"
+PRODUCER_STOP_S = 5.0
 
 
 @asynccontextmanager
@@ -68,7 +69,9 @@ async def sender(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaPr
     try:
         yield producer
     finally:
-        await producer.stop()
+        # Stopping sends what is left, without end where there is no Kafka; whoever needs it sent has awaited that.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(producer.stop(), PRODUCER_STOP_S)
 
 
 def no_broker(settings: Settings, error: BaseException) -> BrokerLostError:

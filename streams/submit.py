@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from meter import topics
 from meter.intake import Job, read_job
@@ -23,6 +23,7 @@ from streams.settings import Settings
 MAX_LINE_BYTES = 1_000_000
 BLOCK_BYTES = 1 << 20
 BATCH_BYTES = 1 << 18
+BATCH_PATIENCE_S = 30.0
 
 #: On a meter with a simulated clock a job's record comes this long after its completion.
 SIMULATED_DELAY_MS = 1000
@@ -90,7 +91,10 @@ class JobSender:
         """Send what is there and wait until all of it is acknowledged."""
         await self.flush()
         while self._sends:
-            await asyncio.wait(self._sends, return_when=asyncio.FIRST_COMPLETED)
+            # The client itself never gives up on a batch: an idempotent producer tries again without end.
+            done, _ = await asyncio.wait(self._sends, timeout=BATCH_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                raise KafkaTimeoutError(f"not acknowledged within {BATCH_PATIENCE_S:.0f} s")
             self._collect()
 
     async def _send(self, partition: int) -> None:

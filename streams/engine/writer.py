@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import IllegalOperation
 from aiokafka.structs import RecordMetadata
 
 from meter import topics
@@ -15,6 +16,7 @@ from streams.settings import Settings
 
 #: Bytes of one produced batch: one round trip for most steps, and well below what the topics take.
 BATCH_BYTES = 2 << 20
+CAUSE_PATIENCE_S = 5.0
 
 Row = tuple[bytes | None, bytes | None, int, Sequence[tuple[str, bytes | None]]]
 
@@ -56,10 +58,13 @@ class PartitionWriter:
         """
         batches = list(self._batches(step))
         await self._producer.begin_transaction()
-        sends = [
-            (topic, count, await self._producer.send_batch(batch, self._settings.topic(topic), partition=partition))
-            for topic, partition, count, batch in batches
-        ]
+        sends: list[tuple[str, int, asyncio.Future[RecordMetadata]]] = []
+        try:
+            for topic, partition, count, batch in batches:
+                name = self._settings.topic(topic)
+                sends.append((topic, count, await self._producer.send_batch(batch, name, partition=partition)))
+        except IllegalOperation as error:
+            raise await _cause([send for _, _, send in sends]) or error from error
         priced_next: int | None = None
         journal_ms = 0
         for topic, count, send in sends:
@@ -114,9 +119,9 @@ class PartitionWriter:
             yield batch
 
 
-async def settled(tasks: Iterable["asyncio.Future[Any]"]) -> None:
-    """Wait for all of them; the first exception is raised after none is left running."""
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+async def _cause(sends: Sequence["asyncio.Future[Any]"]) -> BaseException | None:
+    """Why a transaction has ended under our hands: the sends before know, as soon as the client has told them."""
+    if not sends:
+        return None
+    done, _ = await asyncio.wait(sends, timeout=CAUSE_PATIENCE_S, return_when=asyncio.FIRST_EXCEPTION)
+    return next((cause for send in done if (cause := send.exception()) is not None), None)

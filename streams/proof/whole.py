@@ -13,8 +13,10 @@ from streams.topics import check
 
 Say = Callable[[str], None]
 
+EVERYTHING = Scope()
 
-async def verify(settings: Settings, scope: Scope = Scope(), *, say: Say) -> Report:
+
+async def verify(settings: Settings, scope: Scope = EVERYTHING, *, say: Say) -> Report:
     """Recompute and compare. With an account, its partition alone; differences are those that `scope` asks about."""
     rules = await check(settings)
     account = scope.account

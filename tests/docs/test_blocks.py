@@ -115,10 +115,9 @@ class TestShell:
 
     def test_what_was_left_running_is_ended(self, shell: Shell, tmp_path: Path) -> None:
         with shell:
-            waits = (
-                f"trap 'echo ended > {tmp_path}/said; exit' TERM; echo > {tmp_path}/ready; while :; do sleep 0.05; done"
-            )
-            script = f'sh -c "{waits}" & until [ -e {tmp_path}/ready ]; do sleep 0.01; done\n'
+            ready, said = tmp_path / "ready", tmp_path / "said"
+            waits = f"trap 'echo ended > {said}; exit' TERM; echo > {ready}; while :; do sleep 0.05; done"
+            script = f'sh -c "{waits}" & until [ -e {ready} ]; do sleep 0.01; done\n'
             shell.run(script, 5)
         assert said.read_text() == "ended\n"
 

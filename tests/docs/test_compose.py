@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from streams.broker.config import server_properties
 from streams.broker.jars import kafka_version, read_lock
 from streams.settings import PREFIX, Settings
 from tests.docs.test_reference import COMMANDS
@@ -23,6 +24,15 @@ def test_there_are_kafka_its_topics_and_two_workers() -> None:
 
 def test_kafka_is_the_one_that_is_embedded() -> None:
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{kafka_version(read_lock())}"
+
+
+def test_kafka_has_the_settings_of_the_one_that_is_embedded() -> None:
+    embedded = dict(line.split("=", 1) for line in server_properties(1, 2).splitlines())
+    addresses = ("listener", "voters", "log.dirs")
+    for variable, value in SERVICES["kafka"]["environment"].items():
+        name = variable.removeprefix("KAFKA_").replace("_", ".").lower()
+        assert name in embedded
+        assert any(word in name for word in addresses) or str(value) == embedded[name]
 
 
 def test_kafka_is_reached_where_it_says_it_is() -> None:

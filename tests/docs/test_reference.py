@@ -202,3 +202,17 @@ def test_links_lead_somewhere(name: str, target: str) -> None:
     if anchor:
         headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.MULTILINE)
         assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_layout_names_files_that_are_there_and_the_whole_domain() -> None:
+    (layout,) = (block.text for block in blocks(page("development.md")) if block.text.startswith("meter/"))
+    domain, outside = layout.split("\nstreams/")
+    assert set(re.findall(r"\w+\.py", domain)) == {path.name for path in (ROOT / "meter").glob("[!_]*.py")}
+    for name in re.findall(r"\w+\.py|\w+/", outside.split("\ntests/")[0]):
+        assert (ROOT / "streams" / name).exists(), name
+
+
+def test_the_targets_are_those_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)) - {"help"}
+    assert {row[0].removeprefix("make ") for row in rows(section(page("development.md"), "Targets"))[1:]} == targets

@@ -160,6 +160,7 @@ def test_rejects_are_what_the_model_writes(
     assert Rejected.read(written) == wanted
 
 
+@settings(deadline=None)
 @given(texts)
 def test_text_is_written_as_pydantic_writes_it(text: str) -> None:
     source = Source(topic="t", partition=0, offset=0, timestamp=0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from meter.routing import murmur2, owner
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(st.binary(max_size=300))
 def test_murmur2_is_aiokafkas_for_any_bytes(data: bytes) -> None:
     assert murmur2(data) == reference_murmur2(data) & 0xFFFFFFFF
@@ -30,6 +30,7 @@ def test_murmur2_is_javas(data: bytes, java: int) -> None:
     assert murmur2(data) == java & 0xFFFFFFFF
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=128), st.integers(1, 1024))
 def test_the_owner_is_where_a_producer_puts_the_key(account_id: str, partitions: int) -> None:
     assert owner(account_id, partitions) == (reference_murmur2(account_id.encode()) & 0x7FFFFFFF) % partitions

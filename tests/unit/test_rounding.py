@@ -36,6 +36,7 @@ def test_a_part_of_a_minute_counts_as_a_whole_one(milliseconds: int, minutes: in
     assert billable_minutes(milliseconds) == minutes
 
 
+@settings(deadline=None)
 @given(st.integers(1, 31_536_000_000))
 def test_the_canonical_text_of_a_duration_is_read_back(milliseconds: int) -> None:
     text = duration_text(milliseconds)
@@ -44,7 +45,7 @@ def test_the_canonical_text_of_a_duration_is_read_back(milliseconds: int) -> Non
     assert quick == milliseconds or (quick is None and len(text) > 7)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.from_regex(rb"\A[0-9]{1,9}(\.[0-9]{0,5})?\Z") | st.binary(max_size=8))
 def test_the_quick_reading_of_a_duration_is_right_or_leaves_it(literal: bytes) -> None:
     quick = plain_duration_ms(literal)
@@ -53,6 +54,7 @@ def test_the_quick_reading_of_a_duration_is_right_or_leaves_it(literal: bytes) -
         assert duration_text(quick) == literal.decode().lstrip("0").rjust(1, "0") or literal.startswith(b"0")
 
 
+@settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=0, max_value=10**15, places=8))
 def test_the_text_of_an_amount_is_canonical_and_exact(amount: Decimal) -> None:
     text = decimal_text(amount)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xxhash import xxh3_128_digest
 
 from meter.dedupe import MemorySeen, Sighting
 from streams.engine.seen import MAX_LOAD, MIN_SLOTS, SLOT_BYTES, DiskSeen
@@ -102,6 +103,25 @@ def test_what_was_not_added_is_never_said_to_be_seen(tmp_path: Path, open_seen: 
     assert seen.find([]) == {}
     found = seen.find([f"job-{n}" for n in range(50_000)])
     assert found == {n: Sighting(n, n) for n in range(50_000)}
+
+
+@pytest.mark.parametrize("shared", [slice(0, 8), slice(8, 16)], ids=["first half", "second half"])
+def test_ids_are_told_apart_by_their_whole_digest(
+    tmp_path: Path, open_seen: Opener, monkeypatch: pytest.MonkeyPatch, shared: slice
+) -> None:
+    """With a hash that is as bad as can be, also when all ids start from one slot."""
+
+    def half_a_digest(key: bytes, seed: int) -> bytes:
+        digest = bytearray(xxh3_128_digest(key, seed))
+        digest[shared] = b"\xffsame\xff\xff\xff"
+        return bytes(digest)
+
+    monkeypatch.setattr("streams.engine.seen.xxh3_128_digest", half_a_digest)
+    seen = open_seen(tmp_path)
+    for start in range(0, 600, 20):
+        seen.add(sightings(start, start + 20))
+    names = [f"job-{n}" for n in range(1200)]
+    assert seen.find(names) == {n: Sighting(n, n) for n in range(600)}
 
 
 def test_an_id_that_comes_again_is_replaced_and_counted_once(tmp_path: Path, open_seen: Opener) -> None:
