@@ -51,6 +51,8 @@ async def reader(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaCo
     except KafkaError as error:
         await consumer.stop()
         raise no_broker(settings, error) from error
+    # The client's own tasks begin to run: stopping it while one has not begun raises CancelledError.
+    await asyncio.sleep(0)
     try:
         yield consumer
     finally:
