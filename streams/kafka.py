@@ -9,8 +9,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from streams.engine import records as lenient
 from streams.errors import BrokerLostError
 from streams.settings import Settings
+
+lenient.install()
 
 READ_COMMITTED = "read_committed"
 PRODUCER_STOP_S = 5.0
