@@ -48,6 +48,6 @@ def content_digest(region: str, kinds: str, duration_ms: int, completed_us: int)
     return xxh3_64_intdigest(f"{region}|{kinds}|{duration_ms}|{completed_us}".encode())
 
 
-def remembered(sighting: Sighting | None, record_time: int, horizon_ms: int) -> bool:
-    """Whether a sighting still counts: an id may be used again once it is older than the horizon."""
-    return sighting is not None and record_time - sighting.record_time <= horizon_ms
+def remembered(sighting: Sighting | None, record_time: int, remember_ms: int) -> bool:
+    """Whether a sighting still counts: an id may be used again once its job could no longer be in time."""
+    return sighting is not None and record_time - sighting.record_time <= remember_ms

@@ -156,7 +156,7 @@ class Step:
         mine = list(self._own_jobs(chunk))
         keys = [job_key(job.account_id, job.job_id) for _, job in mine]
         found = self.seen.find(keys)
-        horizon_ms = self.state.rules.horizon_ms
+        remember_ms = self.state.rules.remember_ms
         sightings = self.sightings
         is_rerouted = chunk.topic == topics.REROUTED
         source = f'"source":{{"topic":"{chunk.topic}","partition":{self.state.partition},"offset":'
@@ -167,7 +167,7 @@ class Step:
             before = sightings.get(key)
             if before is None and place in found:
                 before = found[place]
-            if before is not None and remembered(before, record.timestamp, horizon_ms):
+            if before is not None and remembered(before, record.timestamp, remember_ms):
                 if before.content == content:
                     self.duplicate += 1
                 else:

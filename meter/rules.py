@@ -41,8 +41,16 @@ class Rules(BaseModel):
 
     @property
     def horizon_ms(self) -> int:
-        """How long an id is remembered and how late a completion may come, in milliseconds of record time."""
+        """How late a completion may come, in milliseconds of record time."""
         return self.horizon_days * 86_400_000
+
+    @property
+    def remember_ms(self) -> int:
+        """How long an id is remembered, in milliseconds of record time: as long as its job could still be in time.
+
+        A job may be recorded before it is completed, by the tolerance; it is not too old until that much later.
+        """
+        return self.horizon_ms + self.future_tolerance_ms
 
     @property
     def future_tolerance_ms(self) -> int:

@@ -9,8 +9,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from streams.engine import records as lenient
 from streams.errors import BrokerLostError
 from streams.settings import Settings
+
+lenient.install()
 
 READ_COMMITTED = "read_committed"
 PRODUCER_STOP_S = 5.0
@@ -51,6 +54,8 @@ async def reader(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaCo
     except KafkaError as error:
         await consumer.stop()
         raise no_broker(settings, error) from error
+    # The client's own tasks begin to run: stopping it while one has not begun raises CancelledError.
+    await asyncio.sleep(0)
     try:
         yield consumer
     finally:

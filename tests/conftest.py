@@ -3,14 +3,27 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from streams.broker import EmbeddedBroker
+from streams.broker import BrokerAddress, EmbeddedBroker
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Bootstrap servers of a real broker on an ephemeral port, stopped when the run ends."""
+def kafka_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
+    """A real broker on an ephemeral port, stopped when the run ends."""
     data_dir: Path = tmp_path_factory.mktemp("kafka")
     with EmbeddedBroker(data_dir, port=0) as broker:
-        yield broker.bootstrap_servers
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_address: BrokerAddress) -> str:
+    """Its bootstrap servers."""
+    return kafka_address.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def kafka_process(kafka_address: BrokerAddress) -> psutil.Process:
+    """Its process, for tests that freeze it; they thaw it again, whatever happens."""
+    return psutil.Process(kafka_address.pid)

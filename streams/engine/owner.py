@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
+from aiokafka import AIOKafkaConsumer
 
 from meter import topics
 from meter.partition import Chunk, HoleError, Step
 from meter.rules import Rules
 from meter.state import PartitionState
 from streams.engine.due import DueGate, TakeEnds
-from streams.engine.recovery import catch_up, read_state
+from streams.engine.needed import JOB_INPUTS, NeededSince, needed_since
+from streams.engine.recovery import AheadError, catch_up, read_state
 from streams.engine.seen import DiskSeen
 from streams.engine.table import PartitionTotals
 from streams.engine.writer import PartitionWriter
@@ -92,6 +94,8 @@ class PartitionOwner:
         self._commands_end = 0
         self._commands_end_at: float | None = None
         self._saved_at = 0.0
+        self._stepped_at = 0.0
+        self._needed: NeededSince | None = None
 
     # -- opening and closing ---------------------------------------------------------------------------------
 
@@ -101,10 +105,8 @@ class PartitionOwner:
         await self._writer.start()
         async with reader(self._settings) as consumer:
             self.state = await read_state(consumer, self._settings, self._rules, self.partition, self._totals)
-            self._seen = await asyncio.to_thread(
-                DiskSeen.open, self._directory, self.partition, self._rules.meter_id, self._rules.horizon_ms
-            )
-            read = await catch_up(consumer, self._settings, self.state, self._seen)
+            self._needed = await needed_since(consumer, self._settings, self.state)
+            self._seen, read = await self._open_seen(consumer)
             name = self._settings.topic(topics.COMMANDS)
             self._commands_end = (await offsets(consumer, name, self.partition))[1]
         self._expected = dict(self.state.next)
@@ -123,6 +125,19 @@ class PartitionOwner:
             caught_up=read,
             took_s=round(took_s, 3),
         )
+
+    async def _open_seen(self, consumer: AIOKafkaConsumer, *, anew: bool = False) -> tuple[DiskSeen, int]:
+        """The dedupe index, brought up to date, and how many records that took; made anew where it is ahead."""
+        assert self._needed is not None
+        since_ms = self._needed.since_ms
+        seen = await asyncio.to_thread(DiskSeen.open, self._directory, self.partition, self._rules.meter_id, anew=anew)
+        seen.needed_since_ms = since_ms
+        try:
+            return seen, await catch_up(consumer, self._settings, self.state, seen, since_ms)
+        except AheadError as error:
+            log.warning("dedupe index made anew", partition=self.partition, reason=str(error))
+            seen.close()
+            return await self._open_seen(consumer, anew=True)
 
     @property
     def _directory(self) -> Path:
@@ -275,6 +290,7 @@ class PartitionOwner:
         oldest = min(record.timestamp for chunk in chunks for record in chunk.records[:1])
         self._metrics.folded(fold_s=time.monotonic() - began)
         await self._commit(step)
+        self._note_needed(chunks)
         self._metrics.delayed(oldest_ms=oldest)
 
     async def _commit(self, step: Step) -> None:
@@ -293,6 +309,21 @@ class PartitionOwner:
         if committed - self._saved_at > SAVE_INTERVAL_S:
             self._saved_at = committed
             await asyncio.to_thread(self._seen.save)
+
+    def _note_needed(self, chunks: list[Chunk]) -> None:
+        """Tell the dedupe index how far back it is still asked."""
+        assert self._seen is not None
+        assert self._needed is not None
+        for chunk in chunks:
+            if chunk.records:
+                self._needed.folded(chunk.topic, chunk.records[0].timestamp)
+        for topic in JOB_INPUTS:
+            seen = self._input_end(topic, self.partition)
+            # Only a fetch later than the step before this one: the last stable offset that it saw is of that time.
+            if seen is not None and seen.end <= self.state.next[topic] and seen.seen_at > self._stepped_at:
+                self._needed.at_end(topic)
+        self._stepped_at = self.last_moved
+        self._seen.needed_since_ms = self._needed.since_ms
 
 
 def _split(chunk: Chunk, count: int) -> tuple[Chunk, Chunk]:

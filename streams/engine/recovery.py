@@ -126,13 +126,20 @@ def sighting_of(value: bytes) -> tuple[str, Sighting]:
     return job_key(job.account_id, job.job_id), Sighting(content, job.source.timestamp)
 
 
-async def catch_up(consumer: AIOKafkaConsumer, settings: Settings, state: PartitionState, seen: DiskSeen) -> int:
-    """Bring the dedupe index up from `usage.priced`, which is its changelog. Returns how many records it read."""
+async def catch_up(
+    consumer: AIOKafkaConsumer, settings: Settings, state: PartitionState, seen: DiskSeen, since_ms: int
+) -> int:
+    """Bring the dedupe index up from `usage.priced`, which is its changelog. Returns how many records it read.
+
+    Raises AheadError where the index knows of more than was priced.
+    """
     name = settings.topic(topics.PRICED)
     start, end = await offsets(consumer, name, state.partition)
     position = seen.priced_next
+    if position > end:
+        raise AheadError(f"{name}[{state.partition}] ends at {end}, the dedupe index knows it up to {position}")
     if position == 0:
-        position = await _start_of_horizon(consumer, name, state, start)
+        position = await _first_since(consumer, name, state, since_ms, start)
     count = 0
     async for records in read_range(consumer, name, state.partition, max(position, start), end):
         seen.add([sighting_of(record.value) for record in records])
@@ -141,11 +148,14 @@ async def catch_up(consumer: AIOKafkaConsumer, settings: Settings, state: Partit
     return count
 
 
-async def _start_of_horizon(consumer: AIOKafkaConsumer, name: str, state: PartitionState, start: int) -> int:
-    """The first position that can hold a job of the horizon; with a simulated clock append times say nothing."""
+class AheadError(Exception):
+    """The dedupe index is of a log that no longer is: it must be made anew."""
+
+
+async def _first_since(consumer: AIOKafkaConsumer, name: str, state: PartitionState, since_ms: int, start: int) -> int:
+    """The first position that can hold a job priced since then: it was committed later than it was recorded."""
     if state.rules.clock is Clock.SIMULATED:
         return start
     tp = TopicPartition(name, state.partition)
-    since = max(0, state.record_time - state.rules.horizon_ms - DAY_MS)
-    found: Any = (await consumer.offsets_for_times({tp: since})).get(tp)
+    found: Any = (await consumer.offsets_for_times({tp: max(0, since_ms - DAY_MS)})).get(tp)
     return start if found is None else int(found.offset)

@@ -1,4 +1,4 @@
-"""The dedupe index on disk: which jobs were priced within the horizon, exactly, in a memory-mapped hash table.
+"""The dedupe index on disk: which jobs were priced, as far back as is still asked for, exactly. A memory-mapped table.
 
 One slot of 32 bytes a job: 128 bits of its key's digest, 64 of its content's, its record time. Open addressing with
 linear probing, a whole chunk at a time in numpy. The digest is seeded at random for each file, so that nobody can
@@ -119,29 +119,29 @@ class _Table:
 class DiskSeen:
     """The jobs of one partition that were priced within the horizon. See `meter.dedupe.Seen`."""
 
-    def __init__(self, directory: Path, partition: int, table: _Table, mark: Mark, horizon_ms: int) -> None:
+    def __init__(self, directory: Path, partition: int, table: _Table, mark: Mark) -> None:
         self._directory = directory
         self._partition = partition
         self._table = table
         self._mark = mark
-        self._horizon_ms = horizon_ms
         self._digests: dict[str, bytes] = {}
-        self._newest_ms = 0
+        #: Record time in ms before which nothing is asked for any more; what is older goes when the table grows.
+        self.needed_since_ms = 0
         #: Position in `usage.priced` up to which the table is true.
         self.priced_next = mark.priced_next
 
     @classmethod
-    def open(cls, directory: Path, partition: int, meter_id: str, horizon_ms: int) -> Self:
+    def open(cls, directory: Path, partition: int, meter_id: str, *, anew: bool = False) -> Self:
         """The index of a partition; an empty one where it is missing, of another meter, or in use elsewhere."""
         directory.mkdir(parents=True, exist_ok=True)
-        mark = _read_mark(directory, partition, meter_id)
+        mark = None if anew else _read_mark(directory, partition, meter_id)
         if mark is not None:
             try:
-                return cls(directory, partition, _Table(directory / mark.file), mark, horizon_ms)
+                return cls(directory, partition, _Table(directory / mark.file), mark)
             except (OSError, ValueError):
                 pass
         mark = Mark(meter_id, _new_file(partition), MIN_SLOTS, secrets.randbits(63), 0)
-        return cls(directory, partition, _Table(directory / mark.file, MIN_SLOTS), mark, horizon_ms)
+        return cls(directory, partition, _Table(directory / mark.file, MIN_SLOTS), mark)
 
     def __len__(self) -> int:
         return self._table.used
@@ -180,15 +180,14 @@ class DiskSeen:
         rows[:, 2] = np.array([sighting[0] for sighting in pairs.values()], dtype=np.uint64)
         times = np.array([max(sighting[1], 0) for sighting in pairs.values()], dtype=np.uint64)
         rows[:, 3] = times
-        self._newest_ms = max(self._newest_ms, int(times.max()))
         if self._table.used + len(rows) > MAX_LOAD * self._table.slots:
             self._grow(len(rows))
         self._table.put(rows)
 
     def _grow(self, room: int) -> None:
-        """A new table for what is still within the horizon; the mark still names the old one until it is saved."""
+        """A new table for what is still needed; the mark still names the old one until it is saved."""
         old = self._table
-        rows = old.live(self._newest_ms - self._horizon_ms)
+        rows = old.live(self.needed_since_ms)
         slots = max(MIN_SLOTS, (len(rows) + room) * 2)
         self._mark = self._mark._replace(file=_new_file(self._partition), slots=slots)
         self._table = _Table(self._directory / self._mark.file, slots)

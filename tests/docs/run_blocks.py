@@ -164,7 +164,8 @@ def run_document(name: str, directory: Path, *, say: bool = False) -> int:
             try:
                 run_step(shell, step)
             except BlockError as error:
-                raise BlockError(f"{name}:{step.line}: {step.script.strip()}\n{error}") from None
+                logs = "".join(f"\n{log.name}: {_text(log)[-2000:]}" for log in sorted(clone.glob("*.log")))
+                raise BlockError(f"{name}:{step.line}: {step.script.strip()}\n{error}{logs}") from None
             if say:
                 print(f"{time.monotonic() - began:6.1f} s  {name}:{step.line}", flush=True)
     return len(found)

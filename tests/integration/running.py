@@ -174,6 +174,12 @@ class Meter:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def ask_lines(self, *arguments: str) -> list[Any]:
+        """The same, of a command that answers with a line for each."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return [json.loads(row) for row in done.stdout.splitlines()]
+
     def create(self, *options: str) -> Self:
         """Create its topics."""
         done = self.run("topics", "create", "--partitions", str(self.partitions), *options)

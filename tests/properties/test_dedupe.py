@@ -34,9 +34,9 @@ def test_each_field_is_part_of_the_content(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("age_ms", "is_remembered"), [(-5, True), (0, True), (1000, True), (1001, False)])
-def test_an_id_is_remembered_for_the_horizon_to_the_millisecond(age_ms: int, is_remembered: bool) -> None:
-    assert remembered(Sighting(1, 50), 50 + age_ms, horizon_ms=1000) is is_remembered
-    assert not remembered(None, 50, horizon_ms=1000)
+def test_an_id_is_remembered_to_the_millisecond(age_ms: int, is_remembered: bool) -> None:
+    assert remembered(Sighting(1, 50), 50 + age_ms, remember_ms=1000) is is_remembered
+    assert not remembered(None, 50, remember_ms=1000)
 
 
 def test_jobs_of_two_accounts_with_one_id_are_two_jobs() -> None:

@@ -87,8 +87,10 @@ class PartitionCount:
         if job.instant_us < now_us - HORIZON_US:
             return self._refuse(record, "too_old", job)
         identity = job.account_id, job.job_id
-        fingerprint, since_us = self._seen.get(identity, ((), now_us - HORIZON_US - 1))
-        if since_us >= now_us - HORIZON_US:
+        # Remembered for as long as the job, recorded up to five minutes before its end, could still be in time.
+        oldest_us = now_us - HORIZON_US - FUTURE_US
+        fingerprint, since_us = self._seen.get(identity, ((), oldest_us - 1))
+        if since_us >= oldest_us:
             return "duplicate" if fingerprint == job.fingerprint else self._refuse(record, "conflict", job)
         self._seen[identity] = job.fingerprint, now_us
         self._price(record, job)

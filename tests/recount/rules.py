@@ -16,6 +16,7 @@ FUTURE_US = 5 * 60 * 1_000_000
 HORIZON_US = 35 * 24 * 3600 * 1_000_000
 DEEPEST = 100
 LONGEST_S = 31_536_000
+LONGEST_INSTANT = 64
 KINDS = {"face", "text", "speech", "opening_ending", "frame_tag"}
 
 MAINLAND = Decimal("0.28")
@@ -184,7 +185,7 @@ def milliseconds(duration: str | Decimal) -> int:
 
 def microseconds(completed_at: str) -> int:
     """Since the epoch, from RFC 3339 with an offset; digits beyond the microsecond are dropped."""
-    if not RFC_3339.fullmatch(completed_at):
+    if len(completed_at) > LONGEST_INSTANT or not RFC_3339.fullmatch(completed_at):
         raise NotMetered("no_offset")
     try:
         since = datetime.fromisoformat(completed_at.upper()) - datetime(1970, 1, 1, tzinfo=UTC)

@@ -84,13 +84,16 @@ def test_record_time_decides_late_and_future() -> None:
     assert codes(count) == {1: "in_future", 3: "too_old"}
 
 
+REMEMBER_MS = 35 * 24 * 3600 * 1000 + 5 * 60 * 1000
+
+
 def test_refused_records_leave_no_trace_and_old_ids_are_forgotten() -> None:
     later = {"completed_at": "2019-02-05T10:05:00+08:00"}
     count = counted(
         record(0, duration_s=0),
         record(1),
-        record(2, at_ms=NOW_MS + 35 * 24 * 3600 * 1000, **later),
-        record(3, at_ms=NOW_MS + 35 * 24 * 3600 * 1000 + 1, **later),
+        record(2, at_ms=NOW_MS + REMEMBER_MS, **later),
+        record(3, at_ms=NOW_MS + REMEMBER_MS + 1, **later),
     )
     assert codes(count) == {0: "bad_duration", 2: "conflict"}
     assert count.outcomes["priced"] == 2

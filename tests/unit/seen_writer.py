@@ -13,7 +13,7 @@ BATCH = 700
 
 
 def main(directory: Path, start: int) -> None:
-    seen = DiskSeen.open(directory, 0, "meter", horizon_ms=10**9)
+    seen = DiskSeen.open(directory, 0, "meter")
     at = start
     while True:
         sys.stdout.write(f"{at + BATCH}\n")

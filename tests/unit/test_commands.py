@@ -78,9 +78,27 @@ def test_the_answer_is_remembered_within_a_step_and_across_a_restart() -> None:
     step = partition.fold(price_book(), price_book(), topic=topics.COMMANDS)
     assert [(r.status, r.source.offset) for r in results_of(step)] == [("done", 0), ("done", 1)]
     partition.reopen()
-    late = partition.fold(price_book(), topic=topics.COMMANDS, at=NOON_MS + 90 * 24 * HOUR_MS)
+    late = partition.fold(price_book(), topic=topics.COMMANDS, at=NOON_MS + 35 * 24 * HOUR_MS)
     assert results_of(late)[0].status == "done"
     assert len(partition.state.books.published) == 1
+
+
+def test_a_command_older_than_the_horizon_is_refused_and_its_id_is_let_go() -> None:
+    partition = Partition()
+    partition.fold(price_book(), topic=topics.COMMANDS)
+    later = NOON_MS + 36 * 24 * HOUR_MS
+    assert results_of(partition.fold(price_book(), topic=topics.COMMANDS, at=later))[0].code == "too_old"
+    for number in range(3):
+        partition.fold({"command_id": f"{number}", "type": "none"}, topic=topics.COMMANDS, at=2 * later - NOON_MS)
+    assert "command-1" not in partition.state.commands
+    partition.reopen()
+    assert set(partition.state.commands) == {"0", "1", "2"}
+
+
+def test_a_command_from_the_future_is_refused() -> None:
+    partition = Partition()
+    issued = price_book(issued_at="2026-01-01T12:05:01+08:00")
+    assert results_of(partition.fold(issued, topic=topics.COMMANDS))[0].code == "in_future"
 
 
 def test_commands_without_a_readable_id_are_not_taken_for_one_another() -> None:

@@ -132,9 +132,16 @@ def test_the_same_id_with_other_content_is_a_conflict(changes: dict[str, Any]) -
     assert rejected.amount_at_risk is not None
 
 
+def test_a_job_recorded_before_its_end_is_remembered_until_it_is_too_old() -> None:
+    early = completion(completed_at="2019-01-01T12:05:00+08:00")
+    step, state = fold(early)
+    again, _ = fold(early, state=state, seen=MemorySeen(step.sightings), at=NEW_YEAR_MS + RULES.horizon_ms + 300_000)
+    assert (again.counts.priced, again.counts.duplicate) == (0, 1)
+
+
 def test_an_id_may_come_again_after_the_horizon() -> None:
     step, state = fold(completion())
-    later = RULES.horizon_ms + 2000
+    later = RULES.remember_ms + 2000
     again, _ = fold(
         completion(completed_at="2019-02-05T12:00:00+08:00"),
         state=state,

@@ -87,7 +87,7 @@ def test_an_unknown_region_is_an_error_and_has_no_default_price() -> None:
         (DAY_STARTS_MS - HOUR_MS, ("done", None)),
         (DAY_STARTS_MS - HOUR_MS + 1, ("refused", "effective_in_past")),
         (DAY_STARTS_MS, ("refused", "effective_in_past")),
-        (DAY_STARTS_MS + 365 * 24 * HOUR_MS, ("refused", "effective_in_past")),
+        (DAY_STARTS_MS + 20 * 24 * HOUR_MS, ("refused", "effective_in_past")),
     ],
 )
 def test_a_book_needs_an_hours_notice_to_the_millisecond(record_time: int, answer: tuple[str, str | None]) -> None:

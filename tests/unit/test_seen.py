@@ -26,7 +26,7 @@ Opener = Callable[..., DiskSeen]
 
 
 def index(directory: Path, partition: int = 0, meter_id: str = "meter") -> DiskSeen:
-    return DiskSeen.open(directory, partition, meter_id, HORIZON_MS)
+    return DiskSeen.open(directory, partition, meter_id)
 
 
 @pytest.fixture
@@ -219,12 +219,12 @@ def test_a_second_process_gets_a_table_of_its_own(tmp_path: Path, open_seen: Ope
 
 
 @pytest.mark.parametrize("newest", [HORIZON_MS, HORIZON_MS + 1, 2 * HORIZON_MS])
-def test_growth_drops_what_is_beyond_the_horizon_and_only_that(tmp_path: Path, open_seen: Opener, newest: int) -> None:
+def test_growth_drops_what_is_no_longer_asked_for_and_only_that(tmp_path: Path, open_seen: Opener, newest: int) -> None:
     seen = open_seen(tmp_path)
     old = [("zero", Sighting(1, 0)), ("one", Sighting(1, 1)), ("late", Sighting(1, HORIZON_MS))]
     seen.add(old)
+    since = seen.needed_since_ms = newest - HORIZON_MS
     seen.add(sightings(0, FILL, at=newest))
-    since = newest - HORIZON_MS
     expected = {place for place, (_, sighting) in enumerate(old) if sighting.record_time >= since}
     assert set(seen.find(["zero", "one", "late"])) == expected
     assert len(seen.find([f"job-{n}" for n in range(FILL)])) == FILL
@@ -244,6 +244,7 @@ def test_its_size_follows_what_is_within_the_horizon(tmp_path: Path, open_seen: 
     seen = open_seen(tmp_path)
     largest = 0
     for turn in range(100):
+        seen.needed_since_ms = (turn - 10) * HORIZON_MS // 10
         seen.add(sightings(turn * 10_000, (turn + 1) * 10_000, at=turn * HORIZON_MS // 10))
         live = min(turn + 1, 11) * 10_000
         assert len(seen) >= live

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from meter import topics
-from meter.journal import Counts, InputRange, JournalStep, read_entry
+from meter.journal import Counts, DueRun, InputRange, JournalStep, read_entry
 from meter.partition import PartitionState
 from meter.rules import Clock, Rules
 from meter.snapshot import POSITION, StateError, StateReader
@@ -23,7 +23,7 @@ GOOD = {
     TOTAL: b'[1,60,"16.80"]',
     COMMAND: b"[null,null,5]",
     BOOK: b'{"version":"x","from":"2026-01-01","prices":{"Mainland China":"1"}}',
-    POSITION: b'{"v":1,"seq":1,"record_time":5,"next":{"meter.commands":1}}',
+    POSITION: b'{"v":1,"seq":1,"record_time":5,"due_until":0,"next":{"meter.commands":1}}',
 }
 
 
@@ -32,7 +32,7 @@ def facts(state: PartitionState) -> dict[str, Any]:
     return {name: getattr(state, name) for name in kept} | {"books": state.books.published}
 
 
-def read(records: dict[bytes, bytes | None]) -> StateReader:
+def read(records: dict[Any, bytes | None]) -> StateReader:
     reader = StateReader(PartitionState(RULES, 0))
     for key, value in records.items():
         reader.read(key, value)
@@ -62,9 +62,10 @@ def test_compaction_may_leave_the_books_in_any_order() -> None:
 
 
 def test_a_state_without_a_position_is_none() -> None:
-    assert not read({}).found
-    assert not read({TOTAL: GOOD[TOTAL]}).found
-    assert read(dict(GOOD)).found
+    for records, found in (({}, False), ({TOTAL: GOOD[TOTAL]}, False), (dict(GOOD), True)):
+        reader = read(records)
+        reader.finish()
+        assert reader.found is found
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_a_state_without_a_position_is_none() -> None:
         (b"[]", b"{}"),
         (b'["bill",1]', b"{}"),
         (b'["total","A"]', GOOD[TOTAL]),
-        *((key, value) for key in GOOD for value in (None, b"", b"junk", b"\xff", b"[]", b"[1]", b"{}", b"1", b'"x"')),
+        *((key, value) for key in GOOD for value in (b"", b"junk", b"\xff", b"[]", b"[1]", b"{}", b"1", b'"x"')),
         (TOTAL, b'[1,60,"much"]'),
         (TOTAL, b'[1,60,"16.80",1]'),
         (COMMAND, b"[null,null]"),
@@ -91,9 +92,9 @@ def test_a_state_without_a_position_is_none() -> None:
     ],
 )
 def test_a_record_that_is_not_of_this_version_is_refused(key: bytes | None, value: bytes | None) -> None:
-    read(dict(GOOD))
+    read(dict(GOOD)).finish()
     with pytest.raises(StateError, match="cannot read the record with key"):
-        StateReader(PartitionState(RULES, 0)).read(key, value)
+        read({key: value}).finish()
 
 
 names = st.text(min_size=1, max_size=8)
@@ -105,7 +106,7 @@ steps = st.builds(
     inputs=st.lists(
         st.builds(InputRange, topic=names, start=st.integers(0, 2**62), next=st.integers(0, 2**62)), max_size=3
     ).map(tuple),
-    due=st.lists(names, max_size=2).map(tuple),
+    due=st.none() | st.builds(DueRun, until=st.integers(0, 2**53), actions=st.integers(0, 99)),
     meter_version=names,
 )
 

@@ -1,0 +1,111 @@
+"""`meter submit`: lines in, each of them sent or told of by its number. No worker runs: the topic is looked at."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.integration.running import COMPLETED, Meter, job, lines, padded, value_of
+from tests.recount.log import Log
+from tests.recount.placement import owner
+
+
+@pytest.fixture(scope="module")
+def meter(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meter]:
+    with Meter(kafka, tmp_path_factory.mktemp("submit")) as meter:
+        yield meter.create()
+
+
+class Topic:
+    """What has come to the topic of completions since the last look."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._next = [0, 0]
+        self.new()
+
+    def new(self) -> list[bytes | None]:
+        values: list[bytes | None] = []
+        with closing(Log(self._meter.bootstrap_servers, self._meter.prefix)) as log:
+            for partition, start in enumerate(self._next):
+                for record in log.records(COMPLETED, partition, start):
+                    self._next[partition] = record.offset + 1
+                    values.append(record.value)
+        return sorted(values, key=lambda value: value or b"")
+
+
+@pytest.fixture
+def topic(meter: Meter) -> Topic:
+    return Topic(meter)
+
+
+def test_bad_lines_are_told_by_number_and_the_good_ones_are_sent(meter: Meter, topic: Topic) -> None:
+    good = [value_of(account_id=account) for account in "ABC"]
+    bad = {2: b"{", 4: value_of(region="Mars"), 6: b"\xff\xfe"}
+    given = b"\n".join([good[0], bad[2], good[1], bad[4], good[2], bad[6]])
+    done = meter.run("submit", "-", given=given)
+    assert done.returncode == 1
+    assert [line.split(":")[1:3] for line in done.stderr.splitlines()[:-1]] == [
+        [" line 2", " not_json"], [" line 4", " unknown_region"], [" line 6", " not_json"],
+    ]  # fmt: skip
+    assert done.stderr.splitlines()[-1] == "meter: 3 bad lines were not sent"
+    assert done.stdout.startswith("3 records acknowledged in ")
+    assert topic.new() == sorted(good)
+
+    done = meter.run("submit", "-", "--anyway", given=given)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "meter: 3 bad lines were sent all the same")
+    assert topic.new() == sorted([*good, *bad.values()])
+
+
+def test_blank_lines_and_the_line_ends_of_windows_do_no_harm(meter: Meter, topic: Topic, tmp_path: Path) -> None:
+    good = [value_of() for _ in range(3)]
+    file = tmp_path / "jobs.jsonl"
+    file.write_bytes(b"\r\n\n" + good[0] + b"\r\n  \n" + good[1] + b"\n\n" + good[2])
+    done = meter.run("submit", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert topic.new() == sorted(good)
+
+
+def test_a_line_may_have_a_million_bytes_and_no_more(meter: Meter, topic: Topic) -> None:
+    longest, too_long, after = padded(1_000_000), padded(1_000_001), value_of()
+    done = meter.run("submit", "-", "--anyway", given=b"\n".join([longest, too_long * 3, after]))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "meter: line 2: too_large: the line is longer than 1000000 bytes"
+    assert topic.new() == sorted([longest, after])
+
+
+def test_nothing_is_sent_of_nothing(meter: Meter, topic: Topic) -> None:
+    done = meter.run("submit", "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("0 records acknowledged")
+    assert topic.new() == []
+
+
+def test_json_says_what_became_of_the_lines(meter: Meter) -> None:
+    summary = meter.ask("submit", "-", given=lines(*(job() for _ in range(1000))))
+    assert summary.keys() == {"acknowledged", "bad", "seconds"}
+    assert (summary["acknowledged"], summary["bad"]) == (1000, 0)
+
+
+def test_each_job_goes_to_its_accounts_partition_with_the_account_as_its_key(meter: Meter) -> None:
+    accounts = [f"account-{number}" for number in range(20)] + ["录像"]
+    assert meter.run("submit", "-", given=lines(*(job(account_id=each) for each in accounts))).returncode == 0
+    with closing(Log(meter.bootstrap_servers, meter.prefix)) as log:
+        found = {record.key: p for p in range(2) for record in log.records(COMPLETED, p)}
+    assert {each: found[each.encode()] for each in accounts} == {each: owner(each, 2) for each in accounts}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("no-such-file",), "no-such-file: No such file or directory"),
+        (("-", "--at", "2019-01-01T12:00:00Z"), "--at is for a meter with a simulated clock"),
+        (("-", "--at", "noon"), "--at is a date-time with an offset"),
+    ],
+)
+def test_arguments_that_make_no_sense(meter: Meter, topic: Topic, arguments: tuple[str, ...], message: str) -> None:
+    done = meter.run("submit", *arguments, given=lines(job()))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert message in done.stderr
+    assert topic.new() == []
