@@ -106,8 +106,9 @@ class Till:
         account = self.opened(account_id, at_ms)
         postings = (Posting(book, amount), Posting(Book.BALANCE, -amount))
         self._enter(account_id, at_ms, cause, entry, postings)
-        self._put(account_id, account._replace(cash=EXACT.add(account.cash, amount)))
-        self._pay(account_id, at_ms)
+        cash = EXACT.add(account.cash, amount)
+        self._put(account_id, account._replace(cash=cash))
+        self._pay(account_id, at_ms, max(account.cash, cash), entry.entry_id)
 
     def charge(self, account_id: str, bill: OpenBill, total: Decimal, at_ms: int, contract: Contract | None) -> None:
         """A bill is issued: deduct it at once, or notify and begin the grace period, all in one step."""
@@ -119,7 +120,7 @@ class Till:
         )
         self._enter(account_id, at_ms, Cause.BILL, Entry(bill.bill_id, bill.bill_id), postings)
         self._put(account_id, account._replace(open_bills=(*account.open_bills, bill)))
-        self._pay(account_id, at_ms)
+        self._pay(account_id, at_ms, account.cash, bill.bill_id)
         if self.changed[account_id].open_bills:
             self._deduction_failed(account_id, bill, at_ms, contract)
 
@@ -130,7 +131,8 @@ class Till:
             return
         owed = f"{decimal_text(account.owed)} {CURRENCY}"
         self._serve(account_id, Event.DEADLINE_REACHED, account.deadline_ms, f"{owed} were not paid in time", None)
-        self._notify(account_id, "stopped", account.deadline_ms, {"owed": decimal_text(account.owed)})
+        at_ms = account.deadline_ms
+        self._notify(account_id, "stopped", at_ms, str(at_ms), {"owed": decimal_text(account.owed)})
 
     def refund(self, account_id: str, bill_id: str, ticket: str, amount: Decimal, at_ms: int) -> None:
         """Give back to the balance what was paid on a bill. The caller has checked that it may be."""
@@ -138,7 +140,7 @@ class Till:
         assert paid is not None
         self.paid[account_id, bill_id] = paid._replace(refunded=EXACT.add(paid.refunded, amount))
         self.tickets[account_id, ticket] = bill_id, amount
-        entry = Entry(f"refund:{ticket}", bill_id, f"ticket {ticket}")
+        entry = Entry(f"{bill_id}:refund:{ticket}", bill_id, f"ticket {ticket}")
         self.credit(account_id, amount, at_ms, Book.REFUNDS, Cause.REFUND, entry)
 
     def warn_below(self, account_id: str, threshold: Decimal | None) -> None:
@@ -158,10 +160,12 @@ class Till:
     def _put(self, account_id: str, account: Account) -> None:
         self.changed[account_id] = account
 
-    def _pay(self, account_id: str, at_ms: int) -> None:
-        """Pay open bills whole, oldest first; a newer one never overtakes. Nothing owed: the service is good."""
+    def _pay(self, account_id: str, at_ms: int, before: Decimal, cause_id: str) -> None:
+        """Pay open bills whole, oldest first; a newer one never overtakes. Nothing owed: the service is good.
+
+        `before`: the balance that the customer last knew of; `cause_id`: the bill or entry that is behind it.
+        """
         account = self.changed[account_id]
-        before = account.cash
         while account.open_bills and account.cash >= account.open_bills[0].payable:
             bill, *rest = account.open_bills
             if bill.payable:
@@ -172,9 +176,9 @@ class Till:
         self._put(account_id, account)
         if account.owed <= 0 and account.service is not Service.GOOD:
             self._serve(account_id, Event.NOTHING_OWED, at_ms, "nothing is owed", None)
-            self._notify(account_id, "restored", at_ms, {"balance": decimal_text(account.cash)})
+            self._notify(account_id, "restored", at_ms, cause_id, {"balance": decimal_text(account.cash)})
         if account.low_balance is not None and account.cash < account.low_balance <= before:
-            self._notify(account_id, "low_balance", at_ms, {"balance": decimal_text(account.cash)})
+            self._notify(account_id, "low_balance", at_ms, cause_id, {"balance": decimal_text(account.cash)})
 
     def _deduction_failed(self, account_id: str, bill: OpenBill, at_ms: int, contract: Contract | None) -> None:
         account = self.changed[account_id]
@@ -189,7 +193,7 @@ class Till:
         fields = {"bill_id": bill.bill_id, "payable": decimal_text(bill.payable), "owed": decimal_text(account.owed)}
         if deadline is not None:
             fields["deadline"] = self._text(deadline)
-        self._notify(account_id, "arrears", at_ms, fields, reference=bill.bill_id)
+        self._notify(account_id, "arrears", at_ms, bill.bill_id, fields)
 
     def _serve(self, account_id: str, event: Event, at_ms: int, reason: str, deadline: int | None) -> None:
         account = self.changed.get(account_id) or self._accounts[account_id]
@@ -211,12 +215,10 @@ class Till:
         )
         self.entries.append((account_id.encode(), value))
 
-    def _notify(
-        self, account_id: str, kind: str, at_ms: int, fields: dict[str, str], reference: str | None = None
-    ) -> None:
+    def _notify(self, account_id: str, kind: str, at_ms: int, cause_id: str, fields: dict[str, str]) -> None:
         value = {
             "v": 1,
-            "notice_id": f"{kind}:{reference or at_ms}:{account_id}",
+            "notice_id": f"{kind}:{cause_id}:{account_id}",
             "account_id": account_id,
             "kind": kind,
             "at": self._text(at_ms),

@@ -36,6 +36,14 @@ class Answer(NamedTuple):
     account_id: str | None = None
 
 
+class Times(NamedTuple):
+    """The times that decide about a command, in ms; apart only where a clock jumped or inputs lag."""
+
+    record: int
+    effective: int  # the record time, or the last settlement where that is later
+    latest: int  # the record time, or that of the steps before where it is later
+
+
 class Desk(Protocol):
     """What a command works on: a step, with the changes of the records before it."""
 
@@ -80,24 +88,24 @@ def _envelope(value: bytes | None) -> _Envelope | None:
         return None
 
 
-def apply_command(value: bytes | None, desk: Desk, record_time: int, effective_ms: int) -> Answer:
-    """Do a command, or say why not. `effective_ms` is the record time, or the last settlement where that is later."""
+def apply_command(value: bytes | None, desk: Desk, times: Times) -> Answer:
+    """Do a command, or say why not."""
     envelope = _envelope(value)
     if envelope is None:
-        return _refused("bad_fields", "not a JSON object with command_id and type", record_time, None)
+        return _refused("bad_fields", "not a JSON object with command_id and type", times.record, None)
     account_id = envelope.account_id
     if not isinstance(account_id, str) or len(account_id) > 128:
         account_id = None
     try:
         model, do = _handler(envelope.type)
         command = model.model_validate_json(value or b"")
-        _check_issued(command, record_time, desk.rules)
-        do(command, desk, record_time if model is PriceBookCommand else effective_ms)
+        _check_issued(command, times, desk.rules)
+        do(command, desk, times)
     except ValidationError as error:
-        return _refused(*_what_is_wrong(error), record_time, account_id)
+        return _refused(*_what_is_wrong(error), times.record, account_id)
     except _RefusedError as refused:
-        return _refused(refused.code, refused.message, record_time, account_id)
-    return Answer(None, None, record_time, account_id)
+        return _refused(refused.code, refused.message, times.record, account_id)
+    return Answer(None, None, times.record, account_id)
 
 
 def _refused(code: str, message: str, record_time: int, account_id: str | None) -> Answer:
@@ -111,76 +119,76 @@ def _what_is_wrong(error: ValidationError) -> tuple[str, str]:
     return code, f"{where}: {detail['msg'].removeprefix('Value error, ')}"
 
 
-def _handler(kind: str) -> tuple[type[BaseModel], Callable[[Any, Desk, int], None]]:
+def _handler(kind: str) -> tuple[type[BaseModel], Callable[[Any, Desk, Times], None]]:
     try:
         return HANDLERS[kind]
     except KeyError:
         raise _RefusedError("unknown_command", f"there is no command {kind[:128]!r}") from None
 
 
-def _check_issued(command: Any, record_time: int, rules: Rules) -> None:
+def _check_issued(command: Any, times: Times, rules: Rules) -> None:
     issued = instant_us(command.issued_at)
     assert issued is not None  # the model has read it
-    age_ms = record_time - issued // 1000
-    if age_ms > rules.horizon_ms:
+    issued_ms = issued // 1000
+    if times.latest - issued_ms > rules.horizon_ms:
         raise _RefusedError("too_old", f"issued_at: {command.issued_at} is more than {rules.horizon_days} days ago")
-    if -age_ms > rules.future_tolerance_ms:
+    if issued_ms - times.record > rules.future_tolerance_ms:
         raise _RefusedError("in_future", f"issued_at: {command.issued_at} is after the record time")
 
 
-def forgettable(answer: Answer, record_time: int, rules: Rules) -> bool:
+def forgettable(answer: Answer, latest_ms: int, rules: Rules) -> bool:
     """Whether a command's id need not be remembered: sent again it would be refused as too old."""
-    return record_time - answer.record_time > rules.horizon_ms + rules.future_tolerance_ms
+    return latest_ms - answer.record_time > rules.horizon_ms + rules.future_tolerance_ms
 
 
 # -- one function for each command ------------------------------------------------------------------------------
 
 
-def _publish_book(command: PriceBookCommand, desk: Desk, record_time: int) -> None:
-    book = accept_book(command, desk.books, record_time, desk.rules)
+def _publish_book(command: PriceBookCommand, desk: Desk, times: Times) -> None:
+    book = accept_book(command, desk.books, times.record, desk.rules)
     if isinstance(book, PriceRefusal):
         raise _RefusedError(book.code, book.message)
     desk.publish(book)
 
 
-def _own(command: Any, desk: Desk, at_ms: int) -> None:
+def _own(command: Any, desk: Desk, times: Times) -> None:
     """The account must be this partition's. A deadline that has passed meanwhile comes first."""
     home = owner(command.account_id, desk.rules.partitions)
     if home != desk.partition:
         raise _RefusedError("wrong_partition", f"account {command.account_id!r} belongs to partition {home}")
-    desk.till.expire(command.account_id, at_ms)
+    desk.till.expire(command.account_id, times.effective)
 
 
-def _known(command: Any, desk: Desk, at_ms: int) -> None:
-    _own(command, desk, at_ms)
+def _known(command: Any, desk: Desk, times: Times) -> None:
+    _own(command, desk, times)
     if desk.till.find(command.account_id) is None:
         raise _RefusedError("unknown_account", f"there is no account {command.account_id!r}: open it first")
 
 
-def _open_account(command: OpenAccount, desk: Desk, at_ms: int) -> None:
-    _own(command, desk, at_ms)
+def _open_account(command: OpenAccount, desk: Desk, times: Times) -> None:
+    _own(command, desk, times)
     if desk.till.find(command.account_id) is not None:
         raise _RefusedError("account_exists", f"there is an account {command.account_id!r} already")
-    desk.till.opened(command.account_id, at_ms)
+    desk.till.opened(command.account_id, times.effective)
 
 
-def _top_up(command: TopUp, desk: Desk, at_ms: int) -> None:
-    _known(command, desk, at_ms)
+def _top_up(command: TopUp, desk: Desk, times: Times) -> None:
+    _known(command, desk, times)
     entry = Entry(f"command:{command.command_id}", command.command_id)
-    desk.till.credit(command.account_id, command.amount, at_ms, Book.CASH, Cause.TOP_UP, entry)
+    desk.till.credit(command.account_id, command.amount, times.effective, Book.CASH, Cause.TOP_UP, entry)
 
 
-def _adjust(command: Adjust, desk: Desk, at_ms: int) -> None:
-    _known(command, desk, at_ms)
+def _adjust(command: Adjust, desk: Desk, times: Times) -> None:
+    _known(command, desk, times)
     account = desk.till.find(command.account_id)
     if account is not None and EXACT.add(account.cash, command.amount) < 0:
         raise _RefusedError("over_balance", f"the balance is {account.cash} CNY: less cannot be taken from it")
     entry = Entry(f"command:{command.command_id}", command.command_id, command.reason)
-    desk.till.credit(command.account_id, command.amount, at_ms, Book.ADJUSTMENTS, Cause.ADJUSTMENT, entry)
+    desk.till.credit(command.account_id, command.amount, times.effective, Book.ADJUSTMENTS, Cause.ADJUSTMENT, entry)
 
 
-def _refund(command: Refund, desk: Desk, at_ms: int) -> None:
-    _known(command, desk, at_ms)
+def _refund(command: Refund, desk: Desk, times: Times) -> None:
+    _known(command, desk, times)
     before = desk.till.ticket(command.account_id, command.ticket)
     if before is not None:
         if before == (command.bill_id, command.amount):
@@ -193,27 +201,29 @@ def _refund(command: Refund, desk: Desk, at_ms: int) -> None:
         raise _RefusedError("not_paid", f"nothing that can be refunded was paid on bill {command.bill_id!r}")
     if command.amount > (left := EXACT.subtract(paid.payable, paid.refunded)):
         raise _RefusedError("over_paid", f"of bill {command.bill_id} {left} CNY can be refunded")
-    desk.till.refund(command.account_id, command.bill_id, command.ticket, command.amount, at_ms)
+    desk.till.refund(command.account_id, command.bill_id, command.ticket, command.amount, times.effective)
 
 
-def _low_balance(command: LowBalance, desk: Desk, at_ms: int) -> None:
-    _known(command, desk, at_ms)
+def _low_balance(command: LowBalance, desk: Desk, times: Times) -> None:
+    _known(command, desk, times)
     desk.till.warn_below(command.account_id, command.threshold)
 
 
-def _agree(command: AgreeContract, desk: Desk, at_ms: int) -> None:
-    _own(command, desk, at_ms)
+def _agree(command: AgreeContract, desk: Desk, times: Times) -> None:
+    _own(command, desk, times)
     rules, known = desk.rules, desk.contracts_of(command.account_id)
     start = start_ms(command.effective_from, rules)
     if start is None:
         raise _RefusedError("bad_fields", f"effective_from: there is no day {command.effective_from}")
-    if start - at_ms < rules.price_notice_s * 1000:
+    if start - times.effective < rules.price_notice_s * 1000:
         raise _RefusedError("effective_in_past", f"{command.effective_from} begins less than an hour after the command")
+    if start <= times.latest + rules.future_tolerance_ms:
+        raise _RefusedError("effective_in_past", f"jobs of {command.effective_from} may have been metered already")
     if known and known[-1].effective_from >= command.effective_from:
         raise _RefusedError("overlapping", f"there is a contract from {known[-1].effective_from} on already")
     _check_mode(command, known)
     prices = _prices(command.prices)
-    desk.till.opened(command.account_id, at_ms)
+    desk.till.opened(command.account_id, times.effective)
     contract = Contract(command.command_id, command.effective_from, command.mode, prices, command.grace_hours)
     desk.agree(command.account_id, contract)
 
@@ -233,12 +243,12 @@ def _prices(prices: Mapping[str, str]) -> tuple[tuple[str, Decimal], ...]:
     return tuple((name, Decimal(price)) for name, price in sorted(prices.items()))
 
 
-def _tick(_: Tick, desk: Desk, __: int) -> None:
+def _tick(_: Tick, desk: Desk, __: Times) -> None:
     if desk.rules.clock is not Clock.SIMULATED:
         raise _RefusedError("not_simulated", "this meter's clock is the broker's: it cannot be moved")
 
 
-HANDLERS: dict[str, tuple[type[BaseModel], Callable[[Any, Desk, int], None]]] = {
+HANDLERS: dict[str, tuple[type[BaseModel], Callable[[Any, Desk, Times], None]]] = {
     "price_book": (PriceBookCommand, _publish_book),
     "open_account": (OpenAccount, _open_account),
     "top_up": (TopUp, _top_up),

@@ -16,7 +16,7 @@ from meter import __version__, topics
 from meter.accounts import Till
 from meter.agenda import Action
 from meter.arrears import Service
-from meter.commands import Answer, apply_command, command_id_of, forgettable, result_value
+from meter.commands import Answer, Times, apply_command, command_id_of, forgettable, result_value
 from meter.contracts import Contract, Contracts, contract_on, contract_price, mode_on
 from meter.dedupe import Seen, Sighting, content_digest, job_key, remembered
 from meter.intake import Headers, Job, read_job
@@ -316,10 +316,11 @@ class Step:
     def _fold_commands(self, chunk: Chunk) -> None:
         for record in chunk.records:
             command_id = command_id_of(record.value)
-            answer = self._known_answer(command_id, record.timestamp)
+            latest_ms = max(record.timestamp, self.state.record_time)
+            answer = self._known_answer(command_id, latest_ms)
             if answer is None:
-                effective_ms = max(record.timestamp, self.due_until)
-                answer = apply_command(record.value, self, record.timestamp, effective_ms)
+                times = Times(record.timestamp, max(record.timestamp, self.due_until), latest_ms)
+                answer = apply_command(record.value, self, times)
                 if command_id is not None:
                     self.commands[command_id] = answer
             source = Source(
@@ -330,19 +331,21 @@ class Step:
             )
             result = result_value(command_id or "", self.state.partition, answer, source)
             self.results.append(((command_id or "").encode(), result))
-            self._forget_commands(record.timestamp)
+            self._forget_commands(latest_ms)
 
-    def _known_answer(self, command_id: str | None, record_time: int) -> Answer | None:
+    def _known_answer(self, command_id: str | None, latest_ms: int) -> Answer | None:
         known = self.commands.get(command_id or "") or self.state.commands.get(command_id or "")
-        return None if known is None or forgettable(known, record_time, self.rules) else known
+        return None if known is None or forgettable(known, latest_ms, self.rules) else known
 
-    def _forget_commands(self, record_time: int) -> None:
+    def _forget_commands(self, latest_ms: int) -> None:
         """Let go of ids that would be refused as too old anyway, a few at a time."""
         oldest = islice(self.state.commands.items(), len(self.forgotten), len(self.forgotten) + 2)
         self.forgotten += [
             command_id
             for command_id, answer in oldest
-            if forgettable(answer, record_time, self.rules) and command_id not in self.commands
+            if forgettable(answer, latest_ms, self.rules)
+            and command_id not in self.commands
+            and command_id not in self.forgotten
         ]
 
     # What a command may do: see `meter.commands.Desk`.
@@ -371,8 +374,9 @@ class Step:
         `until_ms`; what is on a bill depends on its cut alone.
         """
         assert not self.inputs
+        until_ms = max(until_ms, self.due_until)  # a clock that jumped back does not take settlement back
         actions = list(islice(self.state.agenda.until(until_ms), limit))
-        self.due_until = max(self.due_until, until_ms)
+        self.due_until = until_ms
         for due in actions:
             if due.action is Action.STOP:
                 self.till.expire(due.account_id, until_ms)
