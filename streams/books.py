@@ -1,18 +1,14 @@
-"""Price books in the log: those that are published, a quote from them, and the publishing of a new one."""
+"""Price books in the log: those that are published, a quote from them, and a new one looked at before it is sent."""
 
-import asyncio
-import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from meter import topics
 from meter.commands import Answer
 from meter.dedupe import MemorySeen
-from meter.models import CommandResult, PriceBookCommand
+from meter.models import PriceBookCommand
 from meter.money import EXACT, decimal_text
 from meter.partition import Chunk, Step
 from meter.prices import PriceBooks, PriceRefusal, accept_book, earliest_effective_day
@@ -20,7 +16,7 @@ from meter.rounding import billable_minutes
 from meter.rules import Rules
 from meter.state import PartitionState
 from streams.errors import MeterError, SettingError
-from streams.kafka import offsets, read_range, reader, sender
+from streams.kafka import offsets, read_range, reader
 from streams.settings import Settings
 
 #: Beyond the notice that the rules ask for: partitions that append the command at different moments all accept it.
@@ -94,50 +90,3 @@ def read_command(document: object, command_id: str, issued_at: str) -> PriceBook
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         raise SettingError(f"price book: {'.'.join(map(str, detail['loc']))}: {detail['msg']}") from error
-
-
-async def publish(
-    settings: Settings, rules: Rules, command: PriceBookCommand, *, at_ms: int, timeout_s: float
-) -> dict[int, CommandResult]:
-    """Send a command to every partition in one transaction, and gather their answers for `timeout_s` seconds.
-
-    Returns the answers by partition: fewer than there are partitions when some did not answer.
-    """
-    async with reader(settings) as consumer:
-        partitions = [TopicPartition(settings.topic(topics.COMMAND_RESULTS), p) for p in range(rules.partitions)]
-        ends = await consumer.end_offsets(partitions)
-        consumer.assign(partitions)
-        for partition, end in ends.items():
-            consumer.seek(partition, end)
-        await _send(settings, rules, command, at_ms)
-        return await _answers(consumer, command.command_id, rules.partitions, timeout_s)
-
-
-async def _send(settings: Settings, rules: Rules, command: PriceBookCommand, at_ms: int) -> None:
-    topic, key, value = settings.topic(topics.COMMANDS), command.command_id.encode(), command.model_dump_json().encode()
-    try:
-        async with (
-            sender(settings, transactional_id=f"{settings.app_id}-prices") as producer,
-            producer.transaction(),
-        ):
-            sends = [
-                await producer.send(topic, value, key=key, partition=partition, timestamp_ms=at_ms)
-                for partition in range(rules.partitions)
-            ]
-            await asyncio.gather(*sends)
-    except KafkaError as error:
-        raise MeterError(f"Kafka did not take the price book: {error!r}; nothing of it counts") from error
-
-
-async def _answers(
-    consumer: AIOKafkaConsumer, command_id: str, count: int, timeout_s: float
-) -> dict[int, CommandResult]:
-    answers: dict[int, CommandResult] = {}
-    deadline = time.monotonic() + timeout_s
-    while len(answers) < count and (left_s := deadline - time.monotonic()) > 0:
-        for batch in (await consumer.getmany(timeout_ms=int(left_s * 1000) + 1)).values():
-            for record in batch:
-                result = CommandResult.read(record.value)
-                if result.command_id == command_id:
-                    answers[result.partition] = result
-    return answers

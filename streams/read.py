@@ -1,18 +1,23 @@
-"""Reading what the meter put out: daily totals and rejects, committed ones only."""
+"""Reading what the meter put out: daily totals, rejects, the money, the state; committed records only."""
 
 from collections.abc import AsyncIterator, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from meter import topics
-from meter.models import DayTotal, Rejected
+from meter.billing_models import BillIssued, LedgerEntry, Notice
+from meter.models import DayTotal, Output, Rejected
 from meter.periods import BillingDays
 from meter.routing import owner
 from meter.rules import Rules
-from streams.errors import MeterError, SettingError
+from meter.snapshot import StateError, StateReader
+from meter.state import PartitionState
+from streams.errors import MeterError, RefusalToStartError, SettingError
 from streams.kafka import offsets, read_all, read_range, reader
 from streams.settings import Settings
+
+_Record = TypeVar("_Record", bound=Output)
 
 
 class Position(NamedTuple):
@@ -37,16 +42,20 @@ async def daily_totals(
     settings: Settings, rules: Rules, *, account: str | None = None, day: str | None = None, region: str | None = None
 ) -> list[DayTotal]:
     """The totals of `usage.daily` (the last value of each key), sorted by day, account and region."""
-    partitions = range(rules.partitions) if account is None else [owner(account, rules.partitions)]
     wanted = (account, region, day)
     latest: dict[bytes, bytes | None] = {}
-    async for _, records in read_all(settings, topics.DAILY, partitions):
+    async for _, records in read_all(settings, topics.DAILY, _partitions(rules, account)):
         for record in records:
             key = msgspec.json.decode(record.key or b"[]")
             if all(want in (None, part) for want, part in zip(wanted, key, strict=True)):
                 latest[record.key] = record.value
     totals = [DayTotal.read(value) for value in latest.values() if value is not None]
     return sorted(totals, key=lambda total: (total.day, total.account_id, total.region))
+
+
+def _partitions(rules: Rules, account: str | None) -> Iterable[int]:
+    """Where an account's records are, or everybody's."""
+    return range(rules.partitions) if account is None else [owner(account, rules.partitions)]
 
 
 async def rejects(
@@ -82,3 +91,47 @@ async def rejects_at(
             if found is None:
                 raise MeterError(f"{name} has no record at {position}; `meter rejects list` shows what there is")
             yield position, found
+
+
+def bills(settings: Settings, rules: Rules, account: str | None = None) -> AsyncIterator[BillIssued]:
+    """All bills, or an account's, in the order of the log."""
+    return _published(settings, rules, topics.BILLS, BillIssued, account)
+
+
+def entries(settings: Settings, rules: Rules, account: str | None = None) -> AsyncIterator[LedgerEntry]:
+    """The ledger, or an account's part of it, in the order of the log."""
+    return _published(settings, rules, topics.LEDGER, LedgerEntry, account)
+
+
+def notices(settings: Settings, rules: Rules, account: str | None = None) -> AsyncIterator[Notice]:
+    """All notices, or an account's, in the order of the log."""
+    return _published(settings, rules, topics.NOTICES, Notice, account)
+
+
+async def _published(
+    settings: Settings, rules: Rules, topic: str, model: type[_Record], account: str | None
+) -> AsyncIterator[_Record]:
+    key = None if account is None else account.encode()
+    async for _, records in read_all(settings, topic, _partitions(rules, account)):
+        for record in records:
+            if key in (None, record.key):
+                yield model.read(record.value)
+
+
+async def partition_state(
+    settings: Settings, rules: Rules, partition: int, account: str | None = None
+) -> PartitionState:
+    """The state of a partition from `meter.state`, or only what concerns one of its accounts.
+
+    Raises RefusalToStartError where it is of another version of the meter.
+    """
+    name = None if account is None else msgspec.json.encode(account)
+    found = StateReader(PartitionState(rules, partition))
+    async for _, records in read_all(settings, topics.STATE, [partition]):
+        for record in records:
+            if name is None or name in record.key or record.key.startswith((b'["position"', b'["book"')):
+                found.read(record.key, record.value)
+    try:
+        return found.finish()
+    except StateError as error:
+        raise RefusalToStartError(f"{error}; use the meter version that wrote it, or a newer one") from error

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.cli import jobs, prices, proof, rejects, running, topics
+from streams.cli import accounts, bills, clock, jobs, ledger, prices, proof, rejects, running, topics
 from streams.cli.errors import explain
 from streams.cli.output import complain
 
@@ -58,7 +58,7 @@ def meter(
     """
 
 
-RUN, USE, LOOK = "Run a meter", "Submit and read", "Look after it"
+RUN, USE, MONEY, LOOK = "Run a meter", "Submit and read", "Bills and accounts", "Look after it"
 
 app.command("up", rich_help_panel=RUN)(running.up)
 app.command("worker", rich_help_panel=RUN)(running.worker)
@@ -68,8 +68,14 @@ app.command("demo", rich_help_panel=RUN)(proof.demo)
 app.command("submit", rich_help_panel=USE)(jobs.submit)
 app.command("totals", rich_help_panel=USE)(jobs.totals)
 app.command("quote", rich_help_panel=USE)(prices.quote)
+app.add_typer(accounts.app, name="account", rich_help_panel=MONEY)
+app.add_typer(bills.app, name="bills", rich_help_panel=MONEY)
+app.command("ledger", rich_help_panel=MONEY)(ledger.ledger)
+app.command("statement", rich_help_panel=MONEY)(ledger.statement)
+app.command("notices", rich_help_panel=MONEY)(ledger.notices)
 app.add_typer(prices.app, name="prices", rich_help_panel=LOOK)
 app.add_typer(rejects.app, name="rejects", rich_help_panel=LOOK)
+app.add_typer(clock.app, name="clock", rich_help_panel=LOOK)
 app.command("verify", rich_help_panel=LOOK)(proof.verify)
 
 

@@ -17,6 +17,11 @@ At = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Record time (RFC 3339), on a meter with a simulated clock."),
 ]
+CommandId = Annotated[
+    str | None,
+    typer.Option(help="To ask again after a timeout: the same id, the same answer.", show_default="a new one"),
+]
+Timeout = Annotated[float, typer.Option(min=1, help="Seconds to wait for the workers' answers.")]
 
 
 def read_day(text: str | None, option: str = "--day") -> str | None:
@@ -37,6 +42,14 @@ def read_period(text: str | None) -> str | None:
     return read_day(text, "--period")
 
 
+def read_month(text: str) -> str:
+    """A month, YYYY-MM."""
+    if len(text) != 7:
+        raise SettingError(f"--month is YYYY-MM, such as 2026-11, got {text!r}")
+    read_day(f"{text}-01", "--month")
+    return text
+
+
 def read_region(text: str | None) -> str | None:
     """A region's code, from its code or one of its names."""
     from meter.regions import REGION_CODES, REGIONS
@@ -46,14 +59,21 @@ def read_region(text: str | None) -> str | None:
     raise SettingError(f"unknown region {text!r}; there are {', '.join(region.code for region in REGIONS)}")
 
 
-def read_at(text: str | None) -> int | None:
+def read_at(text: str | None, option: str = "--at") -> int | None:
     """A record time in milliseconds."""
     from meter.periods import instant_us
 
     instant = None if text is None else instant_us(text)
     if text is not None and (instant is None or instant < 0):
-        raise SettingError(f"--at is a date-time with an offset, such as 2019-01-01T12:00:00+08:00, got {text!r}")
+        raise SettingError(f"{option} is a date-time with an offset, such as 2019-01-01T12:00:00+08:00, got {text!r}")
     return None if instant is None else instant // 1000
+
+
+def read_command_id(text: str | None) -> str | None:
+    """The id of a command; one that the meter could not read would never be answered."""
+    if text is not None and not 1 <= len(text) <= 128:
+        raise SettingError(f"--command-id has 1 to 128 characters, got {len(text)}")
+    return text
 
 
 @contextmanager

@@ -5,7 +5,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-NUMBERS = frozenset({"jobs", "minutes", "amount", "unit price", "at risk"})
+NUMBERS = frozenset(
+    {"jobs", "minutes", "amount", "unit price", "at risk", "payable", "refunded", "change", "balance", "unpaid"}
+)
 
 
 def complain(line: str) -> None:

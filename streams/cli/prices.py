@@ -10,14 +10,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.arguments import At, Json, opened, read_at, read_day, read_region
-from streams.cli.output import complain, note, say, say_fields, say_json, say_table
-from streams.errors import Exit, MeterError, SettingError
+from streams.cli.answers import report
+from streams.cli.arguments import (
+    At,
+    CommandId,
+    Json,
+    Timeout,
+    opened,
+    read_at,
+    read_command_id,
+    read_day,
+    read_region,
+)
+from streams.cli.output import note, say, say_fields, say_json, say_table
+from streams.errors import MeterError, SettingError
 
 if TYPE_CHECKING:
-    from meter.models import CommandResult, PriceBookCommand
+    from meter.models import PriceBookCommand
     from meter.prices import PriceBook, PriceBooks
     from meter.rules import Rules
+    from streams.orders import Outcome
     from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Show the price books, or publish one.")
@@ -91,10 +103,8 @@ def show(day: Day = None, as_json: Json = False) -> None:
 @app.command()
 def publish(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="The book as JSON; -: standard input.")],
-    command_id: Annotated[
-        str | None, typer.Option(help="To ask again after a timeout: the same id, the same answer.")
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the workers' answers.")] = 30,
+    command_id: CommandId = None,
+    timeout: Timeout = 30,
     at: At = None,
     as_json: Json = False,
 ) -> int:
@@ -122,52 +132,26 @@ def publish(
 
     at_ms = read_at(at)
     issued_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    command = read_command(_document(file), command_id or str(uuid.uuid4()), issued_at)
+    command = read_command(_document(file), read_command_id(command_id) or str(uuid.uuid4()), issued_at)
     with connected(note) as settings:
-        rules, answers = asyncio.run(_publish(settings, command, at_ms, timeout))
-    return _report(command, rules, answers, timeout, as_json)
+        outcome = asyncio.run(_publish(settings, command, at_ms, timeout))
+    done = f"done on {len(outcome.asked)} partitions: {command.version} from {command.effective_from} on"
+    return report(outcome, done, timeout, as_json)
 
 
-async def _publish(
-    settings: "Settings", command: "PriceBookCommand", at_ms: int | None, timeout_s: float
-) -> "tuple[Rules, dict[int, CommandResult]]":
+async def _publish(settings: "Settings", command: "PriceBookCommand", at_ms: int | None, timeout_s: float) -> "Outcome":
     from streams import books
-    from streams.submit import Stamps
+    from streams.clock import record_time
+    from streams.orders import issued_at, place
     from streams.topics import check
 
     rules = await check(settings)
-    now_ms = Stamps(rules, at_ms).of(None)
+    now_ms = await record_time(settings, rules, at_ms)
     refusal = books.check_book(command, await books.published(settings, rules), rules, now_ms)
     if refusal is not None:
         raise MeterError(f"not sent: {refusal.code}: {refusal.message}")
-    return rules, await books.publish(settings, rules, command, at_ms=now_ms, timeout_s=timeout_s)
-
-
-def _report(
-    command: "PriceBookCommand", rules: "Rules", answers: "dict[int, CommandResult]", timeout_s: float, as_json: bool
-) -> int:
-    if as_json:
-        say_json([answer.model_dump(mode="json", exclude_none=True) for _, answer in sorted(answers.items())])
-    silent = sorted(set(range(rules.partitions)) - set(answers))
-    verdicts = {(answer.status, answer.code) for answer in answers.values()}
-    if len(verdicts) > 1:
-        complain("PARTITIONS DISAGREE about this price book; accounts would be charged by different prices:")
-        for partition, answer in sorted(answers.items()):
-            complain(f"  partition {partition}: {answer.status} {answer.code or ''} {answer.message or ''}".rstrip())
-        return Exit.FAILED
-    if silent:
-        complain(
-            f"no answer from partitions {', '.join(map(str, silent))} within {timeout_s:g} s; does a worker run? "
-            f"The command is in the log and will be answered; ask again with --command-id {command.command_id}"
-        )
-        return Exit.FAILED
-    answer = answers[0]
-    if answer.status == "refused":
-        complain(f"refused: {answer.code}: {answer.message}")
-        return Exit.FAILED
-    if not as_json:
-        say(f"done on {rules.partitions} partitions: {command.version} from {command.effective_from} on")
-    return Exit.OK
+    document = command.model_dump(mode="json") | {"issued_at": issued_at(rules, now_ms)}
+    return await place(settings, rules, document, at_ms=now_ms, timeout_s=timeout_s)
 
 
 def _document(file: str) -> object:

@@ -1,0 +1,39 @@
+"""What came of a command, for people and for programs."""
+
+from typing import TYPE_CHECKING
+
+from streams.cli.output import complain, say, say_json
+from streams.errors import Exit
+
+if TYPE_CHECKING:
+    from streams.orders import Outcome
+
+
+def report(outcome: "Outcome", done: str, timeout_s: float, as_json: bool) -> int:
+    """Say it: the line `done`, or why it is not. Returns the exit code."""
+    answers = [answer for _, answer in sorted(outcome.answers.items())]
+    if as_json:
+        say_json([answer.model_dump(mode="json", exclude_none=True) for answer in answers])
+    if len({(answer.status, answer.code) for answer in answers}) > 1:
+        complain("PARTITIONS DISAGREE about this command; accounts would not be treated alike:")
+        for answer in answers:
+            what = f"{answer.status} {answer.code or ''} {answer.message or ''}".rstrip()
+            complain(f"  partition {answer.partition}: {what}")
+        return Exit.FAILED
+    if outcome.silent:
+        complain(_no_answer(outcome, timeout_s))
+        return Exit.FAILED
+    if answers[0].status == "refused":
+        complain(f"refused: {answers[0].code}: {answers[0].message}")
+        return Exit.FAILED
+    if not as_json:
+        say(done)
+    return Exit.OK
+
+
+def _no_answer(outcome: "Outcome", timeout_s: float) -> str:
+    partitions = "partitions" if len(outcome.silent) > 1 else "partition"
+    return (
+        f"no answer from {partitions} {', '.join(map(str, outcome.silent))} within {timeout_s:g} s; does a worker run? "
+        f"The command is in the log and will be answered; ask again with --command-id {outcome.command_id}"
+    )
