@@ -1,17 +1,17 @@
-"""What differs between the recount and what was published, in words."""
+"""What differs between the recount and what was published, in words. Bills and money are in `compare_money`."""
 
 import base64
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from tests.recount.count import COMPLETED, REROUTED, PartitionCount, Record
+from tests.recount.count import COMMANDS, COMPLETED, REROUTED, PartitionCount, Record
 from tests.recount.rules import money
 
 Row = dict[str, Any]
-OUTCOMES = ("read", "priced", "duplicate", "rejected", "rerouted")
+OUTCOMES = ("read", "priced", "duplicate", "rejected", "rerouted", "commands")
 AT_RISK = {"in_future", "too_old", "conflict"}  # here both the price and the minutes are known
 
 
@@ -22,6 +22,11 @@ class Published(NamedTuple):
     priced: list[Row]
     daily: dict[tuple[str, str, str], Row]
     rejected: list[Row]
+    results: Sequence[Row] = ()
+    bills: Sequence[Row] = ()
+    ledger: Sequence[Row] = ()
+    notices: Sequence[Row] = ()
+    services: Sequence[Row] = ()
 
 
 class Reroutes(NamedTuple):
@@ -42,7 +47,7 @@ def fold_journal(count: PartitionCount, inputs: dict[str, list[Record]], journal
     here = f"journal[{count.partition}]"
     if not journal or journal[0].get("kind") != "rules":
         yield f"{here} does not begin with the rules record"
-    reached = {COMPLETED: 0, REROUTED: 0}
+    reached = {COMPLETED: 0, REROUTED: 0, COMMANDS: 0}
     previous = None
     for step in journal[1:]:
         if previous is not None and step["seq"] != previous + 1:
@@ -52,11 +57,21 @@ def fold_journal(count: PartitionCount, inputs: dict[str, list[Record]], journal
         for part in step["inputs"]:
             yield from follow(here, step["seq"], part, reached)
             records += between(inputs.get(part["topic"], []), part["from"], part["to"])
-        yield from same_counts(f"{here} seq {step['seq']}", step, count.fold(records))
+        yield from same_counts(f"{here} seq {step['seq']}", step, count.fold(records, step["seq"]))
+        if step.get("due"):
+            yield from run_due(count, f"{here} seq {step['seq']}", **step["due"])
     for topic, end in reached.items():
-        left = len(inputs[topic]) - at(inputs[topic], end)
+        left = len(inputs.get(topic, [])) - at(inputs.get(topic, []), end)
         if left:
             yield f"{left} records of {topic}[{count.partition}] from {end} on were never folded"
+
+
+def run_due(count: PartitionCount, here: str, until: int, actions: int) -> Iterator[str]:
+    if until < count.billing.settled_until_ms:
+        yield f"{here} settles until {until}, after {count.billing.settled_until_ms}"
+    due = count.billing.run_due(until, actions)
+    if due < actions:
+        yield f"{here} says that {actions} actions were due, recounted {due}"
 
 
 def follow(here: str, seq: int, part: Row, reached: dict[str, int]) -> Iterator[str]:

@@ -2,15 +2,24 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from tests.recount.accounts import Accounts
+from tests.recount.billing import Billing, Job
+from tests.recount.commands import Commands, Times
 from tests.recount.placement import owner
+from tests.recount.prices import Prices
 from tests.recount.rules import FUTURE_US, HORIZON_US, Completion, NotMetered, money, read
 
 COMPLETED = "recognition.jobs.completed"
 REROUTED = "recognition.jobs.rerouted"
+COMMANDS = "meter.commands"
+SPREAD_S = 3600
+Row = dict[str, Any]
+#: Totals are kept for two days more than a job may be late; see `_settle`.
+FORGOTTEN_US = HORIZON_US + 2 * 24 * 3600 * 1_000_000
 
 
 class Record(NamedTuple):
@@ -44,9 +53,15 @@ class Refused(NamedTuple):
 class PartitionCount:
     """What must have been published from one partition. Fold records into it, then read its fields."""
 
-    def __init__(self, partition: int, partitions: int) -> None:
+    def __init__(self, partition: int, partitions: int, rules: Mapping[str, Any] | None = None) -> None:
         self.partition = partition
         self.partitions = partitions
+        rules = rules or {}
+        self.prices = Prices()
+        self.accounts = Accounts()
+        self.billing = Billing(partition, rules.get("settlement_spread_s", SPREAD_S), self.prices, self.accounts)
+        self.commands = Commands(partition, partitions, rules.get("clock", "broker"), self.prices, self.accounts)
+        self.latest_ms = 0
         self.priced: dict[tuple[str, str], dict[str, Any]] = {}
         self.totals: dict[tuple[str, str, str], tuple[int, int, Decimal]] = {}
         self.refused: dict[tuple[str, int, int], Refused] = {}
@@ -55,16 +70,22 @@ class PartitionCount:
         self.outcomes: Counter[str] = Counter()
         self._seen: dict[tuple[str, str], tuple[tuple[Any, ...], int]] = {}
 
-    def fold(self, records: Iterable[Record]) -> Counter[str]:
-        """Count these records next; returns how many came to which outcome."""
-        counts: Counter[str] = Counter(read=0, priced=0, duplicate=0, rejected=0, rerouted=0)
+    def fold(self, records: Sequence[Record], seq: int = 0) -> Counter[str]:
+        """Count these records next, the journal's step `seq`; returns how many came to which outcome."""
+        counts: Counter[str] = Counter(read=0, priced=0, duplicate=0, rejected=0, rerouted=0, commands=0)
         for record in records:
             counts["read"] += 1
-            counts[self._judge(record)] += 1
+            counts[self._judge(record, seq)] += 1
+        self.latest_ms = max([self.latest_ms, *(record.timestamp_ms for record in records)])
         self.outcomes += counts
         return counts
 
-    def _judge(self, record: Record) -> str:
+    def _judge(self, record: Record, seq: int) -> str:
+        if record.topic == COMMANDS:
+            at_ms = record.timestamp_ms
+            times = Times(at_ms, max(at_ms, self.billing.settled_until_ms), max(at_ms, self.latest_ms))
+            self.commands.fold(record.offset, record.value, times)
+            return "commands"
         if record.topic == REROUTED:
             self.arrived[record.place] = record.digest
         try:
@@ -73,18 +94,18 @@ class PartitionCount:
             return self._refuse(record, str(refusal), None)
         home = owner(job.account_id, self.partitions)
         if home == self.partition:
-            return self._settle(record, job)
+            return self._settle(record, job, seq)
         if record.topic == REROUTED:
             return self._refuse(record, "misplaced", job)
         self.forwarded[record.place] = home, record.digest
         return "rerouted"
 
-    def _settle(self, record: Record, job: Completion) -> str:
+    def _settle(self, record: Record, job: Completion, seq: int) -> str:
         """On the owner's partition: the rules that need the append time, then dedupe, then the price."""
         now_us = record.timestamp_ms * 1000
         if job.instant_us > now_us + FUTURE_US:
             return self._refuse(record, "in_future", job)
-        if job.instant_us < now_us - HORIZON_US:
+        if job.instant_us < max(now_us - HORIZON_US, self.billing.settled_until_ms * 1000 - FORGOTTEN_US):
             return self._refuse(record, "too_old", job)
         identity = job.account_id, job.job_id
         # Remembered for as long as the job, recorded up to five minutes before its end, could still be in time.
@@ -93,10 +114,12 @@ class PartitionCount:
         if since_us >= oldest_us:
             return "duplicate" if fingerprint == job.fingerprint else self._refuse(record, "conflict", job)
         self._seen[identity] = job.fingerprint, now_us
-        self._price(record, job)
+        self._price(record, job, seq)
         return "priced"
 
-    def _price(self, record: Record, job: Completion) -> None:
+    def _price(self, record: Record, job: Completion, seq: int) -> None:
+        unit_price = self.prices.of(job.account_id, job.region, job.day)
+        price = unit_price * job.minutes
         self.priced[job.account_id, job.job_id] = {
             "v": 1,
             "job_id": job.job_id,
@@ -107,8 +130,8 @@ class PartitionCount:
             "day": job.day,
             "duration_s": job.duration_s,
             "minutes": job.minutes,
-            "unit_price": money(job.unit_price),
-            "amount": money(job.amount),
+            "unit_price": money(unit_price),
+            "amount": money(price),
             "currency": "CNY",
             "source": {
                 "topic": record.topic,
@@ -119,8 +142,11 @@ class PartitionCount:
         }
         key = job.account_id, job.region, job.day
         jobs, minutes, amount = self.totals.get(key, (0, 0, Decimal(0)))
-        self.totals[key] = jobs + 1, minutes + job.minutes, amount + job.amount
+        self.totals[key] = jobs + 1, minutes + job.minutes, amount + price
+        self.accounts.open(job.account_id)
+        self.billing.add(Job(job.account_id, job.region, job.day, job.minutes, price, record.timestamp_ms, seq))
 
     def _refuse(self, record: Record, code: str, job: Completion | None) -> str:
-        self.refused[record.place] = Refused(code, money(job.amount) if job else None, record)
+        amount = money(self.prices.in_book(job.region, job.day) * job.minutes) if job else None
+        self.refused[record.place] = Refused(code, amount, record)
         return "rejected"

@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from tests.recount.compare import Published
-from tests.recount.count import COMPLETED, REROUTED, Record
+from tests.recount.count import COMMANDS, COMPLETED, REROUTED, Record
 
 Row = dict[str, Any]
 PATIENCE_S = 120  # long enough for a broker to restart
@@ -69,7 +69,7 @@ class Log:
         return (json.loads(record.value or b"null") for record in self.records(topic, partition))
 
     def inputs(self, partition: int) -> dict[str, list[Record]]:
-        return {topic: list(self.records(topic, partition)) for topic in (COMPLETED, REROUTED)}
+        return {topic: list(self.records(topic, partition)) for topic in (COMMANDS, COMPLETED, REROUTED)}
 
     def published(self, partition: int) -> Published:
         return Published(
@@ -77,6 +77,11 @@ class Log:
             priced=list(self.rows("usage.priced", partition)),
             daily=self._last_totals(partition),
             rejected=list(self.rows("usage.rejected", partition)),
+            results=list(self.rows("meter.command-results", partition)),
+            bills=list(self.rows("billing.bills", partition)),
+            ledger=list(self.rows("billing.ledger", partition)),
+            notices=list(self.rows("billing.notices", partition)),
+            services=list(self.rows("account.service", partition)),
         )
 
     def _last_totals(self, partition: int) -> dict[tuple[str, str, str], Row]:

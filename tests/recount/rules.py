@@ -46,6 +46,7 @@ ZONES = [
     ("Mumbai, Seoul, Bangkok, Hong Kong, Tokyo, Frankfurt, Singapore", ELSEWHERE),
 ]
 PRICES = {code: price for code, _, _, price in REGIONS} | dict(ZONES)
+ZONE_OF = {region: zone for region, price in PRICES.items() for zone, same in ZONES if price == same}
 REGION_OF = {name: row[0] for row in REGIONS for name in row[:3]} | {zone: zone for zone, _ in ZONES}
 
 DURATION_TEXT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
@@ -71,14 +72,6 @@ class Completion(NamedTuple):
     @property
     def minutes(self) -> int:
         return -(-self.duration_ms // 60_000)
-
-    @property
-    def unit_price(self) -> Decimal:
-        return PRICES[self.region]
-
-    @property
-    def amount(self) -> Decimal:
-        return self.unit_price * self.minutes
 
     @property
     def day(self) -> str:

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-ALLOWED = {"tests", "confluent_kafka"}
+ALLOWED = {"tests", "confluent_kafka", "xxhash"}
 STDLIB = {
     "json",
     "re",
@@ -12,6 +12,7 @@ STDLIB = {
     "bisect",
     "hashlib",
     "collections",
+    "dataclasses",
     "datetime",
     "decimal",
     "operator",

@@ -34,7 +34,7 @@ def codes(count: PartitionCount) -> dict[int, str]:
 
 def step(seq: int, counts: dict[str, int], *ranges: tuple[str, int, int]) -> dict[str, Any]:
     inputs = [{"topic": topic, "from": start, "to": end} for topic, start, end in ranges]
-    zeros = dict.fromkeys(("read", "priced", "duplicate", "rejected", "rerouted"), 0)
+    zeros = dict.fromkeys(("read", "priced", "duplicate", "rejected", "rerouted", "commands"), 0)
     return {"v": 1, "kind": "step", "seq": seq, "inputs": inputs} | zeros | counts
 
 
