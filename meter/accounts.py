@@ -47,12 +47,17 @@ class Account(NamedTuple):
     completed_after_stop: int = 0
 
     @property
-    def owed(self) -> Decimal:
-        """Open bills less cash, in CNY; negative or zero: nothing is owed."""
+    def open_amount(self) -> Decimal:
+        """What all open bills come to, in CNY."""
         total = ZERO
         for bill in self.open_bills:
             total = EXACT.add(total, bill.payable)
-        return EXACT.subtract(total, self.cash)
+        return total
+
+    @property
+    def owed(self) -> Decimal:
+        """Open bills less cash, in CNY; negative or zero: nothing is owed."""
+        return EXACT.subtract(self.open_amount, self.cash)
 
 
 class Till:

@@ -48,6 +48,8 @@ class JournalStep(Counts):
     record_time: int = Field(description="the latest record time folded so far, in ms")
     inputs: tuple[InputRange, ...]
     due: DueRun | None = None
+    bills: Annotated[int, Field(ge=0)] = 0
+    entries: Annotated[int, Field(ge=0)] = 0
     meter_version: str
 
     def canonical(self) -> bytes:

@@ -444,6 +444,8 @@ class Step:
             record_time=self.record_time,
             inputs=tuple(self.inputs),
             due=self.due,
+            bills=len(self.bills),
+            entries=len(self.till.entries),
             meter_version=self.meter_version,
         )
 

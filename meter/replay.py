@@ -69,7 +69,7 @@ def _check_order(entry: JournalStep, state: PartitionState) -> None:
 
 
 def _check_counts(entry: JournalStep, step: Step) -> None:
-    for name, value in step.counts:
+    for name, value in (*step.counts, ("bills", len(step.bills)), ("entries", len(step.till.entries))):
         if getattr(entry, name) != value:
             raise JournalError(f"step {entry.seq}: {name} is {getattr(entry, name)} in the journal, replayed {value}")
     if entry.record_time != step.record_time:

@@ -77,6 +77,7 @@ app.add_typer(prices.app, name="prices", rich_help_panel=LOOK)
 app.add_typer(rejects.app, name="rejects", rich_help_panel=LOOK)
 app.add_typer(clock.app, name="clock", rich_help_panel=LOOK)
 app.command("verify", rich_help_panel=LOOK)(proof.verify)
+app.command("reconcile", rich_help_panel=LOOK)(proof.reconcile)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

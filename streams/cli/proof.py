@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, Json, read_day, read_period
-from streams.cli.output import complain, note, say, say_json
+from streams.cli.output import complain, note, say, say_fields, say_json
 from streams.errors import Exit, SettingError
 
 if TYPE_CHECKING:
@@ -77,6 +77,44 @@ def _say_report(report: "Report", as_json: bool) -> int:
     if not as_json:
         bills = f", {report.bills:,} bills" if report.bills else ""
         say(f"verify: no difference ({report.records:,} records in {report.steps:,} steps{bills})")
+    return Exit.OK
+
+
+def reconcile(as_json: Json = False) -> int:
+    """Add up what came in, what was priced, billed and paid.
+
+    Records read are priced, duplicates, rejected, rerouted or commands; what
+    was priced is what the daily totals say, and is billed or not billed yet;
+    the ledger sums to zero; balances are what its entries make of them.
+
+    Example:
+      meter reconcile
+
+    Exit codes: 0 it all agrees; 1 it does not (each line says where); 3 the
+    log does not reach back far enough.
+    """
+    from streams.connect import connected
+    from streams.proof.reconcile import reconcile as add_up
+
+    with connected(note) as settings:
+        result = asyncio.run(add_up(settings, say=note if sys.stderr.isatty() else lambda _: None))
+    figures = {name: str(value) for name, value in result.sums._asdict().items()}
+    if as_json:
+        difference = str(result.difference)
+        outcome = {"difference": difference, "differences": result.differences, "unprovable": result.unprovable}
+        say_json({**figures, **outcome})
+    elif result.unprovable is None:
+        say_fields({name.replace("_", " "): value for name, value in figures.items()})
+    for text in result.differences[:SHOWN]:
+        complain(text)
+    if result.unprovable is not None:
+        complain(f"reconcile: {result.unprovable}")
+        return Exit.REFUSES
+    if result.differences:
+        complain(f"reconcile: {len(result.differences):,} differences")
+        return Exit.FAILED
+    if not as_json:
+        say("reconcile: no difference")
     return Exit.OK
 
 

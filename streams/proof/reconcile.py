@@ -1,0 +1,255 @@
+"""What came in, what was priced, billed and paid, added up and held together: `meter reconcile`.
+
+Everything is looked at as of one step, the last one that `meter.state` tells of: the journal says how many records of
+each ordered topic belong to the steps up to it. So a worker may go on working meanwhile.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+
+from meter import topics
+from meter.journal import JournalStep
+from meter.ledger import Book
+from meter.money import EXACT, ZERO, decimal_text
+from meter.rules import Rules
+from meter.snapshot import StateReader
+from meter.state import PartitionState
+from streams.proof.differences import UnprovableError
+from streams.proof.log import PartitionLog
+from streams.settings import Settings
+from streams.topics import check
+
+Say = Callable[[str], None]
+
+
+class Sums(NamedTuple):
+    """What one partition, or all of them, come to; money in CNY."""
+
+    read: int = 0
+    priced: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    rerouted: int = 0
+    commands: int = 0
+    priced_amount: Decimal = ZERO
+    daily_amount: Decimal = ZERO
+    billed_amount: Decimal = ZERO
+    unbilled_amount: Decimal = ZERO
+    payable: Decimal = ZERO
+    ledger: Decimal = ZERO
+    balances: Decimal = ZERO
+    receivable: Decimal = ZERO
+
+    def plus(self, other: "Sums") -> "Sums":
+        """Both together."""
+        pairs: Iterator[tuple[Any, Any]] = zip(self, other, strict=True)
+        added: Any = (a + b if isinstance(a, int) else EXACT.add(a, b) for a, b in pairs)
+        return Sums(*added)
+
+
+@dataclass
+class Reconciliation:
+    """The sums, and every place where two of them that should be equal are not."""
+
+    sums: Sums = field(default_factory=Sums)
+    differences: list[str] = field(default_factory=list)
+    unprovable: str | None = None
+
+    @property
+    def difference(self) -> Decimal:
+        """Priced less billed and unbilled, in CNY: zero."""
+        sums = self.sums
+        return EXACT.subtract(sums.priced_amount, EXACT.add(sums.billed_amount, sums.unbilled_amount))
+
+
+class _Priced(msgspec.Struct, gc=False):
+    account_id: str
+    region: str
+    day: str
+    amount: Decimal
+
+
+class _Line(msgspec.Struct, gc=False):
+    amount: Decimal
+
+
+class _Bill(msgspec.Struct, gc=False):
+    bill_id: str
+    account_id: str
+    period: str
+    total: Decimal
+    payable: Decimal
+    lines: list[_Line]
+
+
+class _Posting(msgspec.Struct, gc=False):
+    book: str
+    amount: Decimal
+
+
+class _Entry(msgspec.Struct, gc=False):
+    entry_id: str
+    account_id: str
+    cause: str
+    postings: list[_Posting]
+
+
+class _Daily(msgspec.Struct, gc=False):
+    jobs: int
+    amount: Decimal
+
+
+async def reconcile(settings: Settings, *, say: Say) -> Reconciliation:
+    """Add it all up. `unprovable` says so where the log no longer reaches back to its start."""
+    rules = await check(settings)
+    result = Reconciliation()
+    try:
+        for partition in range(rules.partitions):
+            async with AsyncExitStack() as stack:
+                sums, found = await _Partition(PartitionLog(settings, partition, stack), rules).reconcile()
+            result.sums = result.sums.plus(sums)
+            result.differences += found
+            say(f"partition {partition}: {result.sums.read:,} records so far")
+    except UnprovableError as error:
+        result.unprovable = str(error)
+    return result
+
+
+class _Partition:
+    def __init__(self, log: PartitionLog, rules: Rules) -> None:
+        self._log = log
+        self._state = PartitionState(rules, log.partition)
+        self._sums = Sums()
+        self._daily: dict[tuple[str, str, str], tuple[int, Decimal]] = {}
+        self._balances: dict[str, Decimal] = {}
+        self._receivable: dict[str, Decimal] = {}
+
+    async def reconcile(self) -> tuple[Sums, list[str]]:
+        await self._read_state()
+        steps = [step for step in await self._log.journal() if step.seq <= self._state.seq]
+        found = [
+            *self._journal(steps),
+            *await self._usage(sum(step.priced for step in steps)),
+            *await self._bills(sum(step.bills for step in steps)),
+            *await self._ledger(sum(step.entries for step in steps)),
+            *self._accounts(),
+        ]
+        return self._sums, [f"partition {self._log.partition}: {text}" for text in found]
+
+    async def _read_state(self) -> None:
+        reader = StateReader(self._state)
+        for key, value in (await self._log.latest(topics.STATE, await self._log.end(topics.STATE))).items():
+            reader.read(key, value)
+        reader.finish()
+
+    def _journal(self, steps: list[JournalStep]) -> Iterator[str]:
+        names = ("read", "priced", "duplicate", "rejected", "rerouted", "commands")
+        totals = {name: sum(getattr(step, name) for step in steps) for name in names}
+        self._sums = self._sums._replace(**totals)
+        if totals["read"] != sum(totals[name] for name in names[1:]):
+            yield f"{totals['read']} records read, but {sum(totals[n] for n in names[1:])} accounted for"
+        if len(steps) != self._state.seq:
+            yield f"the state is of step {self._state.seq}, the journal has {len(steps)} up to it"
+
+    async def _first(self, topic: str, count: int) -> list[bytes]:
+        """The first records of an ordered topic: those of the steps looked at."""
+        cursor = await self._log.cursor(topic, await self._log.end(topic))
+        found = []
+        while len(found) < count and (record := await cursor.next()) is not None:
+            found.append(record.value)
+        return found
+
+    async def _usage(self, count: int) -> list[str]:
+        decode = msgspec.json.Decoder(_Priced).decode
+        rows = [decode(value) for value in await self._first(topics.PRICED, count)]
+        total = ZERO
+        for row in rows:
+            key = row.account_id, row.region, row.day
+            jobs, amount = self._daily.get(key, (0, ZERO))
+            self._daily[key] = jobs + 1, EXACT.add(amount, row.amount)
+            total = EXACT.add(total, row.amount)
+        self._sums = self._sums._replace(priced_amount=total)
+        found = [] if len(rows) == count else [f"{count} jobs priced in the journal, {len(rows)} in {topics.PRICED}"]
+        return [*found, *await self._daily_totals()]
+
+    async def _daily_totals(self) -> list[str]:
+        published = await self._log.latest(topics.DAILY, await self._log.end(topics.DAILY))
+        decode = msgspec.json.Decoder(_Daily).decode
+        found: list[str] = []
+        total = ZERO
+        for key, (jobs, amount) in self._daily.items():
+            daily = decode(published.get(msgspec.json.encode(key), b'{"jobs":0,"amount":"0"}'))
+            # A worker at work may have counted more by now; then ours is what it was.
+            counted = amount if daily.jobs > jobs else daily.amount
+            total = EXACT.add(total, counted)
+            if daily.jobs < jobs or counted != amount:
+                found.append(f"{key}: {jobs} jobs, {amount} CNY priced; {daily.jobs} jobs, {daily.amount} CNY in total")
+        self._sums = self._sums._replace(daily_amount=total)
+        return found
+
+    async def _bills(self, count: int) -> list[str]:
+        decode = msgspec.json.Decoder(_Bill).decode
+        bills = [decode(value) for value in await self._first(topics.BILLS, count)]
+        found = [] if len(bills) == count else [f"{count} bills in the journal, {len(bills)} in {topics.BILLS}"]
+        billed = to_pay = ZERO
+        seen: set[tuple[str, str]] = set()
+        for bill in bills:
+            lines = ZERO
+            for line in bill.lines:
+                lines = EXACT.add(lines, line.amount)
+            if lines != bill.total:
+                found.append(f"bill {bill.bill_id}: its lines come to {lines}, its total is {bill.total}")
+            if (bill.account_id, bill.period) in seen:
+                found.append(f"bill {bill.bill_id}: the second one of {bill.account_id} and {bill.period}")
+            seen.add((bill.account_id, bill.period))
+            billed, to_pay = EXACT.add(billed, lines), EXACT.add(to_pay, bill.payable)
+        unbilled = self._state.unbilled.amount()
+        self._sums = self._sums._replace(billed_amount=billed, unbilled_amount=unbilled, payable=to_pay)
+        if EXACT.add(billed, unbilled) != (priced := self._sums.priced_amount):
+            found.append(f"{priced} CNY priced, but {billed} billed and {unbilled} unbilled")
+        return found
+
+    async def _ledger(self, count: int) -> list[str]:
+        decode = msgspec.json.Decoder(_Entry).decode
+        entries = [decode(value) for value in await self._first(topics.LEDGER, count)]
+        found = [] if len(entries) == count else [f"{count} entries in the journal, {len(entries)} in {topics.LEDGER}"]
+        total = billed = ZERO
+        for entry in entries:
+            balance = ZERO
+            for posting in entry.postings:
+                balance = EXACT.add(balance, posting.amount)
+                self._post(entry.account_id, posting)
+                if entry.cause == "bill" and posting.book == Book.RECEIVABLE:
+                    billed = EXACT.add(billed, posting.amount)
+            total = EXACT.add(total, balance)
+            if balance:
+                found.append(f"ledger entry {entry.entry_id} sums to {balance}")
+        self._sums = self._sums._replace(ledger=total)
+        if billed != self._sums.payable:
+            found.append(f"bills come to {self._sums.payable} CNY, their ledger entries to {billed}")
+        return found
+
+    def _post(self, account_id: str, posting: _Posting) -> None:
+        if posting.book == Book.BALANCE:
+            self._balances[account_id] = EXACT.subtract(self._balances.get(account_id, ZERO), posting.amount)
+        elif posting.book == Book.RECEIVABLE:
+            self._receivable[account_id] = EXACT.add(self._receivable.get(account_id, ZERO), posting.amount)
+
+    def _accounts(self) -> Iterator[str]:
+        balances = receivable = ZERO
+        for account_id in self._balances.keys() | self._receivable.keys() | self._state.accounts.keys():
+            account = self._state.accounts.get(account_id)
+            cash, owed = self._balances.get(account_id, ZERO), self._receivable.get(account_id, ZERO)
+            balances, receivable = EXACT.add(balances, cash), EXACT.add(receivable, owed)
+            known = (account.cash, account.open_amount) if account else (ZERO, ZERO)
+            if known != (cash, owed):
+                yield (
+                    f"account {account_id!r}: {known[0]} CNY and {known[1]} open in the state, "
+                    f"{decimal_text(cash)} and {decimal_text(owed)} by the ledger"
+                )
+        self._sums = self._sums._replace(balances=balances, receivable=receivable)
