@@ -14,6 +14,7 @@ def main() -> int:
     options = parser.parse_args()
     outcome = simulate(options.seed, options.steps)
     print(f"seed {options.seed}: {outcome.steps} steps, {outcome.crashes} crashes, {outcome.records} records")
+    print(", ".join(f"{kind} {times}" for kind, times in sorted(outcome.rows.items())))
     for text in outcome.differences[:20]:
         print(text)
     print("no difference" if not outcome.differences else f"{len(outcome.differences)} differences")

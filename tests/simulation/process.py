@@ -1,17 +1,40 @@
 """A worker's process for one partition: memory that a crash takes, an index on disk that may be stale or gone."""
 
+from collections.abc import Iterator
+
 from meter import topics
 from meter.dedupe import MemorySeen
-from meter.partition import Chunk, Step
+from meter.partition import Chunk, Keyed, Step
 from meter.rules import Rules
 from meter.snapshot import StateReader, changes
 from meter.state import PartitionState
 from streams.engine.recovery import sighting_of
-from tests.simulation.world import World
+from tests.simulation.world import DAY_MS, World
 
 
 class CrashError(Exception):
     """The process died here."""
+
+
+class NeverLate(Step):
+    """A planted bug: a job that comes after the cut is put on its own period's bill."""
+
+    def _late_period(self, account_id: str, day: str, record_time: int) -> str:
+        return ""
+
+
+def outputs(step: Step) -> dict[str, list[Keyed]]:
+    """What a step publishes for others to read, by topic."""
+    return {
+        topics.PRICED: step.priced,
+        topics.DAILY: list(step.daily()),
+        topics.REJECTED: step.rejected,
+        topics.COMMAND_RESULTS: step.results,
+        topics.BILLS: step.bills,
+        topics.LEDGER: step.till.entries,
+        topics.NOTICES: step.till.notices,
+        topics.SERVICE: step.till.services,
+    }
 
 
 class Process:
@@ -23,6 +46,8 @@ class Process:
         self.partition = partition
         self.fault = fault
         self.disk: tuple[int, MemorySeen] = (0, MemorySeen())
+        self.step_of = NeverLate if fault == "never late" else Step
+        self.settles_from_ms = 0
         self.crashes = 0
         self.state, self.seen = self._open()
 
@@ -45,17 +70,43 @@ class Process:
         logs = ((self.world.log(topic, self.partition), self.state.next[topic]) for topic in topics.INPUTS)
         return any(log.records and log.records[-1].offset >= start for log, start in logs)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether something is due, and every input is folded to its end, as the worker waits for."""
+        first = self.state.agenda.next_ms()
+        return first is not None and first <= self.world.now_ms and not self.is_behind
+
     def step(self) -> bool:
         """Fold some of what is there; False when there was nothing. A crash reopens the process."""
-        chance = self.world.chance
         chunks = list(self._chunks())
         if not any(chunk.records for chunk in chunks):
             return False
+        step = self.step_of(self.state, self.seen)
+        for chunk in chunks:
+            step.fold(chunk)
+        self._commit(step)
+        return True
+
+    def settle(self) -> bool:
+        """Do a slice of what is due by now, or by an instant between. Sometimes nothing is settled for days."""
+        chance, now_ms = self.world.chance, self.world.now_ms
+        first = self.state.agenda.next_ms()
+        if first is None or now_ms < self.settles_from_ms or not self.is_due:
+            return False
+        least = max(first, self.state.due_until)
+        until_ms = now_ms if chance.random() < 0.7 or least > now_ms else chance.randint(least, now_ms)
+        step = self.step_of(self.state, self.seen)
+        step.run_due(until_ms, chance.choice([1, 2, 5, 1000]))
+        self._commit(step)
+        if not self.is_due:
+            self.settles_from_ms = now_ms + (chance.randrange(4 * DAY_MS) if chance.random() < 0.1 else 0)
+        return True
+
+    def _commit(self, step: Step) -> None:
+        """A step's transaction, and what may happen around it."""
+        chance = self.world.chance
         dies_at = chance.choice(["before", "inside", "after", "merged"]) if chance.random() < 0.15 else None
         try:
-            step = Step(self.state, self.seen)
-            for chunk in chunks:
-                step.fold(chunk)
             self._die_if(dies_at == "before")
             self._publish(step, aborted=dies_at == "inside")
             self._die_if(dies_at in {"inside", "after"})
@@ -67,7 +118,6 @@ class Process:
             if chance.random() < 0.005:
                 self.disk = (0, MemorySeen())  # the disk is lost too
             self.state, self.seen = self._open()
-        return True
 
     @staticmethod
     def _die_if(here: bool) -> None:
@@ -88,12 +138,10 @@ class Process:
         """One transaction: all of it, or only the offsets that an aborted one wastes."""
         now, p = self.world.now_ms, self.partition
         rows = [
-            *((topics.PRICED, p, now, key, value, ()) for key, value in step.priced),
-            *((topics.DAILY, p, now, key, value, ()) for key, value in step.daily()),
-            *((topics.REJECTED, p, now, key, value, ()) for key, value in step.rejected),
+            *((topic, p, now, key, value, ()) for topic, found in outputs(step).items() for key, value in found),
             *((topics.REROUTED, r.partition, now, r.key, r.value, r.headers) for r in step.rerouted),
             (topics.JOURNAL, p, now, None, step.journal_entry().canonical(), ()),
-            *((topics.STATE, p, now, key, value, ()) for key, value in changes(step)),
+            *((topics.STATE, p, now, key, value, ()) for key, value in self._state_records(step)),
         ]
         if self.fault == "partial" and aborted:
             aborted, rows = False, rows[: len(step.priced)]
@@ -105,6 +153,13 @@ class Process:
                 log.append(at, key, value, headers)
         for topic, partition in {(row[0], row[1]) for row in rows}:
             self.world.log(topic, partition).waste(1)  # the marker
+
+    def _state_records(self, step: Step) -> Iterator[tuple[bytes, bytes | None]]:
+        for key, value in changes(step):
+            settled = self.fault == "settled twice" and step.bills
+            top_up = self.fault == "top-up lost" and step.results and key.startswith(b'["account"')
+            if not settled and not top_up:
+                yield key, value
 
     def _save(self) -> None:
         """Now and then the index goes to disk, with the position that it is true to."""

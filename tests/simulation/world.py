@@ -1,4 +1,4 @@
-"""Logs as lists, a clock that is turned by hand, and the jobs that come in."""
+"""Logs as lists, a clock that is turned by hand, and the jobs and commands that come in."""
 
 import json
 import random
@@ -9,8 +9,10 @@ from typing import Any
 
 from meter import topics
 from meter.routing import owner
+from tests.simulation.operators import Operators
 
 PARTITIONS = 3
+DAY_MS = 86_400_000
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 ACCOUNTS = [f"account-{n}" for n in range(9)]
 REGIONS = ["ap-guangzhou", "Tokyo", "na-siliconvalley", "Mainland China", "eu-frankfurt"]
@@ -63,8 +65,10 @@ def _first_at(records: list[LogRecord], offset: int) -> int:
 class World:
     """All logs of a meter, its clock, and its producers, from one source of chance."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, clock_jumps: bool = False) -> None:
         self.chance = chance
+        self.clock_jumps = clock_jumps
+        self.operators = Operators(chance, ACCOUNTS, PARTITIONS)
         self.now_ms = START_MS
         self.logs: dict[tuple[str, int], Log] = {}
         self._sent: list[dict[str, Any]] = []
@@ -76,27 +80,39 @@ class World:
     def tick(self) -> None:
         """Mostly milliseconds pass; now and then hours, seldom weeks, so that ids leave the horizon."""
         roll = self.chance.random()
-        leap = 20 * 86_400_000 if roll < 0.0002 else 3_600_000 if roll < 0.01 else 50
+        leap = 20 * DAY_MS if roll < 0.0002 else 3_600_000 if roll < 0.06 else 50
         self.now_ms += self.chance.randrange(leap) + 1
 
     def produce(self) -> None:
-        """A record comes in: mostly a new job, else one again, another under its id, late, broken or misplaced."""
+        """A record comes in: a command, or mostly a new job, else one again, another under its id, late or broken."""
+        if self.chance.random() < 0.12:
+            partitions, command = self.operators.command(self.now_ms)
+            for partition in partitions:
+                self._append(topics.COMMANDS, partition, None, command)
+            return
         roll = self.chance.random()
         if roll < 0.03:
             value = self.chance.choice([b"junk", b"", b"[]", None, b'{"job_id":"x"}', b"\xff\xfe"])
-            self._append(self.chance.randrange(PARTITIONS), None, value)
+            self._append(topics.COMPLETED, self.chance.randrange(PARTITIONS), None, value)
             return
         job = self._job(roll)
         account: str = job["account_id"]
         astray = self.chance.random() < 0.1
         partition = self.chance.randrange(PARTITIONS) if astray else owner(account, PARTITIONS)
-        self._append(partition, account.encode(), json.dumps(job).encode())
+        self._append(topics.COMPLETED, partition, account.encode(), json.dumps(job).encode())
 
-    def _append(self, partition: int, key: bytes | None, value: bytes | None) -> None:
-        log = self.log(topics.COMPLETED, partition)
+    def _append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+        log = self.log(topic, partition)
         if self.chance.random() < 0.05:
             log.waste(self.chance.randrange(1, 4))
-        log.append(self.now_ms, key, value)
+        log.append(self.now_ms + self._jump_ms(), key, value)
+
+    def _jump_ms(self) -> int:
+        """How wrong the broker's clock is: now and then it is days back, once in a while up to a month ahead."""
+        roll = self.chance.random() if self.clock_jumps else 1.0
+        if roll < 0.0002:
+            return self.chance.randrange(31 * DAY_MS)
+        return -self.chance.randrange(3 * DAY_MS) if roll < 0.003 else 0
 
     def _job(self, roll: float) -> dict[str, Any]:
         if self._sent and roll < 0.25:
