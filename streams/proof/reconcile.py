@@ -159,7 +159,7 @@ class _Partition:
     async def _first(self, topic: str, count: int) -> list[bytes]:
         """The first records of an ordered topic: those of the steps looked at."""
         cursor = await self._log.cursor(topic, await self._log.end(topic))
-        found = []
+        found: list[bytes] = []
         while len(found) < count and (record := await cursor.next()) is not None:
             found.append(record.value)
         return found
