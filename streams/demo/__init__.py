@@ -2,6 +2,7 @@
 
 traffic.py  the guide's example and a day of completions from a seed, with what real producers get wrong
 stage.py    Kafka, two workers, and a look at how far they are
+money.py    the days after: bills, arrears, and one bill proved
 play.py     what happens, in order
 """
 

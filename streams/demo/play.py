@@ -14,6 +14,7 @@ from meter.money import CURRENCY, EXACT, ZERO, decimal_text
 from meter.rules import Clock
 from streams.broker import EmbeddedBroker
 from streams.cli.output import say, say_table
+from streams.demo.money import MoneyPlay
 from streams.demo.stage import Cast, Progress, progress
 from streams.demo.traffic import DUPLICATE, MISPLACED, NEW, Day, Sent, guide_example
 from streams.errors import Exit
@@ -59,6 +60,8 @@ class _Play:
                 await self._guide_example(watch)
                 await self._day(watch)
             await self._results(watch)
+            await self._money()
+            await self._proof()
             return Exit.OK if self._right else Exit.FAILED
         finally:
             await asyncio.to_thread(self._cast.stop)
@@ -98,12 +101,20 @@ class _Play:
         refused = await self._print_rejects()
         _act("What was sent, and what the meter made of it:")
         self._print_outcomes(watch.counts, refused)
+
+    async def _money(self) -> None:
+        money = MoneyPlay(self._settings, self._rules, self._submit)
+        await money.run()
+        self._right = self._right and money.right
+
+    async def _proof(self) -> None:
         report = await verify(self._settings, say=lambda _: None)
         for difference in [*report.differences[:10], *([report.unprovable] if report.unprovable else [])]:
             say(difference)
         self._check(report.proved)
         if report.proved:
-            _act(f"verify: no difference ({report.records:,} records in {report.steps:,} steps)")
+            steps = f"{report.records:,} records in {report.steps:,} steps, {report.bills:,} bills"
+            say(f"verify: no difference ({steps})")
 
     # -- sending and printing --------------------------------------------------------------------------------
 

@@ -57,17 +57,30 @@ class Sent(NamedTuple):
     outcome: str
 
 
+def at(day: int, hour: int, minute: int = 0) -> int:
+    """Milliseconds of an hour in China, `day` days after the day of the traffic."""
+    return int((DAY + timedelta(days=day, hours=hour, minutes=minute)).timestamp() * 1000)
+
+
 def guide_example(partitions: int) -> Sent:
     """The guide's worked example: user A uses one hour in mainland China on 2019-01-01."""
+    return _of_account_a("guide-example", 3600, "2019-01-01T00:00:01+08:00", at(0, 0, 1), partitions)
+
+
+def late_job(partitions: int) -> Sent:
+    """Ten minutes of the same day, reported the day after, three hours past the cut of that day's bill."""
+    return _of_account_a("late-job", 600, "2019-01-01T22:00:00+08:00", at(1, 15), partitions)
+
+
+def _of_account_a(job_id: str, duration_s: int, completed_at: str, at_ms: int, partitions: int) -> Sent:
     fields = {
-        "job_id": "guide-example",
+        "job_id": job_id,
         "account_id": "A",
         "region": "Mainland China",
         "kinds": ["face", "text"],
-        "duration_s": 3600,
-        "completed_at": "2019-01-01T00:00:01+08:00",
+        "duration_s": duration_s,
+        "completed_at": completed_at,
     }
-    at_ms = int(DAY.timestamp() * 1000) + 2000
     return Sent(owner("A", partitions), b"A", json.dumps(fields).encode(), at_ms, NEW)
 
 
