@@ -151,7 +151,7 @@ class Output(BaseModel):
 
     def canonical(self) -> bytes:
         """Canonical JSON: fields in order, no spaces, absent fields left out."""
-        return self.model_dump_json(exclude_none=True).encode()
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
 
     @classmethod
     def read(cls, value: bytes) -> Self:
