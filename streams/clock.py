@@ -77,11 +77,17 @@ async def advance(settings: Settings, rules: Rules, to_ms: int, command_id: str 
     command = new_command("tick", rules, to_ms, command_id)
     outcome = await place(settings, rules, command, at_ms=to_ms, timeout_s=timeout_s)
     behind = sorted(outcome.answers)
-    while behind := [partition for partition in behind if not await _is_done(settings, rules, partition, to_ms)]:
+    while behind := await _behind(settings, rules, behind, to_ms):
         if time.monotonic() - began > timeout_s:
             break
         await asyncio.sleep(LOOK_EVERY_S)
     return Advanced(outcome, behind)
+
+
+async def _behind(settings: Settings, rules: Rules, partitions: list[int], to_ms: int) -> list[int]:
+    """Those of some partitions that have something to do that is due by an instant."""
+    done = await asyncio.gather(*[_is_done(settings, rules, partition, to_ms) for partition in partitions])
+    return [partition for partition, is_done in zip(partitions, done, strict=True) if not is_done]
 
 
 async def _is_done(settings: Settings, rules: Rules, partition: int, to_ms: int) -> bool:
