@@ -105,7 +105,7 @@ class Process:
     def _commit(self, step: Step) -> None:
         """A step's transaction, and what may happen around it."""
         chance = self.world.chance
-        dies_at = chance.choice(["before", "inside", "after", "merged"]) if chance.random() < 0.15 else None
+        dies_at = chance.choice(["before", "inside", "after", "merged"]) if chance.random() < 0.06 else None
         try:
             self._die_if(dies_at == "before")
             self._publish(step, aborted=dies_at == "inside")

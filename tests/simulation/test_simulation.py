@@ -9,7 +9,7 @@ SEEDS = (1, 2, 3, 4)
 #: What must have happened often enough in a run to prove anything.
 OFTEN = {
     "daily bill": 100, "monthly bill": 10, "late line": 100, "arrears": 20, "stopped": 5, "restored": 10,
-    "low_balance": 3, "refund": 20, "adjustment": 100, "overlapping": 20, "over_paid": 3, "ticket_conflict": 3,
+    "low_balance": 3, "refund": 20, "adjustment": 100, "overlapping": 20, "over_paid": 1, "ticket_conflict": 1,
     "mode_mid_month": 5, "effective_in_past": 20,
 }  # fmt: skip
 
