@@ -10,7 +10,8 @@ import pytest
 import typer
 
 from meter import topics
-from meter.commands import CommandResult
+from meter.billing_models import AccountCommand, AccountService, BillIssued, LedgerEntry, Notice
+from meter.commands import HANDLERS, CommandResult
 from meter.intake import read_carefully
 from meter.journal import JournalStep
 from meter.models import DayTotal, JobCompleted, PriceBookCommand, PricedJob, Rejected
@@ -32,6 +33,10 @@ MODELS: dict[str, Any] = {
     "usage.daily": DayTotal,
     "usage.rejected": Rejected,
     "meter.command-results": CommandResult,
+    "billing.bills": BillIssued,
+    "billing.ledger": LedgerEntry,
+    "billing.notices": Notice,
+    "account.service": AccountService,
     "meter.commands": PriceBookCommand,
 }
 
@@ -150,8 +155,26 @@ def test_an_outputs_example_is_what_its_model_writes(topic: str) -> None:
 @pytest.mark.parametrize("topic", [topics.COMPLETED, *MODELS])
 def test_every_field_of_a_record_is_explained_and_no_other(topic: str) -> None:
     model = MODELS.get(topic, JobCompleted)
-    explained = first_cells(section(page("contract.md"), f"`{topic}`").split("Regions, each")[0]) - {"field"}
+    text = re.split("Regions, each|#### ", section(page("contract.md"), f"`{topic}`"))[0]
+    explained = first_cells(text) - {"field"}
     assert explained == {field.alias or name for name, field in model.model_fields.items()}
+
+
+def test_every_command_about_an_account_is_explained_with_its_fields() -> None:
+    text = section(page("contract.md"), "Commands about an account")
+    explained = {kind: set(further.split(", ")) - {"none"} for kind, further, _ in rows(text)[1:]}
+    common = {*AccountCommand.model_fields, "type"}
+    real = {kind: set(model.model_fields) - common for kind, (model, _) in HANDLERS.items() if kind != "price_book"}
+    assert explained == real
+    (example,) = json_blocks(text)
+    command = HANDLERS[json.loads(example)["type"]][0].model_validate_json(example)
+    assert set(json.loads(example)) == set(type(command).model_fields)
+
+
+def test_every_code_of_a_refused_command_is_explained_and_no_other() -> None:
+    source = "".join((ROOT / "meter" / name).read_text() for name in ("commands.py", "prices.py", "billing_models.py"))
+    codes = set(re.findall(r'(?:_RefusedError|PriceRefusal|_refused|CustomError)\(\s*"(\w+)"', source))
+    assert first_cells(section(page("contract.md"), "Why a command is refused")) - {"code"} == codes | {"bad_fields"}
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/contract.md"])
