@@ -172,9 +172,14 @@ def _open_account(command: OpenAccount, desk: Desk, times: Times) -> None:
     desk.till.opened(command.account_id, times.effective)
 
 
+def _entry_id(command: Any, times: Times) -> str:
+    """With the record time: a command's id may come again, for another command, when it is no longer remembered."""
+    return f"command:{command.command_id}:{times.record}"
+
+
 def _top_up(command: TopUp, desk: Desk, times: Times) -> None:
     _known(command, desk, times)
-    entry = Entry(f"command:{command.command_id}", command.command_id)
+    entry = Entry(_entry_id(command, times), command.command_id)
     desk.till.credit(command.account_id, command.amount, times.effective, Book.CASH, Cause.TOP_UP, entry)
 
 
@@ -183,7 +188,7 @@ def _adjust(command: Adjust, desk: Desk, times: Times) -> None:
     account = desk.till.find(command.account_id)
     if account is not None and EXACT.add(account.cash, command.amount) < 0:
         raise _RefusedError("over_balance", f"the balance is {account.cash} CNY: less cannot be taken from it")
-    entry = Entry(f"command:{command.command_id}", command.command_id, command.reason)
+    entry = Entry(_entry_id(command, times), command.command_id, command.reason)
     desk.till.credit(command.account_id, command.amount, times.effective, Book.ADJUSTMENTS, Cause.ADJUSTMENT, entry)
 
 

@@ -26,7 +26,7 @@ START_MS = ms("2026-01-29 09:00")  # the end of a month is near
 DAYS = ["2026-01-29", "2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02", "2026-02-05", "2026-03-01"]
 
 accounts = st.sampled_from(ACCOUNTS)
-amounts = st.sampled_from(["0.01", "0.28", "5.00", "16.80", "100.00"])
+amounts = st.sampled_from(["0.01", "0.28", "5.00", "16.80", "40.00"])
 jobs = st.fixed_dictionaries({
     "account_id": accounts,
     "job_id": st.integers(0, 30).map("job-{}".format),
@@ -49,21 +49,22 @@ refunds = st.builds(
     amounts,
     st.sampled_from(["T-1", "T-2"]),
 )
+top_ups = st.builds(lambda a, m: {"type": "top_up", "account_id": a, "amount": m}, accounts, amounts)
+adjustments = st.builds(
+    lambda a, m: {"type": "adjustment", "account_id": a, "amount": f"-{m}", "reason": "r"}, accounts, amounts
+)
 commands = st.one_of(
-    st.builds(lambda a, m: {"type": "top_up", "account_id": a, "amount": m}, accounts, amounts),
-    st.builds(
-        lambda a, m: {"type": "adjustment", "account_id": a, "amount": f"-{m}", "reason": "r"}, accounts, amounts
-    ),
+    *[top_ups] * 4,
+    adjustments,
     st.builds(lambda a, m: {"type": "low_balance", "account_id": a, "threshold": m}, accounts, amounts),
     st.builds(lambda a: {"type": "open_account", "account_id": a}, accounts),
     contracts,
-    refunds,
+    *[refunds] * 2,
 )
 forward = st.sampled_from([1, 60_000, HOUR_MS, 5 * HOUR_MS, 24 * HOUR_MS, 26 * HOUR_MS])
-jumps = st.one_of(
-    forward, forward, st.sampled_from([-1, -HOUR_MS, -30 * HOUR_MS, -33 * DAY_MS, 31 * DAY_MS, 40 * DAY_MS])
-)
-numbers = st.integers(0, 60)
+wrong = st.sampled_from([-1, -HOUR_MS, -30 * HOUR_MS, -33 * DAY_MS, 31 * DAY_MS, 40 * DAY_MS])
+jumps = st.one_of(*[forward] * 8, wrong)
+numbers = st.integers(0, 300)
 crashes = st.sampled_from([None, None, None, None, "before the commit", "after the commit"])
 
 
@@ -141,14 +142,14 @@ def published(step: Step) -> list[list[Keyed]]:
 
 events = st.lists(
     st.one_of(
-        st.tuples(st.just("job"), jobs, st.just(0)),
-        st.tuples(st.just("job"), jobs, st.just(0)),
-        st.tuples(st.just("command"), commands, numbers),
+        *[st.tuples(st.just("job"), jobs, st.just(0))] * 3,
+        *[st.tuples(st.just("command"), commands, numbers)] * 3,
+        *[st.tuples(st.just("time"), jumps, st.just(0))] * 2,
+        *[st.tuples(st.just("settle"), crashes, st.sampled_from([1, 3, 1000]))] * 2,
         st.tuples(st.just("fold"), crashes, st.just(0)),
-        st.tuples(st.just("time"), jumps, st.just(0)),
-        st.tuples(st.just("settle"), crashes, st.sampled_from([1, 3, 1000])),
     ),
-    max_size=60,
+    min_size=30,  # short ones show little: a bill that is not paid in time takes two days and a dozen events
+    max_size=80,
 )
 
 
@@ -172,7 +173,7 @@ def lived(history: list[tuple[str, Any, int]]) -> Meter:
     return meter
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(events)
 def test_whatever_happens_the_sums_agree_and_nothing_is_billed_twice(history: list[tuple[str, Any, int]]) -> None:
     meter = lived(history)
@@ -181,7 +182,7 @@ def test_whatever_happens_the_sums_agree_and_nothing_is_billed_twice(history: li
     check_stops(meter)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(events)
 def test_replay_gives_the_same_bytes_and_one_accounts_bills_alone(history: list[tuple[str, Any, int]]) -> None:
     meter = lived(history)
@@ -200,7 +201,7 @@ def test_replay_gives_the_same_bytes_and_one_accounts_bills_alone(history: list[
         assert alone == [row for row in bills if row[0] == account_id.encode()]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(events)
 def test_a_restart_knows_what_the_process_before_it_knew(history: list[tuple[str, Any, int]]) -> None:
     meter = lived(history)
@@ -273,7 +274,7 @@ books = st.builds(
 )
 logs = st.lists(
     st.tuples(forward, st.one_of(jobs, jobs, commands, books), numbers),
-    min_size=1,
+    min_size=10,
     max_size=40,
 )
 
@@ -306,7 +307,7 @@ def without_place(meter: Meter) -> dict[str, bytes]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(logs, st.integers(1, 7))
 def test_on_time_after_three_days_in_one_slice_or_a_thousand_the_bills_are_the_same(
     events: list[tuple[int, dict[str, Any], int]], chunk: int

@@ -177,7 +177,7 @@ class Commands:
         issued_ms, account_id, paid_in = self._version_and_issue(fields), name(fields, "account_id"), amount(fields)
         self._customer(account_id, issued_ms, times)
         command_id = fields["command_id"]
-        entry = {"entry_id": f"command:{command_id}", "cause": "top_up", "reference": command_id}
+        entry = {"entry_id": f"command:{command_id}:{times.record_ms}", "cause": "top_up", "reference": command_id}
         self.accounts.credit(account_id, times.effective_ms, paid_in, "cash", entry)
 
     def _adjustment(self, fields: Row, times: Times) -> None:
@@ -187,7 +187,12 @@ class Commands:
         if customer.cash + change < 0:
             raise Refused("over_balance")
         command_id = fields["command_id"]
-        entry = {"entry_id": f"command:{command_id}", "cause": "adjustment", "reference": command_id, "reason": reason}
+        entry = {
+            "entry_id": f"command:{command_id}:{times.record_ms}",
+            "cause": "adjustment",
+            "reference": command_id,
+            "reason": reason,
+        }
         self.accounts.credit(account_id, times.effective_ms, change, "adjustments", entry)
 
     def _refund(self, fields: Row, times: Times) -> None:

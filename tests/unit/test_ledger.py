@@ -8,7 +8,7 @@ import pytest
 from meter.billing_models import LedgerEntry
 from meter.ledger import Book, Cause, Posting, UnbalancedError, entry_value
 from meter.settlement import bill_id_of
-from tests.unit.billing import Customers
+from tests.unit.billing import Customers, ms
 
 BILL = bill_id_of("A", "2019-01-01")
 
@@ -53,15 +53,16 @@ def postings(entry: LedgerEntry) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("history", "place", "entry_id", "cause", "reference", "expected", "reason"),
     [
-        (customer, 0, "command:command-2", "top_up", "command-2", {"cash": "20.00", "balance": "-20.00"}, None),
+        (customer, 0, f"command:command-2:{ms('2019-01-01 08:00')}", "top_up", "command-2",
+         {"cash": "20.00", "balance": "-20.00"}, None),
         (customer, 1, BILL, "bill", BILL, {"receivable": "16.80", "revenue": "-16.80"}, None),
         (customer, 2, f"{BILL}:paid", "payment", BILL, {"balance": "16.80", "receivable": "-16.80"}, None),
         (in_debt, 0, BILL, "bill", BILL, {"receivable": "0.31", "revenue": "-0.3136", "rounding": "0.0036"}, None),
         (in_debt, -1, f"{BILL}:paid", "payment", BILL, {"balance": "0.31", "receivable": "-0.31"}, None),
         (refunded, -1, f"{BILL}:refund:T-1", "refund", BILL, {"refunds": "6.80", "balance": "-6.80"}, "ticket T-1"),
-        (adjusted("0.5"), -1, "command:command-3", "adjustment", "command-3",
+        (adjusted("0.5"), -1, f"command:command-3:{ms('2019-01-02 13:00')}", "adjustment", "command-3",
          {"adjustments": "0.50", "balance": "-0.50"}, "a slip of the pen"),
-        (adjusted("-3.20"), -1, "command:command-3", "adjustment", "command-3",
+        (adjusted("-3.20"), -1, f"command:command-3:{ms('2019-01-02 13:00')}", "adjustment", "command-3",
          {"adjustments": "-3.20", "balance": "3.20"}, "a slip of the pen"),
     ],
 )  # fmt: skip
@@ -133,3 +134,10 @@ def test_bills_entries_notices_and_services_are_written_as_the_models_write_them
     assert any(line.original_bill_id for bill in meter.bills() for line in bill.lines)
     for written, models in groups.values():
         assert written == [model.canonical() for model in models]
+
+
+def test_a_commands_id_that_is_used_again_when_it_is_forgotten_makes_an_entry_of_its_own() -> None:
+    meter = Customers()
+    meter.top_up("2019-01-01 08:00", "20.00")
+    meter.command("2019-03-01 08:00", "top_up", amount="20.00", command_id="command-2")
+    assert len({entry.entry_id for entry in meter.entries()}) == len(meter.entries()) == 2
