@@ -99,13 +99,13 @@ def test_sigkill_of_it_leaves_nothing_behind_either(up: Up) -> None:
 
 def test_on_a_configured_kafka_it_creates_no_topics(kafka: str, tmp_path: Path) -> None:
     with Meter(kafka, tmp_path) as meter:
-        done = meter.run("up")
+        done = meter.execute("up")
         assert (done.returncode, done.stderr.count("\n")) == (3, 1)
         assert "is missing: run `meter topics create`" in done.stderr
 
 
 def test_ports_that_do_not_exist_are_refused_before_anything_starts(tmp_path: Path) -> None:
     with Meter("127.0.0.1:1", tmp_path, web_port=65535) as meter:
-        done = meter.run("up", "--workers", "2")
+        done = meter.execute("up", "--workers", "2")
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert done.stderr.startswith("meter: METER_WEB_PORT: 2 workers need ports 65535 and up")
