@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation
+from aiokafka.producer import sender
 from aiokafka.structs import RecordMetadata
 
 from meter import topics
@@ -14,9 +15,14 @@ from meter.partition import Rerouted, Step
 from meter.snapshot import changes
 from streams.settings import Settings
 
-#: Bytes of one produced batch: one round trip for most steps, and well below what the topics take.
-BATCH_BYTES = 2 << 20
+#: Bytes of one produced batch: one for each topic of most steps, and below what the topics take. A topic's second
+#: batch waits for the first to be acknowledged.
+BATCH_BYTES = 4 << 20
 CAUSE_PATIENCE_S = 5.0
+
+#: How soon to ask again for a new transaction while the broker still writes the markers of the last one. aiokafka
+#: waits 20 ms, which would be most of a small step; the markers take a few.
+sender.BACKOFF_OVERRIDE = 0.003
 
 Row = tuple[bytes | None, bytes, int, list[tuple[str, bytes | None]]]
 
@@ -88,13 +94,12 @@ class PartitionWriter:
         """Closed batches of the rows. A batch takes its first record whatever its size."""
         batch = None
         for key, value, timestamp, headers in rows:
-            record = {"key": key, "value": value, "timestamp": timestamp, "headers": headers}
-            if batch is None or batch.append(**record) is None:
+            if batch is None or batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
                 if batch is not None:
                     batch.close()
                     yield batch
                 batch = self._producer.create_batch()
-                batch.append(**record)
+                batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
         if batch is not None:
             batch.close()
             yield batch
