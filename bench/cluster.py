@@ -1,5 +1,6 @@
 """The broker of a run and what the bench asks of it: topics, committed ends, committed records."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from bench.process import cpu_s
 from streams.broker import EmbeddedBroker
 
 PARTITIONS = 8
+LEADER_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,13 @@ class Cluster:
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 100,
                 "check.crcs": False,
+                "log_level": 2,
             }
         )
         parts = [TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)]
         if from_end:
             for part in parts:
-                part.offset = consumer.get_watermark_offsets(part, timeout=10)[1]
+                part.offset = _end_of(consumer, part)
         consumer.assign(parts)
         try:
             yield consumer
@@ -84,6 +87,18 @@ class Cluster:
                         open_partitions -= 1
                     else:
                         raise KafkaException(error)
+
+
+def _end_of(consumer: Consumer, part: TopicPartition) -> int:
+    """Where a partition ends. A topic that was just made has no leader for a moment."""
+    deadline = time.monotonic() + LEADER_S
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(part, timeout=10)[1])
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            consumer.poll(0.05)
 
 
 @contextmanager

@@ -109,7 +109,7 @@ class StockFaust:
             "BENCH_DAILY": self.daily,
             "BENCH_STATE_DIR": str(work_dir / "stock-faust"),
         }
-        command = [sys.executable, "-m", "bench.peers.stock_faust", "worker", "--loglevel", "warning"]
+        command = [sys.executable, "-m", "bench.peers.stock_faust", "worker", "--loglevel", "warn"]
         return Worker(command, env, work_dir / "stock-faust.log")
 
 

@@ -24,6 +24,8 @@ def producer(bootstrap_servers: str, **settings: object) -> Producer:
             "bootstrap.servers": bootstrap_servers,
             "enable.idempotence": True,
             "compression.type": "none",
+            # produce_batch takes no partition of a record's own: the key decides, by Java's hash.
+            "partitioner": "murmur2_random",
             "linger.ms": 20,
             "batch.size": 1 << 20,
             "queue.buffering.max.messages": 200_000,
@@ -35,8 +37,7 @@ def producer(bootstrap_servers: str, **settings: object) -> Producer:
 
 def send(out: Producer, topic: str, chunk: Chunk) -> None:
     """Queue a chunk; waits while the queue is full. Raises RuntimeError when a record cannot be queued at all."""
-    rows = zip(chunk.partitions, chunk.keys, chunk.values, strict=True)
-    records = [{"partition": partition, "key": key, "value": value} for partition, key, value in rows]
+    records = [{"key": key, "value": value} for key, value in zip(chunk.keys, chunk.values, strict=True)]
     while records:
         out.produce_batch(topic, records)
         left = [record for record in records if "_error" in record]

@@ -90,7 +90,8 @@ def read_job(value: bytes | None, headers: Headers) -> Job | Refusal:
             region,
             kinds_json(plain.kinds),
             milliseconds,
-            literal.decode(),
+            # Most are their own canonical text: one that ends in a zero may not be.
+            duration_text(milliseconds) if literal[-1] == 48 else literal.decode(),
             completed_us,
             plain.completed_at,
         ),

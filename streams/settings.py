@@ -168,5 +168,6 @@ def _refuse_unknown_variables() -> None:
 
 def _did_you_mean(name: str, prefix: str = "") -> str:
     near = difflib.get_close_matches(name.lower(), list(Settings.model_fields), n=1)
-    suggestion = near[0].upper() if prefix else near[0] if near else ""
-    return f"; did you mean {prefix}{suggestion}?" if near else ""
+    if not near:
+        return ""
+    return f"; did you mean {prefix}{near[0].upper() if prefix else near[0]}?"

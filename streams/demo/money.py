@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from meter.billing_models import BillIssued
 from meter.models import CommandResult
+from meter.money import decimal_text
 from meter.rules import Rules
 from streams.cli.output import say, say_table
 from streams.clock import advance
@@ -69,7 +70,7 @@ class MoneyPlay:
         self._check(not sums.differences and sums.unprovable is None)
         for text in sums.differences:
             say(text)
-        say(f"reconcile: {sums.difference} CNY between what was priced and what was billed")
+        say(f"reconcile: {decimal_text(sums.difference)} CNY between what was priced and what was billed")
 
     async def _time_is(self, at_ms: int) -> None:
         advanced = await advance(self._settings, self._rules, at_ms, None, PATIENCE_S)

@@ -7,18 +7,24 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation
+from aiokafka.producer import sender
 from aiokafka.structs import RecordMetadata
 
 from meter import topics
-from meter.partition import Step
+from meter.partition import Rerouted, Step
 from meter.snapshot import changes
 from streams.settings import Settings
 
-#: Bytes of one produced batch: one round trip for most steps, and well below what the topics take.
-BATCH_BYTES = 2 << 20
+#: Bytes of one produced batch: one for each topic of most steps, and below what the topics take. A topic's second
+#: batch waits for the first to be acknowledged.
+BATCH_BYTES = 4 << 20
 CAUSE_PATIENCE_S = 5.0
 
-Row = tuple[bytes | None, bytes | None, int, Sequence[tuple[str, bytes | None]]]
+#: How soon to ask again for a new transaction while the broker still writes the markers of the last one. aiokafka
+#: waits 20 ms, which would be most of a small step; the markers take a few.
+sender.BACKOFF_OVERRIDE = 0.003
+
+Row = tuple[bytes | None, bytes | None, int, list[tuple[str, bytes | None]]]
 
 
 class Published(NamedTuple):
@@ -80,9 +86,9 @@ class PartitionWriter:
         """(topic, partition, number of records, batch) of all outputs; batches are closed when they are full."""
         p = self._partition
         now = int(time.time() * 1000)
-        for row in step.rerouted:
-            # One batch each: a rerouted record may be as large as the topic takes, and they are few.
-            yield topics.REROUTED, row.partition, 1, self._single((row.key, row.value, row.timestamp, row.headers))
+        for partition, sent_on in _by_partition(step.rerouted):
+            for batch in self._fill((row.key, row.value, row.timestamp, row.headers) for row in sent_on):
+                yield topics.REROUTED, partition, batch.record_count(), batch
         for topic, rows in (
             (topics.PRICED, step.priced),
             (topics.DAILY, step.daily()),
@@ -95,28 +101,30 @@ class PartitionWriter:
             (topics.JOURNAL, ((None, step.journal_entry().canonical()),)),
             (topics.STATE, changes(step)),
         ):
-            for batch in self._fill(rows, now):
+            for batch in self._fill((key, value, now, []) for key, value in rows):
                 yield topic, p, batch.record_count(), batch
 
-    def _single(self, row: Row) -> Any:
-        key, value, timestamp, headers = row
-        batch = self._producer.create_batch()
-        batch.append(key=key, value=value, timestamp=timestamp, headers=headers)
-        batch.close()
-        return batch
-
-    def _fill(self, rows: Iterable[tuple[bytes | None, bytes | None]], now: int) -> Iterable[Any]:
+    def _fill(self, rows: Iterable[Row]) -> Iterable[Any]:
+        """Closed batches of the rows. A batch takes its first record whatever its size."""
         batch = None
-        for key, value in rows:
-            if batch is None or batch.append(key=key, value=value, timestamp=now) is None:
+        for key, value, timestamp, headers in rows:
+            if batch is None or batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
                 if batch is not None:
                     batch.close()
                     yield batch
                 batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=now)
+                batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
         if batch is not None:
             batch.close()
             yield batch
+
+
+def _by_partition(rows: Iterable[Rerouted]) -> Iterable[tuple[int, list[Rerouted]]]:
+    """The rows of each partition, in their order."""
+    found: dict[int, list[Rerouted]] = {}
+    for row in rows:
+        found.setdefault(row.partition, []).append(row)
+    return found.items()
 
 
 async def _cause(sends: Sequence["asyncio.Future[Any]"]) -> BaseException | None:

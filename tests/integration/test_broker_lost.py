@@ -56,7 +56,8 @@ def test_a_broker_that_is_lost_ends_everything_with_one_line_and_loses_nothing(
     meter: Meter, broker: EmbeddedBroker
 ) -> None:
     """One story, since each of its ends takes half a minute: a worker, one that is asked to stop, and a submit."""
-    worker, asked = meter.worker(), meter.worker()
+    # So long the worker after them waits for their partitions.
+    worker, asked = (meter.worker(session_timeout_s=6) for _ in range(2))
     until(lambda: len(worker.open_partitions()) == len(asked.open_partitions()) == 1, "each to open a partition")
     with start_submitting(meter) as submitting:
         give(submitting, *(job(account_id=account) for account in "ABCD"))
@@ -67,7 +68,7 @@ def test_a_broker_that_is_lost_ends_everything_with_one_line_and_loses_nothing(
         give(submitting, *(job(account_id=account) for account in "EFGH"))
         submitting.stdin.close()
         asked.process.terminate()
-        totals = meter.run("totals")
+        totals = meter.execute("totals")
         assert (totals.returncode, totals.stderr.count("\n")) == (BROKER_LOST, 1)
         assert totals.stderr.startswith(f"meter: no Kafka at {meter.bootstrap_servers}")
         assert asked.ended(LOST_WITHIN_S) == BROKER_LOST

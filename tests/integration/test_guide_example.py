@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Meter, clean_environment, job
+from tests.integration.running import Meter, clean_environment, job, lines
 
 NEW_YEAR = job(job_id="job-1", completed_at="2019-01-01T12:00:00+08:00")
 
@@ -15,7 +15,8 @@ def meter(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mete
     """A meter of 2019 that has metered one hour of user A in mainland China."""
     with Meter(kafka, tmp_path_factory.mktemp("guide")) as meter:
         meter.create("--clock", "simulated").open_worker()
-        meter.submit(NEW_YEAR)
+        assert meter.execute("submit", "-", given=lines(NEW_YEAR)).returncode == 0
+        meter.wait_folded()
         yield meter
 
 
@@ -25,7 +26,7 @@ def test_an_hour_in_mainland_china_is_60_minutes_and_16_80_cny(meter: Meter) -> 
         "v": 1, "account_id": "A", "region": "Mainland China", "day": "2019-01-01",
         "jobs": 1, "minutes": 60, "amount": "16.80", "currency": "CNY",
     }  # fmt: skip
-    shown = meter.run("totals").stdout.splitlines()
+    shown = meter.execute("totals").stdout.splitlines()
     assert [row.split() for row in shown if row.startswith("2019-01-01")] == [
         ["2019-01-01", "A", "Mainland", "China", "1", "60", "16.80"]
     ]
@@ -41,7 +42,7 @@ def test_the_priced_job_says_from_which_price_and_record_it_comes(meter: Meter) 
 @pytest.mark.parametrize("online", [True, False])
 def test_a_quote_gives_the_same_with_and_without_a_kafka(meter: Meter, tmp_path: Path, online: bool) -> None:
     meter = meter if online else Unconnected(tmp_path)
-    quoted = meter.run("quote", "--region", "Mainland China", "--duration", "3600")
+    quoted = meter.execute("quote", "--region", "Mainland China", "--duration", "3600")
     assert (quoted.returncode, quoted.stderr) == (0, "")
     fields = dict(row.split(maxsplit=1) for row in quoted.stdout.splitlines() if row.startswith(("minutes", "amount")))
     assert fields == {"minutes": "60", "amount": "16.80 CNY"}
@@ -49,7 +50,8 @@ def test_a_quote_gives_the_same_with_and_without_a_kafka(meter: Meter, tmp_path:
 
 
 def test_the_proof_finds_no_difference(meter: Meter) -> None:
-    meter.verified()
+    done = meter.execute("verify")
+    assert (done.returncode, done.stdout) == (0, "verify: no difference (1 records in 1 steps)\n")
 
 
 class Unconnected(Meter):

@@ -51,7 +51,7 @@ def test_the_quick_reading_of_a_duration_is_right_or_leaves_it(literal: bytes) -
     quick = plain_duration_ms(literal)
     if quick is not None and quick <= 31_536_000_000:
         assert quick == duration_ms(literal.decode())
-        assert duration_text(quick) == literal.decode().lstrip("0").rjust(1, "0") or literal.startswith(b"0")
+        assert literal.endswith(b"0") or duration_text(quick) == literal.decode()
 
 
 @settings(deadline=None)

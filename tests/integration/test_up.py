@@ -1,0 +1,111 @@
+"""`meter up`: everything on this machine until Ctrl-C; what exits is started again, and nothing is left behind."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streams.broker import running_broker
+from tests.integration.running import METER, PATIENCE_S, Meter, clean_environment, job, lines, until
+
+#: The workers' patience, and some for Kafka.
+STOPPED_WITHIN_S = 45
+
+
+class Up:
+    """A running `meter up`, and the processes that it has told of."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.log = root / "up.log"
+        self.environment = clean_environment(data_dir=root / "data", web_port=0)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [METER, "up", "--workers", "2", "--port", "0"], env=self.environment, cwd=root,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def workers(self, number: int) -> list[int]:
+        """The processes of a worker, one start after another."""
+        return [int(pid) for pid in re.findall(rf"^worker {number}   process (\d+)", self.said(), re.MULTILINE)]
+
+    def meter(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Another command on the same data directory finds the broker."""
+        return subprocess.run(
+            [METER, *arguments], env=self.environment, cwd=self.root, input=given, capture_output=True, text=True,
+            timeout=PATIENCE_S, check=False,
+        )  # fmt: skip
+
+    def family(self) -> set[psutil.Process]:
+        return set(psutil.Process(self.process.pid).children(recursive=True))
+
+
+def alive(processes: set[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; one that waits for its parent to look at it has ended."""
+    return [each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    up = Up(tmp_path)
+    yield up
+    if up.process.poll() is None:
+        up.process.kill()
+        up.process.wait()
+
+
+def test_a_killed_worker_is_started_again_and_ctrl_c_ends_them_all(up: Up) -> None:
+    until(lambda: "Ctrl-C stops it all" in up.said(), "everything to be started")
+    until(lambda: up.said().count("partition open") >= 8, "8 partitions to be open")
+    assert up.meter("submit", "-", given=lines(*(job(account_id=each) for each in "ABCDEFGH"))).returncode == 0
+    until(lambda: '"jobs": 8' in up.meter("totals", "--json").stdout, "the jobs to be metered")
+
+    (first,) = up.workers(1)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: len(up.workers(1)) == 2, "the killed worker to be started again")
+    assert "worker 1 ended by SIGKILL; starting it again in 1 s" in up.said()
+    assert len(up.workers(0)) == 1
+
+    address = running_broker(up.root / "data")
+    assert address is not None
+    family = up.family()
+    assert {process.pid for process in family} >= {address.pid, *up.workers(0), up.workers(1)[-1]}
+    asked = time.monotonic()
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(PATIENCE_S) == 0
+    assert time.monotonic() - asked < STOPPED_WITHIN_S
+    assert alive(family) == []
+    assert up.said().index("stopping the workers") < up.said().index("stopping Kafka")
+    assert "Traceback" not in up.said()
+
+
+def test_sigkill_of_it_leaves_nothing_behind_either(up: Up) -> None:
+    until(lambda: "Ctrl-C stops it all" in up.said(), "everything to be started")
+    family = up.family()
+    assert len(family) >= 3
+    up.process.kill()
+    up.process.wait()
+    until(lambda: not alive(family), "its processes to end")
+
+
+def test_on_a_configured_kafka_it_creates_no_topics(kafka: str, tmp_path: Path) -> None:
+    with Meter(kafka, tmp_path) as meter:
+        done = meter.execute("up")
+        assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+        assert "is missing: run `meter topics create`" in done.stderr
+
+
+def test_ports_that_do_not_exist_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    with Meter("127.0.0.1:1", tmp_path, web_port=65535) as meter:
+        done = meter.execute("up", "--workers", "2")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert done.stderr.startswith("meter: METER_WEB_PORT: 2 workers need ports 65535 and up")
