@@ -247,19 +247,27 @@ def check_ledger(meter: Meter) -> None:
 
 
 def check_stops(meter: Meter) -> None:
-    """Nobody is stopped without a bill that has been unpaid for as long as the terms say: never less than an hour."""
-    unpaid: dict[str, dict[str, datetime]] = defaultdict(dict)
+    """Nobody is stopped who owes nothing, nor before arrears have lasted as long as the terms say: an hour at least.
+
+    The first bill that is not paid begins them; a newer one that is still unpaid at the deadline is enough to stop.
+    """
+    unpaid: dict[str, set[str]] = defaultdict(set)
+    arrears: dict[str, datetime] = {}
     for step in meter.steps:
+        now = datetime.fromtimestamp(max(step.record_time, step.due_until) / 1000, UTC)
         for service in (AccountService.read(value) for _, value in step.till.services):
-            if service.state == "stopped":
+            since = datetime.fromisoformat(service.since)
+            if service.state == "in_arrears":
+                arrears[service.account_id] = since
+            elif service.state == "stopped":
                 grace_h = 1 if meter.partition.state.contracts.get(service.account_id) else 24
-                latest = datetime.fromisoformat(service.since) - timedelta(hours=grace_h)
-                assert any(issued <= latest for issued in unpaid[service.account_id].values())
+                assert arrears[service.account_id] + timedelta(hours=grace_h) <= since <= now
+                assert unpaid[service.account_id]
         for entry in (LedgerEntry.read(value) for _, value in step.till.entries):
             if entry.cause == "bill":
-                unpaid[entry.account_id][entry.reference] = datetime.fromisoformat(entry.at)
+                unpaid[entry.account_id].add(entry.reference)
             elif entry.cause == "payment":
-                del unpaid[entry.account_id][entry.reference]
+                unpaid[entry.account_id].remove(entry.reference)
 
 
 # -- when it is settled makes no difference ---------------------------------------------------------------------------
