@@ -142,6 +142,8 @@ class Step:
         expected = self.next[chunk.topic]
         if chunk.start != expected:
             raise HoleError(f"{chunk.topic}[{self.state.partition}]: expected position {expected}, got {chunk.start}")
+        if chunk.records:
+            self.record_time = max(self.record_time, *(record.timestamp for record in chunk.records), 0)
         if chunk.topic == topics.COMMANDS:
             self._fold_commands(chunk)
         else:
@@ -149,8 +151,6 @@ class Step:
         self.next[chunk.topic] = chunk.next
         self.read += len(chunk.records)
         self.inputs.append(InputRange(topic=chunk.topic, start=chunk.start, next=chunk.next))
-        if chunk.records:
-            self.record_time = max(self.record_time, *(record.timestamp for record in chunk.records), 0)
 
     def _fold_jobs(self, chunk: Chunk) -> None:
         mine = list(self._own_jobs(chunk))
@@ -258,7 +258,7 @@ class Step:
             if late:
                 add_to(self.late, region, jobs, amount)
             if account_id not in self.state.accounts:
-                self.till.opened(account_id, self.due_until or self.record_time)
+                self.till.opened(account_id, max(self.due_until, self.record_time))
 
     def _add_share(
         self, account_id: str, region: str, day: str, late: str, jobs: int, minutes: int, amount: Decimal
