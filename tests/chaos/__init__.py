@@ -3,4 +3,6 @@
 The way through it: `traffic.py` (what is sent), `jobs.py` (what is in it), `produce.py` (how it is sent),
 `plan.py` (how much of everything), `workers.py` (who dies), `watch.py` (what the log says meanwhile), `runner.py`
 (the run), `verdict.py` (was it right, and did it prove anything).
+
+`days.py` and `days_runner.py` are the same with settlement: simulated days of customers, billed under kills.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--long] [--seed N] [--fault skip|double|ghost]`: exits with 0 when everything was right."""
+"""`python -m tests.chaos [--long] [--days] [--seed N] [--fault skip|double|ghost]`: exits with 0 when all was right."""
 
 import argparse
 import secrets
@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.chaos.days_runner import DaysChaos, DaysPlan
 from tests.chaos.plan import Plan
 from tests.chaos.runner import Chaos
 from tests.chaos.verdict import Say, verdict
@@ -22,11 +23,21 @@ def chaos(plan: Plan, root: Path, say: Say) -> list[str]:
         run.close()
 
 
+def days_chaos(plan: DaysPlan, root: Path, say: Say) -> list[str]:
+    """One run with settlement in `root`: what was wrong with it, in words."""
+    run = DaysChaos(plan, root, say)
+    try:
+        return run.settle()
+    finally:
+        run.close()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--long", action="store_true", help="1,000,000 records, 24 kills, 5 freezes")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--fault", choices=("skip", "double", "ghost"), help="plant a bug: must end in red")
+    parser.add_argument("--days", action="store_true", help="simulated days of customers, with settlement")
     arguments = parser.parse_args()
     make = Plan.long if arguments.long else Plan.short
     root = Path(tempfile.mkdtemp(prefix="meter-chaos-"))
@@ -36,7 +47,11 @@ def main() -> int:
         print(f"{time.monotonic() - began:7.1f}  {line}", flush=True)
 
     say(f"seed {arguments.seed}, in {root}")
-    findings = chaos(make(arguments.seed, arguments.fault), root, say)
+    if arguments.days:
+        plan = DaysPlan.long(arguments.seed) if arguments.long else DaysPlan.short(arguments.seed)
+        findings = days_chaos(plan, root, say)
+    else:
+        findings = chaos(make(arguments.seed, arguments.fault), root, say)
     for finding in findings:
         print(f"WRONG  {finding}")
     if findings:

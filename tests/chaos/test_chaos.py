@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.__main__ import chaos
+from tests.chaos.__main__ import chaos, days_chaos
+from tests.chaos.days_runner import DaysPlan
 from tests.chaos.plan import Plan
 
 SEED = 20_231_119
@@ -13,3 +14,8 @@ SEED = 20_231_119
 @pytest.mark.timeout(400)
 def test_short_chaos(tmp_path: Path) -> None:
     assert chaos(Plan.short(SEED), tmp_path, print) == []
+
+
+@pytest.mark.timeout(400)
+def test_short_chaos_with_settlement(tmp_path: Path) -> None:
+    assert days_chaos(DaysPlan.short(SEED), tmp_path, print) == []
