@@ -54,6 +54,9 @@ def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException],
         broker_request_timeout=max(30.0, settings.session_timeout_s * 2),
         broker_commit_interval=2.0,
         consumer_group_instance_id=settings.instance_id,
+        # A member that comes back gets its old assignment, and Faust insists that the URL in it is its own: without
+        # end, and silently, where a port or host has changed.
+        canonical_url=f"http://{settings.instance_id}" if settings.instance_id else None,
         web_enabled=settings.web_port != 0,
         web_bind=settings.web_host,
         web_port=settings.web_port or 6066,

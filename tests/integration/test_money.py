@@ -68,7 +68,7 @@ def cells(text: str, start: str) -> list[list[str]]:
 @pytest.fixture(scope="module")
 def meter(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meter]:
     """It is the evening of 2019-01-02. Account A had 20 CNY, and used an hour in mainland China the day before."""
-    with InProcess(kafka, tmp_path_factory.mktemp("money"), session_timeout_s=2) as meter:
+    with InProcess(kafka, tmp_path_factory.mktemp("money"), instance_id="worker") as meter:
         meter.create("--clock", "simulated").open_worker()
         meter.submit(job(job_id="job-1", completed_at=f"2019-01-01T12:00:00{CHINA}"))
         told(meter, "topup", "A", "--amount", "20", "--command-id", "payment-1")
