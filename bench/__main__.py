@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import delay, recovery, throughput
+from bench import delay, recovery, settlement, throughput
 from bench.cluster import PARTITIONS, Cluster, run_broker
 from bench.completions import Completions, utc_now
 from bench.contenders import COMPLETED, STAMPED_BY_BROKER, KafkaStreams, Meter, StockFaust
@@ -21,7 +21,7 @@ from bench.peers.kafka_streams import PeerMissing
 from bench.process import WorkerFailed
 from bench.report import NotRun, Results, exit_code, show, write
 
-PARTS = ("throughput", "delay", "recovery", "memory")
+PARTS = ("throughput", "delay", "settlement", "recovery", "memory")
 DELAY_EVENTS_PER_S = 5_000
 RESULTS_DIR = Path(__file__).parent / "results"
 
@@ -67,6 +67,25 @@ class Bench:
             rows,
             KafkaStreams.name,
             lambda: delay.measure(cluster, KafkaStreams(cluster, completed), self.source, DELAY_EVENTS_PER_S, seconds),
+        )
+
+    def measure_settlement(self) -> None:
+        """Many accounts billed at once while completions come in."""
+        meter = Meter(self.cluster, "settlement.")
+        meter.create_topics("--clock", "simulated")
+        options = self.options
+        self._row(
+            self.results.settlement,
+            Meter.name,
+            lambda: settlement.measure(
+                self.cluster,
+                meter,
+                self.source,
+                accounts=options.accounts,
+                events=options.events,
+                rate=DELAY_EVENTS_PER_S,
+                seconds=3.0,
+            ),
         )
 
     def measure_recovery(self, *, kill: bool) -> None:
@@ -119,6 +138,9 @@ def _run_parts(work_dir: Path, options: argparse.Namespace, results: Results, co
                 bench.measure_throughput()
             if "delay" in only:
                 bench.measure_delay()
+    if "settlement" in only:
+        with run_broker(work_dir / "settlement") as cluster:
+            Bench(cluster, options, results, console).measure_settlement()
     if only & {"recovery", "memory"}:
         # A broker of its own: empty topics, and nothing in its memory of what the other parts did.
         with run_broker(work_dir / "recovery") as cluster:
@@ -129,6 +151,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--events", type=int, help="completions of the backlog (default 1,000,000)")
     parser.add_argument("--faust-events", type=int, help="how many of them stock Faust is given (default 60,000)")
+    parser.add_argument("--accounts", type=int, help="accounts that are billed at once (default 100,000)")
     parser.add_argument("--ids", type=int, help="ids to remember before the kill (default 10,000,000)")
     parser.add_argument("--delay-seconds", type=float, help="how long the delay is measured (default 20)")
     parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"parts, of {','.join(PARTS)}")
@@ -138,6 +161,7 @@ def _options() -> argparse.Namespace:
     quick = options.quick
     options.events = options.events or (200_000 if quick else 1_000_000)
     options.faust_events = options.faust_events or (15_000 if quick else 60_000)
+    options.accounts = options.accounts or (20_000 if quick else 100_000)
     options.ids = options.ids or (500_000 if quick else 10_000_000)
     options.delay_seconds = options.delay_seconds or (5 if quick else 20)
     return options

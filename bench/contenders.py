@@ -47,15 +47,15 @@ class Meter:
             "METER_WEB_PORT": "0",  # a fixed port could be taken
         }
 
-    def create_topics(self) -> None:
-        """`meter topics create`. Raises WorkerFailed with what it said."""
-        done = subprocess.run(
-            [_meter(), "topics", "create", "--partitions", str(PARTITIONS)],
-            env={**os.environ, **self._env},
-            capture_output=True,
-            text=True,
-            check=False,
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of the meter's."""
+        return subprocess.run(
+            [_meter(), *arguments], env={**os.environ, **self._env}, capture_output=True, text=True, check=False
         )
+
+    def create_topics(self, *options: str) -> None:
+        """`meter topics create`. Raises WorkerFailed with what it said."""
+        done = self.run("topics", "create", "--partitions", str(PARTITIONS), *options)
         if done.returncode:
             raise WorkerFailed(f"meter topics create: {done.stderr.strip() or done.stdout.strip()}")
 

@@ -5,6 +5,7 @@ account, region and day. A completion's delay is the time a read_committed consu
 less the time at which the broker appended it. Every completion is measured. Clock and broker are on this machine.
 """
 
+import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -80,13 +81,13 @@ class _Ledger:
         readable.extend([now] * more)
         self.reads += more
 
-    def delays_ms(self, since: float) -> list[float]:
-        """The delays of the completions appended at or after `since`, sorted."""
+    def delays_ms(self, since: float, until: float = math.inf) -> list[float]:
+        """The delays of the completions appended at or after `since` and before `until`, sorted."""
         return sorted(
             (read - append) * 1000
             for key, appends in self.appended.items()
             for append, read in zip(appends, self.readable[key], strict=True)
-            if append >= since
+            if since <= append < until
         )
 
 
@@ -99,12 +100,14 @@ def measure(cluster: Cluster, contender: Contender, source: Completions, rate: i
     worker = contender.start()
     try:
         with cluster.reader(contender.daily, from_end=True) as consumer:
-            return _Run(cluster, contender, worker, consumer).measure(source, rate, seconds)
+            return Run(cluster, contender, worker, consumer).measure(source, rate, seconds)
     finally:
         worker.stop()
 
 
-class _Run:
+class Run:
+    """One program at a fixed rate: what was sent, and when it was in a total."""
+
     def __init__(self, cluster: Cluster, contender: Contender, worker: Worker, consumer: Consumer) -> None:
         self.contender = contender
         self.worker = worker

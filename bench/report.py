@@ -14,10 +14,14 @@ from rich.table import Table
 
 from bench.delay import Delay
 from bench.recovery import Memory, Recovery
+from bench.settlement import Settlement
 from bench.throughput import Rate
 
 GOAL_RATIO = 2.5
 GOAL_P99_MS = 100
+GOAL_ACCOUNTS_PER_S = 10_000
+GOAL_SETTLING_P99_MS = 250
+GOAL_VERIFY_S = 10
 GOAL_RECOVERY_S = 15
 GOAL_RECOVERY_IDS = 10_000_000
 GIB = 1 << 30
@@ -47,6 +51,7 @@ class Results:
     parts: list[str]
     rates: list[Rate | NotRun] = field(default_factory=list)
     delays: list[Delay | NotRun] = field(default_factory=list)
+    settlement: list[Settlement | NotRun] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     recovery: list[Recovery | NotRun] = field(default_factory=list)
 
@@ -80,6 +85,7 @@ def verdicts(results: Results) -> list[Verdict]:
             _at_goal_rate(delay) and delay.p99_ms <= GOAL_P99_MS if delay else None,
             f"p99 {delay.p99_ms:.0f} ms at {delay.events_per_s:,.0f} events/s" if delay else "",
         ),
+        *_settlement_verdicts(next((row for row in results.settlement if isinstance(row, Settlement)), None)),
         _verdict(
             "goal",
             f"all partitions commit again within {GOAL_RECOVERY_S} s of a SIGKILL with {GOAL_RECOVERY_IDS:,} ids",
@@ -87,6 +93,29 @@ def verdicts(results: Results) -> list[Verdict]:
             back,
         ),
         _verdict("goal", "in less than 1 GiB", full and full.peak_rss < GIB, memory),
+    ]
+
+
+def _settlement_verdicts(found: Settlement | None) -> list[Verdict]:
+    rate = f"{found.accounts_per_s:,.0f} accounts/s, {found.accounts:,} of them" if found else ""
+    delay = f"p99 {found.p99_ms:.0f} ms" if found else ""
+    verify = f"{found.verify_s:.1f} s over {found.events:,} events" if found else ""
+    return [
+        _verdict(
+            "goal",
+            f"a worker settles {GOAL_ACCOUNTS_PER_S:,} accounts/s",
+            found and found.accounts_per_s >= GOAL_ACCOUNTS_PER_S,
+            rate,
+        ),
+        _verdict(
+            "goal",
+            f"99 % of completions are in their total within {GOAL_SETTLING_P99_MS} ms meanwhile",
+            found and found.p99_ms < GOAL_SETTLING_P99_MS,
+            delay,
+        ),
+        _verdict(
+            "goal", f"a bill is proved within {GOAL_VERIFY_S} s", found and found.verify_s < GOAL_VERIFY_S, verify
+        ),
     ]
 
 
@@ -104,21 +133,8 @@ def _figures(rows: Sequence[Any], name: str) -> Any:
 
 def show(results: Results, console: Console) -> None:
     """Print the table and the verdicts."""
-    table = Table(
-        title=f"Bench: {results.events:,} completions, {psutil.cpu_count()} cores, broker on the same machine"
-    )
-    for column in ("what", "who", "figure", "CPU per event", "broker's", "most memory", "over"):
-        table.add_column(column, justify="left" if column in ("what", "who") else "right")
-    for rate in results.rates:
-        table.add_row("throughput", rate.name, *_rate_cells(rate))
-    for delay in results.delays:
-        table.add_row("delay", delay.name, *_delay_cells(delay))
-    for row in results.recovery:
-        table.add_row("recovery", "meter", *_recovery_cells(row))
-    for point in results.memory:
-        table.add_row("memory", "meter", _mib(point.rss), "", "", "", f"{point.ids:,} ids")
-    console.print(table)
-    for row in [*results.rates, *results.delays, *results.recovery]:
+    console.print(_table(results))
+    for row in [*results.rates, *results.delays, *results.settlement, *results.recovery]:
         if isinstance(row, NotRun):
             console.print(f"{row.state}: {row.name}: {row.reason}", highlight=False, markup=False)
         elif isinstance(row, Rate) and row.others > BUSY_MACHINE:
@@ -128,6 +144,32 @@ def show(results: Results, console: Console) -> None:
     for verdict in verdicts(results):
         figure = f" ({verdict.figure})" if verdict.figure else ""
         console.print(f"{verdict.kind}: {verdict.what}: {verdict.state}{figure}", highlight=False)
+
+
+def _table(results: Results) -> Table:
+    table = Table(
+        title=f"Bench: {results.events:,} completions, {psutil.cpu_count()} cores, broker on the same machine"
+    )
+    for column in ("what", "who", "figure", "CPU per event", "broker's", "most memory", "over"):
+        table.add_column(column, justify="left" if column in ("what", "who") else "right")
+    for rate in results.rates:
+        table.add_row("throughput", rate.name, *_rate_cells(rate))
+    for delay in results.delays:
+        table.add_row("delay", delay.name, *_delay_cells(delay))
+    for settled in results.settlement:
+        table.add_row("settlement", "meter", *_settlement_cells(settled))
+    for row in results.recovery:
+        table.add_row("recovery", "meter", *_recovery_cells(row))
+    for point in results.memory:
+        table.add_row("memory", "meter", _mib(point.rss), "", "", "", f"{point.ids:,} ids")
+    return table
+
+
+def _settlement_cells(found: Settlement | NotRun) -> tuple[str, ...]:
+    if isinstance(found, NotRun):
+        return (found.state, "", "", "", "")
+    figure = f"{found.accounts_per_s:,.0f} accounts/s, p99 {found.p99_ms:.0f} ms meanwhile"
+    return (figure, "", "", "", f"{found.accounts:,} accounts, {found.seconds:.1f} s")
 
 
 def _rate_cells(rate: Rate | NotRun) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ class BillingDays:
         self.zone = ZoneInfo(time_zone)
         self._day_of_minute: dict[int, str] = {}
         self._cuts: dict[str, int] = {}
+        self._texts: dict[int, str] = {}
 
     def day_of(self, instant: int) -> str:
         """The day of an instant in microseconds. The calendar's first and last day stand for what lies beyond."""
@@ -103,8 +104,15 @@ class BillingDays:
         return yesterday if instant_ms < self.cut_ms(yesterday) else today.isoformat()
 
     def text(self, instant_ms: int) -> str:
-        """An instant as RFC 3339 in the billing time zone."""
-        return (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(self.zone).isoformat(timespec="milliseconds")
+        """An instant as RFC 3339 in the billing time zone. Those of a settlement come up again and again."""
+        try:
+            return self._texts[instant_ms]
+        except KeyError:
+            if len(self._texts) > 20_000:
+                self._texts.clear()
+            moment = (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(self.zone)
+            text = self._texts[instant_ms] = moment.isoformat(timespec="milliseconds")
+            return text
 
 
 def _after(period: str) -> date:

@@ -1,0 +1,160 @@
+"""Settlement beside intake: how many accounts a second are billed, and what it does to the delay of completions.
+
+On a meter with a simulated clock, so that a day can be over when the bench wants it: the completions of many accounts
+come in as of the day before yesterday. Then completions of now come in at a fixed rate; the first of them tells each
+partition that the day's cut has passed, and all accounts are billed while the rest is metered. Afterwards one bill is
+proved from the log with `meter verify BILL_ID`.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aiokafka.partitioner import murmur2
+
+from bench.cluster import PARTITIONS, Cluster
+from bench.completions import BILLING_ZONE, Completions
+from bench.contenders import Meter
+from bench.delay import Run
+from bench.load import producer, settle
+from bench.process import Deadline, Worker, WorkerFailed
+
+BILLS = "billing.bills"
+LOOK_S = 0.1
+START_S = 120
+SLOWEST_PER_S = 5_000
+#: Deductions succeed for every second account, the others are in arrears.
+TOP_UP = "1000.00"
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """Accounts billed a second, the delay of completions meanwhile, and the time to prove one bill."""
+
+    accounts: int
+    events: int
+    seconds: float
+    accounts_per_s: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    verify_s: float
+
+
+def measure(
+    cluster: Cluster, meter: Meter, source: Completions, *, accounts: int, events: int, rate: int, seconds: float
+) -> Settlement:
+    """Bill `accounts` accounts of `events` jobs while `rate` completions a second come in. Raises WorkerFailed."""
+    worker = meter.start()
+    try:
+        _load_day(cluster, meter, worker, accounts, events)
+        with cluster.reader(meter.daily, from_end=True) as consumer:
+            run = _Settling(cluster, meter, worker, consumer, accounts)
+            delays, took = run.settle(source, rate, seconds)
+    finally:
+        worker.stop()
+    p50, p99 = delays[len(delays) // 2], delays[len(delays) * 99 // 100]
+    verify_s = _prove_one(cluster, meter)
+    return Settlement(accounts, events, took, accounts / took, p50, p99, delays[-1], verify_s)
+
+
+def _load_day(cluster: Cluster, meter: Meter, worker: Worker, accounts: int, events: int) -> None:
+    """Completions of the day before yesterday, and top-ups for every second account; wait until all are metered."""
+    day = (datetime.now(BILLING_ZONE) - timedelta(days=2)).replace(hour=10, minute=0, second=0, microsecond=0)
+    at_ms = int(day.timestamp()) * 1000
+    out = producer(cluster.bootstrap_servers)
+    for number in range(events):
+        account = f"payer-{number % accounts}"
+        job = {
+            "job_id": f"{number:032x}",
+            "account_id": account,
+            "region": "ap-guangzhou",
+            "kinds": ["face"],
+            "duration_s": 60 + number % 3000,
+            "completed_at": day.isoformat(),
+        }
+        _send(out, meter.completed, account, job, at_ms)
+    settle(out, meter.completed)
+    deadline = Deadline.after(START_S + events / SLOWEST_PER_S, f"{events} completions metered")
+    while cluster.committed_end(meter.priced) < events:
+        worker.check()
+        deadline.check()
+        time.sleep(LOOK_S)
+    commands = meter.completed.replace("recognition.jobs.completed", "meter.commands")
+    for number in range(0, accounts, 2):
+        account = f"payer-{number}"
+        body = {
+            "v": 1,
+            "command_id": f"top-up-{number}",
+            "type": "top_up",
+            "issued_at": day.isoformat(),
+            "account_id": account,
+            "amount": TOP_UP,
+        }
+        _send(out, commands, account, body, at_ms)
+    settle(out, commands)
+    results = meter.completed.replace("recognition.jobs.completed", "meter.command-results")
+    while cluster.committed_end(results) < accounts // 2:
+        worker.check()
+        deadline.check()
+        time.sleep(LOOK_S)
+
+
+def _send(out: object, topic: str, account: str, body: dict[str, object], at_ms: int) -> None:
+    partition = (murmur2(account.encode()) & 0x7FFFFFFF) % PARTITIONS
+    while True:
+        try:
+            out.produce(topic, json.dumps(body).encode(), account.encode(), partition=partition, timestamp=at_ms)  # type: ignore[attr-defined]
+        except BufferError:
+            out.poll(0.1)  # type: ignore[attr-defined]
+        else:
+            return
+
+
+class _Settling(Run):
+    """A delay run that also looks at how many bills there are."""
+
+    def __init__(self, cluster: Cluster, meter: Meter, worker: Worker, consumer: object, accounts: int) -> None:
+        super().__init__(cluster, meter, worker, consumer)  # type: ignore[arg-type]
+        self._cluster = cluster
+        self._bills = meter.completed.replace("recognition.jobs.completed", BILLS)
+        self._accounts = accounts
+        self._looked_at = 0.0
+        self.done_at: float | None = None
+
+    def settle(self, source: Completions, rate: int, seconds: float) -> tuple[list[float], float]:
+        """Delays in ms of the completions that came in until all was billed, and the seconds that took."""
+        began = time.time()
+        self._at_rate(source, rate, seconds)
+        deadline = Deadline.after(START_S, f"{self._accounts} accounts billed")
+        while self.done_at is None:
+            self.worker.check()
+            deadline.check()
+            self._at_rate(source, rate, 1.0)
+        self._read_all(Deadline.after(START_S, "the totals of the meter"))
+        delays = self.ledger.delays_ms(began, until=self.done_at)
+        if not delays:
+            raise WorkerFailed("no completion came in while accounts were billed")
+        return delays, self.done_at - began
+
+    def _turn(self) -> None:
+        super()._turn()
+        now = time.time()
+        if self.done_at is None and now - self._looked_at > LOOK_S:
+            self._looked_at = now
+            if self._cluster.committed_end(self._bills) >= self._accounts:
+                self.done_at = now
+
+
+def _prove_one(cluster: Cluster, meter: Meter) -> float:
+    """Seconds that `meter verify BILL_ID` takes for one bill. Raises WorkerFailed when it finds a difference."""
+    bills = meter.completed.replace("recognition.jobs.completed", BILLS)
+    record = next(iter(cluster.committed_records(bills)))
+    bill_id = json.loads(record.value())["bill_id"]
+    began = time.monotonic()
+    ended = meter.run("verify", bill_id)
+    took = time.monotonic() - began
+    if ended.returncode:
+        raise WorkerFailed(f"meter verify {bill_id}: {ended.stdout}{ended.stderr}")
+    return took
