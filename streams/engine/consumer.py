@@ -111,6 +111,15 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             return None
         return InputEnd(state.lso, time.monotonic() - max(0.0, time.time() - state.timestamp / 1000))
 
+    def group_error(self) -> BaseException | None:
+        """Why this worker is no longer a member of its group, if it has stopped being one. It only reads."""
+        coordinator = self._consumer and self._consumer._coordinator
+        task = getattr(coordinator, "_coordination_task", None)
+        if task is None or not task.done() or task.cancelled():
+            error: BaseException | None = getattr(coordinator, "_pending_exception", None)
+            return error
+        return task.exception() or RuntimeError("the group's coordination has ended")
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Group offsets are for display of lag: one that cannot be committed now does no harm."""
         try:

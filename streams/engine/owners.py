@@ -232,11 +232,14 @@ class Owners:
         ]
 
     async def watch(self) -> None:
-        """Look for what is due; end the process when Kafka has been silent for longer than its client retries."""
+        """Look for what is due; end the process when Kafka is silent for too long, or the group is lost."""
         while True:
             await asyncio.sleep(LOOK_S)
             for owner in self.by_partition.values():
                 owner.look()
+            if (error := self._app.consumer._thread.group_error()) is not None:
+                # aiokafka's own task has ended with it, and nothing else would ever say so.
+                self._fail(error)
             heard = [end.seen_at for tp in self._sought if (end := self._input_end_of(tp)) is not None]
             heard += [owner.last_moved for owner in self.by_partition.values()]
             if heard and time.monotonic() - max(heard) > BROKER_SILENCE_S:
