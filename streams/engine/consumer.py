@@ -23,6 +23,19 @@ FETCH_BYTES = 2 << 20
 BRIEF_S = 0.02
 
 
+class Patience(NamedTuple):
+    """When the broker answers a fetch: at so many bytes, or after so many milliseconds."""
+
+    min_bytes: int
+    max_wait_ms: int
+
+
+#: Nothing came lately: the first record is answered at once.
+IDLE = Patience(1, 500)
+#: Records come: let some gather. Answering for each alone would cost the broker more than it does to meter them.
+BUSY = Patience(1 << 14, 25)
+
+
 class Fetched(NamedTuple):
     """A chunk on its way to its owner, and the group generation in which it was fetched."""
 
@@ -49,7 +62,8 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES,
-            fetch_max_wait_ms=500,
+            fetch_min_bytes=IDLE.min_bytes,
+            fetch_max_wait_ms=IDLE.max_wait_ms,
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=max(200, session_ms // 5),
             rebalance_timeout_ms=max(session_ms, 30_000),
@@ -75,6 +89,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         except NoOffsetForPartitionError:
             # A rebalance came in between: these inputs stand nowhere until their owners have them sought again.
             return []
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = BUSY if records else IDLE
         # From here on nothing else runs in this thread, so positions and records belong together.
         assignment = consumer._subscription.subscription.assignment
         return [
