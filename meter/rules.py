@@ -1,10 +1,10 @@
 """The rules record: what decides money and is fixed when a meter is created. It is the first record of its journal."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class Clock(StrEnum):
@@ -38,6 +38,12 @@ class Rules(BaseModel):
     price_notice_s: Annotated[int, Field(ge=0)] = 3_600
     settlement_spread_s: Annotated[int, Field(ge=0, le=21_600)] = 3_600
     clock: Clock = Clock.BROKER
+
+    @model_validator(mode="after")
+    def _no_price_of_a_metered_day(self) -> Self:
+        if self.future_tolerance_s > self.price_notice_s:
+            raise ValueError("future_tolerance_s must not exceed price_notice_s: a price could start on a metered day")
+        return self
 
     @property
     def horizon_ms(self) -> int:
