@@ -26,7 +26,7 @@ lint: setup ## ruff (lint and format) and mypy --strict
 test: lint ## All checks and tests, on real Kafka; pytest's closing line comes last
 	$(BIN)/python -m pytest
 
-demo: setup ## Kafka, two workers, a day of traffic, a SIGKILL, and the proof that nothing was lost
+demo: setup ## Kafka, two workers, a day of traffic, a SIGKILL, bills, and the proof that nothing was lost
 	$(BIN)/meter demo
 
 chaos: setup ## The long chaos run: 1,000,000 records, kills, freezes, a broker restart (SEED=n FAULT=skip|double|ghost)
@@ -35,7 +35,7 @@ chaos: setup ## The long chaos run: 1,000,000 records, kills, freezes, a broker 
 simulate: setup ## Replay one seeded simulation of a partition (SEED=n)
 	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1)
 
-bench: setup ## Throughput, delay, recovery and memory, side by side with other programs
+bench: setup ## Throughput, delay, settlement, recovery and memory, side by side with other programs
 	$(BIN)/python -m bench
 
 lock: ## Pin the newest versions that pyproject.toml allows (needs uv)
