@@ -122,6 +122,7 @@ class Step:
         self.new_contracts: list[tuple[str, int, Contract]] = []
         self.usage_by_region: dict[str, tuple[int, Decimal]] = {}
         self.late: dict[str, tuple[int, Decimal]] = {}
+        self.billed_amount = ZERO
         self.refused: dict[Code, int] = {}
         self._cuts: dict[str, int] = {}
 
@@ -401,6 +402,7 @@ class Step:
             meter_version=self.meter_version,
         )
         self.bills.append((account_texts(account_id)[0], issued.value))
+        self.billed_amount = EXACT.add(self.billed_amount, issued.total)
         self.shares.update(dict.fromkeys(keys))
         self.till.charge(account_id, issued.open, issued.total, at_ms, contract_on(contracts, last_day(period)))
         self._forget_days(account_id)

@@ -30,6 +30,7 @@ from streams.engine.due import DueGate, TakeEnds
 from streams.engine.needed import JOB_INPUTS, NeededSince, needed_since
 from streams.engine.recovery import AheadError, catch_up, read_state
 from streams.engine.seen import DiskSeen
+from streams.engine.sums import Sums
 from streams.engine.table import PartitionTotals
 from streams.engine.writer import PartitionWriter
 from streams.kafka import offsets, reader
@@ -76,6 +77,7 @@ class PartitionOwner:
     ) -> None:
         self.partition = partition
         self.state = PartitionState(rules, partition, totals)
+        self.sums = Sums(self.state)
         self.is_open = False
         self.last_moved = time.monotonic()
         self._settings = settings
@@ -111,6 +113,7 @@ class PartitionOwner:
             self._seen, read = await self._open_seen(consumer)
             name = self._settings.topic(topics.COMMANDS)
             self._commands_end = (await offsets(consumer, name, self.partition))[1]
+        self.sums = Sums(self.state)
         self._expected = dict(self.state.next)
         self._has_room.set()
         self.is_open = True
@@ -309,6 +312,7 @@ class PartitionOwner:
         published = await self._writer.publish(step)
         committed = time.monotonic()
         self.state.merge(step, self._seen)
+        self.sums.add(step)
         self._gate.broker_time.heard(published.journal_ms)
         if published.priced_next is not None:
             self._seen.priced_next = published.priced_next

@@ -1,6 +1,7 @@
 """Prometheus metrics of a worker. Money is exact in the topics; here it is a float, for graphs."""
 
 import time
+from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -42,6 +43,13 @@ class Metrics:
         )
         self._remembered = Gauge("meter_dedupe_ids", "Job ids remembered", ["partition"], registry=r)
         self._bytes = Gauge("meter_dedupe_bytes", "Size of the dedupe index", ["partition"], registry=r)
+        self._unbilled = Gauge("meter_unbilled_cny", "Priced and not billed yet, in CNY", ["partition"], registry=r)
+        self._difference = Gauge(
+            "meter_reconcile_difference_cny",
+            "Unbilled less what was priced and not billed since the partition was opened: 0",
+            ["partition"],
+            registry=r,
+        )
         self._open = Gauge("meter_partitions_open", "Partitions that this worker meters", registry=r)
 
     def folded(self, *, fold_s: float) -> None:
@@ -79,13 +87,18 @@ class Metrics:
     def closed(self, partition: int) -> None:
         """A partition was let go."""
         self._open.dec()
-        for gauge in (self._remembered, self._bytes, self._recovery):
+        for gauge in (self._remembered, self._bytes, self._recovery, self._unbilled, self._difference):
             gauge.remove(partition)
 
     def remembered(self, partition: int, ids: int, size: int) -> None:
         """How large the dedupe index is."""
         self._remembered.labels(partition).set(ids)
         self._bytes.labels(partition).set(size)
+
+    def reconciled(self, partition: int, unbilled: Decimal, difference: Decimal) -> None:
+        """What is unbilled, and by how much that is wrong."""
+        self._unbilled.labels(partition).set(float(unbilled))
+        self._difference.labels(partition).set(float(difference))
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """How far an input is from the last stable offset."""

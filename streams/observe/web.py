@@ -15,6 +15,8 @@ def add_pages(app: MeterApp) -> None:
         """What Prometheus scrapes."""
         for (topic, partition), records in app.owners.lags().items():
             app.metrics.lag(topic, partition, records)
+        for partition in app.owners.opened():
+            app.metrics.reconciled(partition, *app.owners.by_partition[partition].sums.look())
         return web.bytes(app.metrics.text(), content_type=CONTENT_TYPE_LATEST.partition(";")[0])
 
     @app.page("/healthz")
