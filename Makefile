@@ -31,6 +31,7 @@ demo: setup ## Kafka, two workers, a day of traffic, a SIGKILL, bills, and the p
 
 chaos: setup ## The long chaos run: 1,000,000 records, kills, freezes, a broker restart (SEED=n FAULT=skip|double|ghost)
 	$(BIN)/python -m tests.chaos --long $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
+	$(if $(FAULT),,$(BIN)/python -m tests.chaos --long --days $(if $(SEED),--seed $(SEED)))
 
 simulate: setup ## Replay one seeded simulation of a partition (SEED=n)
 	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1)

@@ -266,6 +266,11 @@ class PartitionOwner:
             log.warning("completions wait: commands are not read to their end", partition=self.partition)
             asyncio.get_running_loop().call_later(COMMANDS_RETRY_S, self._work.set)
 
+    @property
+    def settlement_is_paused(self) -> bool:
+        """Whether what is due waits for the broker's clock and this machine's to agree."""
+        return self._gate.paused
+
     def look(self) -> None:
         """Time has passed: see whether something is due."""
         if self.is_open and (self._gate.time_is_unknown(self.state) or self._gate.is_due(self.state)):

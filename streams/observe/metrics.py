@@ -50,6 +50,12 @@ class Metrics:
             ["partition"],
             registry=r,
         )
+        self._paused = Gauge(
+            "meter_settlement_paused",
+            "1 while the broker's clock and this machine's are too far apart to settle",
+            ["partition"],
+            registry=r,
+        )
         self._open = Gauge("meter_partitions_open", "Partitions that this worker meters", registry=r)
 
     def folded(self, *, fold_s: float) -> None:
@@ -87,7 +93,7 @@ class Metrics:
     def closed(self, partition: int) -> None:
         """A partition was let go."""
         self._open.dec()
-        for gauge in (self._remembered, self._bytes, self._recovery, self._unbilled, self._difference):
+        for gauge in (self._remembered, self._bytes, self._recovery, self._unbilled, self._difference, self._paused):
             gauge.remove(partition)
 
     def remembered(self, partition: int, ids: int, size: int) -> None:
@@ -99,6 +105,10 @@ class Metrics:
         """What is unbilled, and by how much that is wrong."""
         self._unbilled.labels(partition).set(float(unbilled))
         self._difference.labels(partition).set(float(difference))
+
+    def paused(self, partition: int, is_paused: bool) -> None:
+        """Whether settlement waits for the clocks to agree."""
+        self._paused.labels(partition).set(int(is_paused))
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """How far an input is from the last stable offset."""

@@ -16,7 +16,9 @@ def add_pages(app: MeterApp) -> None:
         for (topic, partition), records in app.owners.lags().items():
             app.metrics.lag(topic, partition, records)
         for partition in app.owners.opened():
-            app.metrics.reconciled(partition, *app.owners.by_partition[partition].sums.look())
+            owner = app.owners.by_partition[partition]
+            app.metrics.reconciled(partition, *owner.sums.look())
+            app.metrics.paused(partition, owner.settlement_is_paused)
         return web.bytes(app.metrics.text(), content_type=CONTENT_TYPE_LATEST.partition(";")[0])
 
     @app.page("/healthz")

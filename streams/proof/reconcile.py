@@ -4,7 +4,7 @@ Everything is looked at as of one step, the last one that `meter.state` tells of
 each ordered topic belong to the steps up to it. So a worker may go on working meanwhile.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -156,25 +156,26 @@ class _Partition:
         if len(steps) != self._state.seq:
             yield f"the state is of step {self._state.seq}, the journal has {len(steps)} up to it"
 
-    async def _first(self, topic: str, count: int) -> list[bytes]:
+    async def _first(self, topic: str, count: int) -> AsyncIterator[bytes]:
         """The first records of an ordered topic: those of the steps looked at."""
         cursor = await self._log.cursor(topic, await self._log.end(topic))
-        found: list[bytes] = []
-        while len(found) < count and (record := await cursor.next()) is not None:
-            found.append(record.value)
-        return found
+        for _ in range(count):
+            record = await cursor.next()
+            if record is None:
+                return
+            yield record.value
 
     async def _usage(self, count: int) -> list[str]:
         decode = msgspec.json.Decoder(_Priced).decode
-        rows = [decode(value) for value in await self._first(topics.PRICED, count)]
-        total = ZERO
-        for row in rows:
+        total, rows = ZERO, 0
+        async for value in self._first(topics.PRICED, count):
+            row = decode(value)
             key = row.account_id, row.region, row.day
             jobs, amount = self._daily.get(key, (0, ZERO))
             self._daily[key] = jobs + 1, EXACT.add(amount, row.amount)
-            total = EXACT.add(total, row.amount)
+            total, rows = EXACT.add(total, row.amount), rows + 1
         self._sums = self._sums._replace(priced_amount=total)
-        found = [] if len(rows) == count else [f"{count} jobs priced in the journal, {len(rows)} in {topics.PRICED}"]
+        found = [] if rows == count else [f"{count} jobs priced in the journal, {rows} in {topics.PRICED}"]
         return [*found, *await self._daily_totals()]
 
     async def _daily_totals(self) -> list[str]:
@@ -194,7 +195,7 @@ class _Partition:
 
     async def _bills(self, count: int) -> list[str]:
         decode = msgspec.json.Decoder(_Bill).decode
-        bills = [decode(value) for value in await self._first(topics.BILLS, count)]
+        bills = [decode(value) async for value in self._first(topics.BILLS, count)]
         found = [] if len(bills) == count else [f"{count} bills in the journal, {len(bills)} in {topics.BILLS}"]
         billed = to_pay = ZERO
         seen: set[tuple[str, str]] = set()
@@ -216,7 +217,7 @@ class _Partition:
 
     async def _ledger(self, count: int) -> list[str]:
         decode = msgspec.json.Decoder(_Entry).decode
-        entries = [decode(value) for value in await self._first(topics.LEDGER, count)]
+        entries = [decode(value) async for value in self._first(topics.LEDGER, count)]
         found = [] if len(entries) == count else [f"{count} entries in the journal, {len(entries)} in {topics.LEDGER}"]
         total = billed = ZERO
         for entry in entries:

@@ -39,6 +39,8 @@ def main() -> int:
     parser.add_argument("--fault", choices=("skip", "double", "ghost"), help="plant a bug: must end in red")
     parser.add_argument("--days", action="store_true", help="simulated days of customers, with settlement")
     arguments = parser.parse_args()
+    if arguments.days and arguments.fault:
+        parser.error("a fault is planted in the run without --days")
     make = Plan.long if arguments.long else Plan.short
     root = Path(tempfile.mkdtemp(prefix="meter-chaos-"))
     began = time.monotonic()
