@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--long] [--days] [--seed N] [--fault skip|double|ghost]`: exits with 0 when all was right."""
+"""`python -m tests.chaos [--long] [--days | --settling] [--seed N] [--fault ...]`: exits with 0 when all was right."""
 
 import argparse
 import secrets
@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--long", action="store_true", help="1,000,000 records, 24 kills, 5 freezes")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--fault", choices=("skip", "double", "ghost"), help="plant a bug: must end in red")
+    parser.add_argument("--settling", action="store_true", help="100,000 customers billed once, under kills")
     parser.add_argument("--days", action="store_true", help="simulated days of customers, with settlement")
     arguments = parser.parse_args()
     if arguments.days and arguments.fault:
@@ -49,9 +50,9 @@ def main() -> int:
         print(f"{time.monotonic() - began:7.1f}  {line}", flush=True)
 
     say(f"seed {arguments.seed}, in {root}")
-    if arguments.days:
-        plan = DaysPlan.long(arguments.seed) if arguments.long else DaysPlan.short(arguments.seed)
-        findings = days_chaos(plan, root, say)
+    if arguments.days or arguments.settling:
+        days = DaysPlan.settling if arguments.settling else DaysPlan.long if arguments.long else DaysPlan.short
+        findings = days_chaos(days(arguments.seed), root, say)
     else:
         findings = chaos(make(arguments.seed, arguments.fault), root, say)
     for finding in findings:

@@ -18,6 +18,7 @@ from tests.chaos.workers import Worker
 from tests.recount.log import Log
 from tests.recount.recount import recount
 
+BILLS = "billing.bills"
 #: After the last day everything is settled: the month, and whatever arrears are left.
 THE_END = FIRST_DAY + timedelta(days=45)
 
@@ -32,6 +33,8 @@ class DaysPlan:
     kills: int
     least_aborted: int
     patience_s: int = 180
+    bills_between: int = 0  # more bills before the next kill
+    at_least: tuple[str, ...] = ("usage", "late", "daily", "monthly", "arrears", "stopped", "restored", "low_balance")
 
     @classmethod
     def short(cls, seed: int) -> "DaysPlan":
@@ -40,6 +43,13 @@ class DaysPlan:
     @classmethod
     def long(cls, seed: int) -> "DaysPlan":
         return cls(seed, accounts=1000, days=30, kills=24, least_aborted=8)
+
+    @classmethod
+    def settling(cls, seed: int) -> "DaysPlan":
+        """Very many customers and one day: the kills fall into its settlement."""
+        return cls(
+            seed, accounts=100_000, days=1, kills=8, least_aborted=2, patience_s=600, at_least=("usage", "daily")
+        )
 
 
 class DaysChaos(Chaos):
@@ -86,6 +96,8 @@ class DaysChaos(Chaos):
             before = self.watch.progress()
             for _ in range(kills[number]):
                 self._wait("a step before a kill", lambda before=before: self.watch.progress() > before)
+                bills = self.watch.end(BILLS) + plan.bills_between
+                self._wait("bills before a kill", lambda bills=bills: self.watch.end(BILLS) >= bills)
                 self._kill(self._victim())
         self.say(f"{plan.days} days are sent: {dict(self.events)}")
         self._wait("all workers to be up", lambda: all(worker.healthy() for worker in self.workers))
@@ -139,7 +151,7 @@ class DaysChaos(Chaos):
         if aborted < plan.least_aborted:
             yield f"proves too little: {aborted} aborted transactions, at least {plan.least_aborted} are wanted"
         kinds = self._kinds()
-        missing = {"usage", "late", "daily", "monthly", "arrears", "stopped", "restored", "low_balance"} - kinds
+        missing = set(plan.at_least) - kinds
         if missing:
             yield f"proves too little: never met {sorted(missing)}"
 
@@ -147,7 +159,7 @@ class DaysChaos(Chaos):
         """The kinds of lines, periods and notices that came up."""
         log = Log(self.bootstrap)
         try:
-            bills = [row for p in range(PARTITIONS) for row in log.rows("billing.bills", p)]
+            bills = [row for p in range(PARTITIONS) for row in log.rows(BILLS, p)]
             told = [row for p in range(PARTITIONS) for row in log.rows("billing.notices", p)]
         finally:
             log.close()

@@ -40,7 +40,12 @@ class Watch:
 
     def progress(self) -> int:
         """A number that grows with every step that commits."""
-        return sum(self._ends(self._journal, IsolationLevel.READ_COMMITTED).values())
+        return self.end(JOURNAL)
+
+    def end(self, topic: str) -> int:
+        """The committed ends of a topic, added up."""
+        places = [(topic, partition) for partition in range(self.partitions)]
+        return sum(self._ends(places, IsolationLevel.READ_COMMITTED).values())
 
     def _ends(self, places: Iterable[tuple[str, int]], isolation: IsolationLevel) -> Ends:
         asked = {TopicPartition(*place): OffsetSpec.latest() for place in places}
