@@ -20,8 +20,8 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-#: A broker that answers no fetch for so long is lost: fetches wait half a second at most.
-BROKER_SILENCE_S = 30.0
+#: A broker that answers no fetch for so many session timeouts is lost: fetches wait half a second at most.
+BROKER_SILENCE_SESSIONS = 3
 
 
 #: How often to look for what is due.
@@ -242,9 +242,10 @@ class Owners:
                 self._fail(error)
             heard = [end.seen_at for tp in self._sought if (end := self._input_end_of(tp)) is not None]
             heard += [owner.last_moved for owner in self.by_partition.values()]
-            if heard and time.monotonic() - max(heard) > BROKER_SILENCE_S:
+            silence_s = BROKER_SILENCE_SESSIONS * self._settings.session_timeout_s
+            if heard and time.monotonic() - max(heard) > silence_s:
                 self._fail(
                     BrokerLostError(
-                        f"Kafka at {self._settings.bootstrap_servers} has not answered for {BROKER_SILENCE_S:.0f} s"
+                        f"Kafka at {self._settings.bootstrap_servers} has not answered for {silence_s:.0f} s"
                     )
                 )
