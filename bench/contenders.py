@@ -45,6 +45,8 @@ class Meter:
             "METER_APP_ID": f"{prefix}meter",
             "METER_TOPIC_PREFIX": prefix,
             "METER_WEB_PORT": "0",  # a fixed port could be taken
+            # As every supervisor of a worker is told to give it: a restart gets its partitions back at once.
+            "METER_INSTANCE_ID": f"{prefix}bench",
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

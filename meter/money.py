@@ -1,6 +1,7 @@
 """Exact money: decimals that are never rounded behind one's back, and their canonical text."""
 
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, Overflow
+from functools import lru_cache
 
 CURRENCY = "CNY"
 
@@ -23,11 +24,14 @@ def payable(total: Decimal) -> Decimal:
     return total.quantize(_CENT, context=_PAYABLE)
 
 
+@lru_cache(maxsize=65_536)
 def decimal_text(value: Decimal) -> str:
     """Canonical text of an amount: plain notation, at least two places, no further trailing zeros.
 
     >>> decimal_text(Decimal("16.8")), decimal_text(Decimal("0.31360")), decimal_text(Decimal("1E+2"))
     ('16.80', '0.3136', '100.00')
     """
+    if not value:
+        return "0.00"  # also of a negative zero, which is equal to it and so remembered with it
     whole, _, places = f"{value:f}".partition(".")
     return f"{whole}.{places.rstrip('0').ljust(2, '0')}"

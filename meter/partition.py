@@ -5,12 +5,9 @@ is to become of the state; `PartitionState.merge` follows when, and only when, t
 inputs in the same order give the same bytes, which is what `replay` builds on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from itertools import islice
-from typing import NamedTuple, Protocol
-
-from pydantic import ValidationError
 
 from meter import __version__, topics
 from meter.accounts import Till
@@ -19,13 +16,15 @@ from meter.arrears import Service
 from meter.commands import Answer, Times, apply_command, command_id_of, forgettable, result_value
 from meter.contracts import Contract, Contracts, contract_on, contract_price, mode_on
 from meter.dedupe import Seen, Sighting, content_digest, job_key, remembered
-from meter.intake import Headers, Job, read_job
+from meter.intake import Job, read_job
 from meter.journal import Counts, DueRun, InputRange, JournalStep
 from meter.models import Origin, Source
 from meter.money import EXACT, ZERO
 from meter.outputs import account_texts, amount_text, json_text, rejected_value, total_key, total_value
 from meter.periods import DAY_MS
 from meter.prices import Price, PriceBook
+from meter.records import MAX_REROUTED_BYTES, ORIGIN_HEADER, Chunk, HoleError, Keyed, Record, Rerouted, origin_field
+from meter.refusals import conflict, refuse, untimely
 from meter.rejects import Code, Refusal
 from meter.rollup import NOTHING, Total, TotalKey
 from meter.rounding import billable_minutes
@@ -34,60 +33,15 @@ from meter.rules import Rules
 from meter.settlement import Kind, Share, ShareKey, bill, last_day, late_period, period_of
 from meter.state import PartitionState
 
-#: The header that tells where a rerouted completion first came in.
-ORIGIN_HEADER = "meter-origin"
-
-#: Rerouted records larger than this (the topic takes 4 MiB, with some of it for the batch) are refused instead.
-MAX_REROUTED_BYTES = 4_100_000
-
 #: How long after the horizon a day's totals are kept in the state.
 FORGET_AFTER_MS = 2 * DAY_MS
 #: How long a bill may be refunded after it was paid; later an adjustment is the way.
 REFUND_MS = 92 * DAY_MS
 
-Keyed = tuple[bytes, bytes]
 #: (account id, region, day, period of the late line or "") -> jobs and minutes of a chunk
 Usage = dict[tuple[str, str, str, str], list[int]]
 
 _new_tuple = tuple.__new__
-
-
-class Record(Protocol):
-    """A record of an input topic, as aiokafka's consumer gives it. `timestamp` is the record time in ms."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Headers: ...
-
-
-class Chunk(NamedTuple):
-    """Records of one input, and the positions `[start, next)` that they cover: aborted records are in none."""
-
-    topic: str
-    start: int
-    next: int
-    records: Sequence[Record]
-
-
-class Rerouted(NamedTuple):
-    """A completion on its way to the partition that owns its account."""
-
-    partition: int
-    key: bytes
-    value: bytes
-    timestamp: int
-    headers: list[tuple[str, bytes | None]]
-
-
-class HoleError(Exception):
-    """The log handed over does not continue where the state ends: a bug or a broken log, never to be skipped."""
 
 
 class Step:
@@ -172,10 +126,10 @@ class Step:
                 if before.content == content:
                     self.duplicate += 1
                 else:
-                    self._reject(chunk, record, _conflict(job))
+                    self._reject(chunk, record, conflict(job))
                 continue
             sightings[key] = _new_tuple(Sighting, (content, record.timestamp))
-            self._price(record, job, source, usage, _origin(record) if is_rerouted else "")
+            self._price(record, job, source, usage, origin_field(record) if is_rerouted else "")
         self._roll_up(usage)
 
     def _own_jobs(self, chunk: Chunk) -> Iterator[tuple[Record, Job]]:
@@ -198,7 +152,7 @@ class Step:
             if -tolerance_us <= age_us <= horizon_us and job.completed_us >= forgotten_us:
                 yield record, job
             else:
-                self._reject(chunk, record, _untimely(job, age_us < 0, rules))
+                self._reject(chunk, record, untimely(job, age_us < 0, rules))
 
     def _price(self, record: Record, job: Job, source: str, usage: Usage, origin: str) -> None:
         job_id, account_id, region, kinds, milliseconds, duration_s, completed_us, completed_at = job
@@ -213,7 +167,12 @@ class Step:
             f'{tail},{source}{record.offset},"timestamp":{record.timestamp}}}{origin}}}'
         )
         self.priced.append((account_key, value.encode()))
-        key = (account_id, region, day, self._late_period(account_id, day, record.timestamp))
+        cut = self._cuts.get(day)
+        if cut is not None and record.timestamp < cut and self.due_until < cut and account_id not in self.contracts:
+            late = ""  # as most are
+        else:
+            late = self._late_period(account_id, day, record.timestamp)
+        key = (account_id, region, day, late)
         used = usage.get(key)
         if used is None:
             usage[key] = [1, minutes]
@@ -275,7 +234,7 @@ class Step:
 
     def _reroute(self, chunk: Chunk, record: Record, job: Job, home: int) -> None:
         if chunk.topic == topics.REROUTED:
-            refusal = _refuse(job, Code.MISPLACED, f"account {job.account_id!r} belongs to partition {home}")
+            refusal = refuse(job, Code.MISPLACED, f"account {job.account_id!r} belongs to partition {home}")
             self._reject(chunk, record, refusal)
             return
         origin = Origin(topic=chunk.topic, partition=self.state.partition, offset=record.offset)
@@ -284,7 +243,7 @@ class Step:
         key, value = job.account_id.encode(), record.value or b""
         size = len(key) + len(value) + sum(len(name) * 4 + len(data or b"") + 16 for name, data in headers)
         if size > MAX_REROUTED_BYTES:
-            refusal = _refuse(job, Code.TOO_LARGE, f"{size} bytes on another account's partition cannot be forwarded")
+            refusal = refuse(job, Code.TOO_LARGE, f"{size} bytes on another account's partition cannot be forwarded")
             self._reject(chunk, record, refusal)
             return
         self.rerouted.append(Rerouted(home, key, value, record.timestamp, headers))
@@ -450,31 +409,6 @@ class Step:
             entries=len(self.till.entries),
             meter_version=self.meter_version,
         )
-
-
-def _refuse(job: Job, code: Code, message: str) -> Refusal:
-    return Refusal(code, message, job.account_id, job.job_id, job.region, job.duration_ms, job.completed_us)
-
-
-def _conflict(job: Job) -> Refusal:
-    return _refuse(job, Code.CONFLICT, f"job {job.job_id!r} was metered before with other content")
-
-
-def _untimely(job: Job, in_future: bool, rules: Rules) -> Refusal:
-    if in_future:
-        message = f"completed_at: {job.completed_at} is more than {rules.future_tolerance_s} s after the record time"
-        return _refuse(job, Code.IN_FUTURE, message)
-    message = f"completed_at: {job.completed_at} is more than {rules.horizon_days} days before the record time"
-    return _refuse(job, Code.TOO_OLD, message)
-
-
-def _origin(record: Record) -> str:
-    """The `origin` field of a rerouted completion, as JSON with the comma before it; empty where it has none."""
-    value = next((value for name, value in record.headers if name == ORIGIN_HEADER), None)
-    try:
-        return f',"origin":{Origin.model_validate_json(value or b"").model_dump_json()}'
-    except ValidationError:
-        return ""
 
 
 def add_to(sums: dict[str, tuple[int, Decimal]], name: str, count: int, amount: Decimal) -> None:

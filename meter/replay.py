@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from meter.dedupe import MemorySeen, Seen
 from meter.journal import InputRange, JournalStep
 from meter.outputs import json_text
-from meter.partition import Chunk, Keyed, Record, Step
+from meter.partition import Step
+from meter.records import Chunk, Keyed, Record
 from meter.rules import Rules
 from meter.state import PartitionState
 

@@ -197,6 +197,10 @@ class Unbilled:
         if not keys:
             del self._keys[place]
 
+    def waits(self, account_id: str, period: str) -> bool:
+        """Whether an account's period has anything to be billed."""
+        return (account_id, period) in self._keys
+
     def of(self, account_id: str, period: str) -> list[ShareKey]:
         """The lines of one account's period."""
         return list(self._keys.get((account_id, period), ()))

@@ -97,12 +97,15 @@ class PartitionState:
     def put_share(self, key: ShareKey, share: Share | None) -> None:
         """Usage that is to be billed, or None once it has been; and when its period is settled."""
         account_id, period = key.account_id, key.period
+        waited = self.unbilled.waits(account_id, period)
         self.unbilled.put(key, share)
+        if waited is self.unbilled.waits(account_id, period):
+            return
         due = Due(due_ms(self.days, self.rules, account_id, period), Action.SETTLE, account_id, period)
-        if share is not None:
-            self.agenda.add(due)
-        elif not self.unbilled.of(account_id, period):
+        if waited:
             self.agenda.remove(due)
+        else:
+            self.agenda.add(due)
 
     def put_paid(self, account_id: str, bill_id: str, paid: PaidBill | None) -> None:
         """A bill that may be refunded, or None when it may no longer be."""

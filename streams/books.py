@@ -10,8 +10,9 @@ from meter.commands import Answer
 from meter.dedupe import MemorySeen
 from meter.models import PriceBookCommand
 from meter.money import EXACT, decimal_text
-from meter.partition import Chunk, Step
+from meter.partition import Step
 from meter.prices import PriceBooks, PriceRefusal, accept_book, earliest_effective_day
+from meter.records import Chunk
 from meter.rounding import billable_minutes
 from meter.rules import Rules
 from meter.state import PartitionState

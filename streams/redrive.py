@@ -9,7 +9,7 @@ import msgspec
 
 from meter.intake import Headers, is_cloud_event, read_job
 from meter.models import Rejected
-from meter.partition import ORIGIN_HEADER
+from meter.records import ORIGIN_HEADER
 from meter.rejects import FINAL_CODES, Code, Refusal
 from meter.routing import owner
 from streams.errors import SettingError

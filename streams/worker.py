@@ -19,7 +19,7 @@ from aiokafka.errors import (
 )
 
 from meter import __version__
-from meter.partition import HoleError
+from meter.records import HoleError
 from streams.app import MeterApp, create_app, stop_when
 from streams.errors import Exit, MeterError
 from streams.kafka import wait_for_broker

@@ -8,7 +8,8 @@ from typing import Any
 from meter import topics
 from meter.dedupe import MemorySeen
 from meter.models import CommandResult, PricedJob, Rejected
-from meter.partition import Chunk, Step
+from meter.partition import Step
+from meter.records import Chunk
 from meter.rules import Rules
 from meter.snapshot import StateReader, changes
 from meter.state import PartitionState

@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from meter.partition import Chunk
+from meter.records import Chunk
 from streams.engine.owner import STEP_RECORDS, InputEnd
 from streams.kafka import READ_COMMITTED
 from streams.settings import Settings

@@ -23,7 +23,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 
 from meter import topics
-from meter.partition import Chunk, HoleError, Step
+from meter.partition import Step
+from meter.records import Chunk, HoleError
 from meter.rules import Rules
 from meter.state import PartitionState
 from streams.engine.due import DueGate, TakeEnds
@@ -40,7 +41,7 @@ from streams.settings import Settings
 log = structlog.get_logger(__name__)
 
 #: Records of one step. Larger steps are cheaper, smaller ones are quicker.
-STEP_RECORDS = 5_000
+STEP_RECORDS = 8_000
 #: A partition with more than this in its queue is not fetched.
 QUEUE_RECORDS = 2 * STEP_RECORDS
 #: Small steps of a partition begin at least so far apart: the broker's work for a transaction is most of their cost.
@@ -48,7 +49,10 @@ STEP_INTERVAL_S = 0.03
 #: How long completions go on without the commands having been read to their end: a price takes effect no sooner.
 COMMANDS_SILENCE_S = 3_600.0
 #: Due actions of one step: some 20 ms of work, so that completions are not kept waiting.
-SLICE_ACTIONS = 250
+SLICE_ACTIONS = 400
+#: Partitions of a worker that do so at a time: all at once they would keep each other's completions waiting.
+SLICES_AT_ONCE = 2
+DUE_RETRY_S = 0.01
 #: How soon to look again when they wait.
 COMMANDS_RETRY_S = 0.25
 #: How often the dedupe index is put on disk.
@@ -74,6 +78,7 @@ class PartitionOwner:
         metrics: Metrics,
         input_end: Callable[[str, int], InputEnd | None],
         take_ends: TakeEnds,
+        slices: asyncio.Semaphore,
     ) -> None:
         self.partition = partition
         self.state = PartitionState(rules, partition, totals)
@@ -86,6 +91,7 @@ class PartitionOwner:
         self._metrics = metrics
         self._input_end = input_end
         self._gate = DueGate(take_ends)
+        self._slices = slices
         self._writer = PartitionWriter(settings, partition)
         self._seen: DiskSeen | None = None
         self._queues: dict[str, deque[Chunk]] = {topic: deque() for topic in topics.INPUTS}
@@ -286,10 +292,14 @@ class PartitionOwner:
         until_ms = await self._gate.until(self.state, self._covered())
         if until_ms is None:
             return
-        step = Step(self.state, self._seen)
-        if step.run_due(until_ms, SLICE_ACTIONS):
-            await self._commit(step)
-            self._work.set()
+        if self._slices.locked():
+            asyncio.get_running_loop().call_later(DUE_RETRY_S, self._work.set)
+            return
+        async with self._slices:
+            step = Step(self.state, self._seen)
+            if step.run_due(until_ms, SLICE_ACTIONS):
+                await self._commit(step)
+                self._work.set()
 
     def _covered(self) -> dict[str, int]:
         """Up to where each input is folded; what holds no records, only markers, counts as folded."""

@@ -11,7 +11,8 @@ from aiokafka.producer import sender
 from aiokafka.structs import RecordMetadata
 
 from meter import topics
-from meter.partition import Rerouted, Step
+from meter.partition import Step
+from meter.records import Rerouted
 from meter.snapshot import changes
 from streams.settings import Settings
 

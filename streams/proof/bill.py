@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from meter import topics
 from meter.journal import InputRange, JournalStep
-from meter.partition import Record
+from meter.records import Record
 from meter.replay import JournalError, concerns, replay_bills
 from meter.routing import owner
 from meter.rules import Rules

@@ -12,7 +12,8 @@ from aiokafka import ConsumerRecord
 
 from meter import topics
 from meter.journal import InputRange, JournalStep
-from meter.partition import Keyed, Record, Step
+from meter.partition import Step
+from meter.records import Keyed, Record
 from meter.replay import JournalError, replay
 from meter.rules import Rules
 from streams.proof.differences import Difference, Report, differs, named, short

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from xxhash import xxh3_128_digest
 
 from meter import topics
-from meter.partition import ORIGIN_HEADER, Step
+from meter.partition import Step
+from meter.records import ORIGIN_HEADER
 from meter.rules import Rules
 from streams.kafka import offsets, read_range, reader
 from streams.proof.differences import Difference

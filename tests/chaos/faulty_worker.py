@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaProducer
 
 from meter import topics
 from meter.dedupe import Sighting
-from meter.partition import Chunk, Step
+from meter.partition import Step
+from meter.records import Chunk
 from streams.cli import main
 from streams.engine.seen import DiskSeen
 from streams.engine.writer import PartitionWriter

@@ -12,7 +12,8 @@ import pytest
 
 from meter import topics
 from meter.dedupe import MemorySeen
-from meter.partition import Chunk, Step
+from meter.partition import Step
+from meter.records import Chunk
 from meter.rules import Rules
 from meter.state import PartitionState
 from tests.chaos.traffic import ABORT, ABORTED_PREFIX, CRC32, TRANSACTIONAL, Send, Traffic

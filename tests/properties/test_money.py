@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from meter import topics
 from meter.billing_models import AccountService, BillIssued, LedgerEntry
 from meter.models import PricedJob
-from meter.partition import Chunk, Keyed, Step
+from meter.partition import Step
+from meter.records import Chunk, Keyed
 from meter.replay import concerns, replay, replay_bills
 from meter.rules import Rules
 from meter.settlement import bill_id_of

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from meter import topics
 from meter.models import KINDS, CommandResult, DayTotal, Header, Origin, PricedJob, Rejected, Source
 from meter.outputs import account_texts, json_text, rejected_value, total_key, total_value
-from meter.partition import ORIGIN_HEADER
 from meter.prices import PriceBook, PriceBooks
+from meter.records import ORIGIN_HEADER
 from meter.regions import REGION_CODES, ZONE_OF, ZONES
 from meter.rejects import Code, Refusal
 from meter.rollup import Total

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from meter import topics
 from meter.models import KINDS, DayTotal, PricedJob
-from meter.partition import Chunk
+from meter.records import Chunk
 from meter.regions import REGION_CODES, ZONE_OF
 from meter.rules import Rules
 from tests.builders import NOON_MS, RULES, Input, Partition, completion, encode, rejects_of

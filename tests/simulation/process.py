@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from meter import topics
 from meter.dedupe import MemorySeen
-from meter.partition import Chunk, Keyed, Step
+from meter.partition import Step
+from meter.records import Chunk, Keyed
 from meter.rules import Rules
 from meter.snapshot import StateReader, changes
 from meter.state import PartitionState

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from meter import topics
 from meter.journal import InputRange, JournalStep, read_entry
-from meter.partition import Keyed
+from meter.records import Keyed
 from meter.replay import JournalError, concerns, replay, replay_bills
 from meter.routing import owner
 from meter.rules import Rules

@@ -10,7 +10,8 @@ import pytest
 from meter import topics
 from meter.dedupe import MemorySeen
 from meter.models import DayTotal, PricedJob, Rejected
-from meter.partition import Chunk, HoleError, Step
+from meter.partition import Step
+from meter.records import Chunk, HoleError
 from meter.rules import Rules
 from meter.state import PartitionState
 

@@ -6,7 +6,7 @@ import pytest
 
 from meter import topics
 from meter.journal import InputRange, JournalStep
-from meter.partition import Chunk, HoleError
+from meter.records import Chunk, HoleError
 from meter.replay import JournalError, replay
 from tests.builders import NOON_MS, RULES, Input, Partition, completion, encode, price_book
 

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from meter import topics
-from meter.partition import MAX_REROUTED_BYTES, ORIGIN_HEADER, Chunk, Rerouted, Step
+from meter.partition import Step
+from meter.records import MAX_REROUTED_BYTES, ORIGIN_HEADER, Chunk, Rerouted
 from meter.routing import owner
 from meter.rules import Rules
 from tests.builders import NOON_MS, Headers, Input, Partition, completion, encode, price_book, priced_of, rejects_of

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from meter import topics
 from meter.journal import Counts, DueRun, InputRange, JournalStep, read_entry
-from meter.partition import PartitionState
 from meter.rules import Clock, Rules
 from meter.snapshot import POSITION, StateError, StateReader
+from meter.state import PartitionState
 from tests.builders import RULES, Partition, completion, price_book
 
 TOTAL = b'["total","A","ap-tokyo","2026-01-01"]'
