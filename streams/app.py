@@ -10,7 +10,7 @@ from yarl import URL
 from meter import topics
 from meter.periods import BillingDays
 from meter.rules import Rules
-from streams.engine.consumer import ChunkConsumer, ChunkThread, ChunkTransport
+from streams.engine.consumer import ChunkTransport
 from streams.engine.owners import Owners
 from streams.engine.table import BillingDay, CommittedTable
 from streams.engine.tables import OwnedTables
@@ -94,10 +94,6 @@ def _add_rebalance(app: MeterApp) -> None:
     async def revoked(_: Any, revoked: Any, **kwargs: Any) -> None:
         """A rebalance waits for the steps in flight."""
         await app.owners.pause()
-        thread = app.consumer._thread
-        assert isinstance(thread, ChunkThread)
-        assert isinstance(app.consumer, ChunkConsumer)
-        thread.forget()
 
 
 async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseException], None]) -> None:

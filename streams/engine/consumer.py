@@ -1,7 +1,7 @@
 """Faust's consumer, handing the agent one whole chunk of a partition as one event, with the positions it covers."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from meter.records import Chunk
+from meter.records import Chunk, HoleError
 from streams.engine.owner import STEP_RECORDS, InputEnd
 from streams.kafka import READ_COMMITTED
 from streams.settings import Settings
@@ -50,7 +50,9 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         """Committed records only, Faust's co-partitioning assignor always, and no reset of offsets ever."""
         self._assignor = self.app.assignor
+        #: Up to where chunks were handed out, of which assignment. Both belong to this thread alone.
         self._covered: dict[TP, int] = {}
+        self._covered_of: Any = None
         settings = self.consumer.settings
         session_ms = int(settings.session_timeout_s * 1000)
         return AIOKafkaConsumer(
@@ -92,28 +94,37 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = BUSY if records else IDLE
         # From here on nothing else runs in this thread, so positions and records belong together.
         assignment = consumer._subscription.subscription.assignment
+        if assignment is not self._covered_of:
+            return []  # of a new assignment nothing has been sought yet
         return [
             (tp, Chunk(self.consumer.settings.bare(tp.topic), start, position, records.get(tp, ())))
             for tp in tps
             if (start := self._covered.get(tp)) is not None
             and (position := _position(assignment, tp)) is not None
-            and (position := self._cover(tp, start, position)) is not None
+            and self._cover(tp, start, position, records.get(tp, ()))
         ]
 
-    def _cover(self, tp: TP, start: int, position: int) -> int | None:
-        """Note that positions up to here are handed out; None when there are no new ones."""
+    def _cover(self, tp: TP, start: int, position: int, records: Sequence[Any]) -> bool:
+        """Note that positions up to here are handed out; whether there are new ones.
+
+        Raises HoleError where the records are not those of the positions: this is what exactly-once stands on.
+        """
         if position == start:
-            return None
+            return False
+        if position < start or (records and not start <= records[0].offset <= records[-1].offset < position):
+            found = f"{records[0].offset} to {records[-1].offset}" if records else "none"
+            raise HoleError(f"{tp.topic}[{tp.partition}]: records {found} for the positions {start} to {position}")
         self._covered[tp] = position
-        return position
+        return True
 
     async def _seek_wait(self, consumer: AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
-        await super()._seek_wait(consumer, partitions)
-        self._covered.update(partitions)
-
-    def forget(self) -> None:
-        """A new assignment begins: positions of the last one mean nothing."""
-        self._covered.clear()
+        """Seek, and note it in the same breath: a fetch that comes between would hand out other records."""
+        assignment = consumer._subscription.subscription.assignment
+        if assignment is not self._covered_of:
+            self._covered_of, self._covered = assignment, {}
+        for tp, offset in partitions.items():
+            consumer.seek(TopicPartition(*tp), offset)
+            self._covered[tp] = offset
 
     def input_end(self, tp: TP) -> InputEnd | None:
         """The last stable offset that the last fetch saw. Called from other threads: it only reads."""
@@ -180,7 +191,11 @@ class ChunkConsumer(driver.Consumer):
             await self.owners.wait_for_room(timeout)
             return
         for tp, chunk in await self._thread.fetch(ready, timeout if all_ready else BRIEF_S):
-            if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
+            if self.should_stop or not self.flow_active:
+                return
+            if self.app.consumer_generation_id != generation:
+                # The fetch outlived its assignment, and may have taken what the new one was to begin with.
+                await self.seek_owners(self.owners.opened())
                 return
             yield tp, self._message(tp, generation, chunk)
 
