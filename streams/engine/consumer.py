@@ -164,8 +164,22 @@ def _position(assignment: Any, tp: TP) -> int | None:
     return state.position if state.has_valid_position else None
 
 
+class _NoOffsets(dict[TP, Any]):
+    """Faust's own memory of what it has read, kept empty: it drops what lies below, also after a seek back."""
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: Any) -> None:
+        pass
+
+
 class ChunkConsumer(driver.Consumer):
     """Faust's consumer, whose positions are those of the partitions' owners and of nobody else."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._read_offset = _NoOffsets()
 
     @property
     def settings(self) -> Settings:
