@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     transaction_timeout_s: Annotated[float, Field(ge=1, le=900)] = Field(
         15.0, description="a step's transaction that is open for longer is aborted by the broker"
     )
+    database_url: SecretStr | None = Field(
+        None,
+        description="the read model: postgresql://... or sqlite:///file; none: a file in the data directory",
+    )
     web_host: str = Field("127.0.0.1", description="address of /metrics, /healthz, /readyz")
     web_port: Annotated[int, Field(ge=0, le=65535)] = Field(8321, description="their port; 0: none")
     stalled_after_s: Annotated[float, Field(gt=0)] = Field(

@@ -1,0 +1,136 @@
+"""How the store is reached: an engine for SQLite or PostgreSQL from the settings, and its errors in one line."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from streams.errors import Exit, MeterError, SettingError
+from streams.settings import Settings
+from streams.store.sqlite import set_up_connection
+
+BUSY_TIMEOUT_S = 30
+CONNECT_TIMEOUT_S = 10
+
+
+class StoreLostError(MeterError):
+    """The SQL store cannot be reached, or has gone away. What was not committed has changed nothing."""
+
+    code = Exit.FAILED
+
+
+def store_url(settings: Settings) -> URL:
+    """The store's URL: METER_DATABASE_URL, else a SQLite file in METER_DATA_DIR. Raises SettingError."""
+    given = settings.database_url
+    if given is None:
+        return URL.create("sqlite", database=str(settings.data_dir / "read-model.sqlite"))
+    try:
+        url = make_url(given.get_secret_value())
+    except (ArgumentError, ValueError):
+        raise SettingError(
+            "METER_DATABASE_URL: needs postgresql://user:password@host:port/name or sqlite:///file"
+        ) from None
+    if url.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername in ("sqlite", "sqlite+pysqlite"):
+        if url.database in (None, "", ":memory:"):
+            raise SettingError("METER_DATABASE_URL: SQLite needs a file, as in sqlite:////var/lib/meter/store.sqlite")
+        return url.set(drivername="sqlite")
+    raise SettingError(f"METER_DATABASE_URL: the store is sqlite or postgresql, not {url.drivername}")
+
+
+def open_engine(settings: Settings, **options: Any) -> Engine:
+    """An engine for this process; it connects when it is first used. Raises SettingError.
+
+    `options` go to SQLAlchemy's `create_engine`, as `pool_size=10`.
+    """
+    url = store_url(settings)
+    try:
+        if url.drivername == "sqlite":
+            return _sqlite(url, options)
+        return create_engine(
+            url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_TIMEOUT_S} | _quick_loss(), **options
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise SettingError(
+            f"METER_DATABASE_URL: PostgreSQL needs the driver psycopg: pip install 'recognition-meter[sql]' ({error})"
+        ) from error
+
+
+def _quick_loss() -> dict[str, Any]:
+    """A server that is gone without a word is noticed within a minute."""
+    return {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3, "application_name": "meter"}
+
+
+def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
+    assert url.database is not None
+    directory = Path(url.database).parent
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"METER_DATABASE_URL: {directory}: {error.strerror}") from error
+    if not os.access(directory, os.W_OK):
+        raise SettingError(f"METER_DATABASE_URL: {directory} cannot be written to")
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, **options)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _: Any) -> None:
+        set_up_connection(connection)
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Any) -> None:
+        # The driver would begin only with the first write; what is read before it would be of another moment.
+        how = "BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN"
+        connection.exec_driver_sql(how)
+
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes: in SQLite it takes its turn at the start, so that it never fails midway for one."""
+    with engine.execution_options(writes=True).begin() as connection:
+        yield connection
+
+
+def is_postgres(engine: Any) -> bool:
+    """Whether an engine or connection is one of PostgreSQL."""
+    return bool(engine.dialect.name == "postgresql")
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an error says that the store is away for now, so that trying again may help."""
+    if isinstance(error, StoreLostError):
+        return True
+    if not isinstance(error, SQLAlchemyError):
+        return False
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError)
+
+
+@contextmanager
+def store_errors(engine: Engine) -> Iterator[None]:
+    """Within the block a store that is away is a StoreLostError, one line that names it without its password."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        if not lost(error):
+            raise
+        raise StoreLostError(f"no SQL store at {shown(engine)}: {reason(error)}") from error
+
+
+def shown(engine: Engine) -> str:
+    """The store's URL as people may see it: without its password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+def reason(error: BaseException) -> str:
+    """What a driver says, in one line."""
+    cause = getattr(error, "orig", None) or error
+    return " ".join(str(cause).split()) or type(cause).__name__
