@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from streams.broker import BrokerAddress, EmbeddedBroker
+from tests.store.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,10 @@ def kafka(kafka_address: BrokerAddress) -> str:
 def kafka_process(kafka_address: BrokerAddress) -> psutil.Process:
     """Its process, for tests that freeze it; they thaw it again, whatever happens."""
     return psutil.Process(kafka_address.pid)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A real PostgreSQL, stopped when the run ends; `new_database()` gives the URL of an empty database."""
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server

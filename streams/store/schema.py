@@ -373,7 +373,7 @@ audit_entry = Table(
     Column("remote", Words),
     Column("action", Words, nullable=False),
     Column("account_id", Words),
-    Column("command_id", Words),
+    Column("command_id", Words, unique=True),  # one row a command: sent again, it is compared with this one
     Column("outcome", Words, nullable=False),
     Column("code", Words),
     Column("detail", Words),  # JSON

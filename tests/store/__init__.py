@@ -1,0 +1,1 @@
+"""The read model: the same tests on SQLite and on a real PostgreSQL."""

