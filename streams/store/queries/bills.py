@@ -1,0 +1,98 @@
+"""Bills: the list by account, period and whether they are paid; one with its lines and its published JSON."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, Row, Select, or_, select
+
+from meter.money import ZERO
+from streams.store.queries.pages import Page, page
+from streams.store.schema import bill, bill_line, bill_standing
+
+
+class Bill(NamedTuple):
+    """A bill. `paid_at` None: it is open. `refunded`: how much of it was given back."""
+
+    bill_id: str
+    partition: int
+    position: int
+    account_id: str
+    period: str
+    mode: str
+    total: Decimal
+    payable: Decimal
+    rounding: Decimal
+    issued_at: datetime
+    lines: int
+    paid_at: datetime | None
+    refunded: Decimal
+
+
+class Line(NamedTuple):
+    """A line of a bill, in its order; `kind` usage or late."""
+
+    kind: str
+    region: str
+    day: str
+    jobs: int
+    minutes: int
+    unit_price: Decimal
+    amount: Decimal
+    original_bill_id: str | None
+
+
+class WholeBill(NamedTuple):
+    """A bill with its lines. `value`: the JSON as it was published, to the byte."""
+
+    bill: Bill
+    lines: tuple[Line, ...]
+    value: str
+
+
+_COLUMNS = [column for column in bill.c if column.name != "value"]
+
+
+def _bills(*more: Any) -> Select[Any]:
+    joined = bill.outerjoin(bill_standing, bill.c.bill_id == bill_standing.c.bill_id)
+    return select(*_COLUMNS, bill_standing.c.paid_at, bill_standing.c.refunded, *more).select_from(joined)
+
+
+def bills(
+    connection: Connection,
+    *,
+    account_id: str | None = None,
+    period: str | None = None,
+    state: Literal["open", "paid"] | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> Page[Bill]:
+    """Bills, the latest first. `period`: a day, or a month with its days."""
+    query = _bills()
+    if account_id is not None:
+        query = query.where(bill.c.account_id == account_id)
+    if period is not None:
+        query = query.where(or_(bill.c.period == period, bill.c.period.between(f"{period}-", f"{period}-~")))
+    if state == "open":
+        query = query.where(or_(bill_standing.c.bill_id.is_(None), bill_standing.c.paid_at.is_(None)))
+    elif state == "paid":
+        query = query.where(bill_standing.c.paid_at.is_not(None))
+    return page(connection, query, (bill.c.issued_at, bill.c.bill_id), _bill, after=after, limit=limit, descending=True)
+
+
+def bill_by_id(connection: Connection, bill_id: str) -> WholeBill | None:
+    """One bill; None where there is none of this id."""
+    row = connection.execute(_bills(bill.c.value).where(bill.c.bill_id == bill_id)).one_or_none()
+    return None if row is None else WholeBill(_bill(row), _lines(connection, bill_id), row.value)
+
+
+def _lines(connection: Connection, bill_id: str) -> tuple[Line, ...]:
+    lines = bill_line.c
+    columns = (getattr(lines, name) for name in Line._fields)
+    query = select(*columns).where(lines.bill_id == bill_id).order_by(lines.line)
+    return tuple(Line(*row) for row in connection.execute(query))
+
+
+def _bill(row: Row[Any]) -> Bill:
+    fields = {column.name: row._mapping[column.name] for column in _COLUMNS}
+    return Bill(**fields, paid_at=row.paid_at, refunded=ZERO if row.refunded is None else row.refunded)

@@ -1,0 +1,137 @@
+"""Commands and their answers; the price books and contracts that they made, in force and with history."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Select, select
+
+from meter.contracts import Contract, Mode, contract_on
+from meter.prices import BUILT_IN, PriceBook, PriceBooks
+from meter.regions import ZONES
+from meter.rules import Rules
+from streams.store.queries.pages import Page, page
+from streams.store.schema import command, command_result
+
+
+class Command(NamedTuple):
+    """A command as it came, with its answer; `status` None: there is none yet. `value`: its JSON."""
+
+    partition: int
+    position: int
+    command_id: str | None
+    type: str | None
+    account_id: str | None
+    issued_at: str | None
+    recorded_at: datetime
+    value: str
+    status: str | None
+    code: str | None
+    message: str | None
+
+
+class PublishedBook(NamedTuple):
+    """A price book; `published_at` and `command_id` None: the built-in one."""
+
+    book: PriceBook
+    command_id: str | None
+    published_at: datetime | None
+
+
+class AgreedContract(NamedTuple):
+    """A contract of an account, and when the command that made it was recorded."""
+
+    account_id: str
+    contract: Contract
+    agreed_at: datetime
+
+
+def _answered() -> Select[Any]:
+    joined = command.outerjoin(
+        command_result,
+        (command_result.c.partition == command.c.partition) & (command_result.c.command_position == command.c.position),
+    )
+    answer = command_result.c
+    return select(*command.c, answer.status, answer.code, answer.message).select_from(joined)
+
+
+def commands(connection: Connection, account_id: str, *, after: str | None = None, limit: int = 50) -> Page[Command]:
+    """The commands about an account, the latest first."""
+    query = _answered().where(command.c.account_id == account_id)
+    order = (command.c.position,)
+    return page(connection, query, order, Command._make, after=after, limit=limit, descending=True)
+
+
+def command_by_id(connection: Connection, command_id: str) -> list[Command]:
+    """All records of a command: one on each partition that it was sent to, and one for each time it was sent."""
+    query = _answered().where(command.c.command_id == command_id).order_by(command.c.partition, command.c.position)
+    return [Command(*row) for row in connection.execute(query)]
+
+
+def price_books(connection: Connection, rules: Rules) -> list[PublishedBook]:
+    """All price books in the order of publication; the built-in one is the first."""
+    query = _answered().where(command.c.type == "price_book", command.c.partition == 0)
+    done = _done(connection, query, rules)
+    return [PublishedBook(BUILT_IN, None, None), *[_book(each) for each in done]]
+
+
+def books_of(published: Iterable[PublishedBook]) -> PriceBooks:
+    """Price books as the meter uses them: `book_on(day)`, `price_for(region, day)`."""
+    return PriceBooks(tuple(each.book for each in published if each.command_id is not None))
+
+
+def contracts(connection: Connection, account_id: str, rules: Rules) -> list[AgreedContract]:
+    """The contracts of an account, by their start."""
+    query = _answered().where(command.c.account_id == account_id, command.c.type == "contract")
+    return [_contract(each) for each in _done(connection, query, rules)]
+
+
+def contract_in_force(agreed: Iterable[AgreedContract], day: str) -> Contract | None:
+    """The contract in force on a billing day."""
+    return contract_on(tuple(each.contract for each in agreed), day)
+
+
+def low_balance(connection: Connection, account_id: str, rules: Rules) -> Decimal | None:
+    """The balance below which the customer wants a notice; None: it wants none."""
+    query = _answered().where(command.c.account_id == account_id, command.c.type == "low_balance")
+    done = _done(connection, query, rules)
+    threshold = _document(done[-1]).get("threshold") if done else None
+    return None if threshold is None else Decimal(threshold)
+
+
+def _done(connection: Connection, query: Select[Any], rules: Rules) -> list[Command]:
+    """The commands that did something: done, and not sent again while the meter remembered them."""
+    query = query.where(command_result.c.status == "done").order_by(command.c.position)
+    remembered: dict[str | None, datetime] = {}
+    done = []
+    for each in map(Command._make, connection.execute(query)):
+        first = remembered.get(each.command_id)
+        if first is None or (each.recorded_at - first).total_seconds() * 1000 > rules.remember_ms:
+            remembered[each.command_id] = each.recorded_at
+            done.append(each)
+    return done
+
+
+def _document(each: Command) -> dict[str, Any]:
+    return msgspec.json.decode(each.value, type=dict[str, Any])
+
+
+def _book(each: Command) -> PublishedBook:
+    document = _document(each)
+    prices = tuple((zone, Decimal(document["prices"][zone])) for zone in ZONES)
+    book = PriceBook(document["version"], document["effective_from"], prices)
+    return PublishedBook(book, each.command_id, each.recorded_at)
+
+
+def _contract(each: Command) -> AgreedContract:
+    document = _document(each)
+    contract = Contract(
+        each.command_id or "",
+        document["effective_from"],
+        Mode(document.get("mode", Mode.DAILY)),
+        tuple((name, Decimal(price)) for name, price in sorted(document.get("prices", {}).items())),
+        document.get("grace_hours"),
+    )
+    return AgreedContract(each.account_id or "", contract, each.recorded_at)

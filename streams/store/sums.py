@@ -1,0 +1,27 @@
+"""Exact sums of money in SQL."""
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from streams.store.types import Money
+
+
+class money_sum(FunctionElement[Decimal]):  # noqa: N801 - it is written as a function
+    """The exact sum of a Money column, null of no rows: `sum` in PostgreSQL, our own aggregate in SQLite."""
+
+    type = Money()
+    inherit_cache = True
+    name = "money_sum"
+
+    def __init__(self, column: ColumnElement[Decimal]) -> None:
+        super().__init__(column)
+
+
+@compiles(money_sum)
+def _money_sum(element: money_sum, compiler: Any, **options: Any) -> str:
+    name = "sum" if compiler.dialect.name == "postgresql" else "money_sum"
+    return f"{name}({compiler.process(element.clauses, **options)})"
