@@ -224,7 +224,6 @@ posting = Table(
     metadata,
     *_key(),
     Column("line", Integer, primary_key=True, autoincrement=False),
-    Column("account_id", Words, nullable=False),
     Column("book", Words, nullable=False),
     Column("amount", Money, nullable=False),
 )
@@ -294,6 +293,7 @@ command = Table(
     Index(None, "command_id"),
     Index(None, "account_id", "type", "position"),
     Index(None, "type", "partition", "position"),
+    Index(None, "recorded_at"),
 )
 
 #: `meter.command-results`: one answer a command and partition.

@@ -21,9 +21,10 @@ def today(connection: Connection, rules: Rules, now: datetime) -> str:
     if rules.clock is Clock.BROKER:
         return days.day_of(_us(now))
     told = connection.execute(select(func.max(command.c.recorded_at, type_=command.c.recorded_at.type))).scalar()
-    used: str | None = connection.execute(select(func.max(region_total.c.day, type_=region_total.c.day.type))).scalar()
-    return max(days.day_of(_us(now if told is None and used is None else told)) if told or not used else "", used or "")
+    used = connection.execute(select(func.max(region_total.c.day, type_=region_total.c.day.type))).scalar()
+    known = [*([] if told is None else [days.day_of(_us(told))]), *([] if used is None else [used])]
+    return max(known, default=days.day_of(_us(now)))
 
 
-def _us(moment: datetime | None) -> int:
-    return 0 if moment is None else int(moment.timestamp()) * 1_000_000
+def _us(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000

@@ -250,7 +250,6 @@ def _money() -> None:
         sa.Column("partition", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("line", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("account_id", types.Words(), nullable=False),
         sa.Column("book", types.Words(), nullable=False),
         sa.Column("amount", types.Money(), nullable=False),
         sa.PrimaryKeyConstraint("partition", "position", "line", name=op.f("pk_posting")),
@@ -299,6 +298,7 @@ def _accounts() -> None:
         op.f("ix_command_account_id_type_position"), "command", ["account_id", "type", "position"], unique=False
     )
     op.create_index(op.f("ix_command_command_id"), "command", ["command_id"], unique=False)
+    op.create_index(op.f("ix_command_recorded_at"), "command", ["recorded_at"], unique=False)
     op.create_index(
         op.f("ix_command_type_partition_position"), "command", ["type", "partition", "position"], unique=False
     )
