@@ -46,6 +46,17 @@ class Settings(BaseSettings):
     stalled_after_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="/readyz fails when a partition with lag has not moved for this long"
     )
+    http_host: str = Field("127.0.0.1", description="address of the API and the console")
+    http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8300, description="their port; 0: any free one")
+    http_requests_per_s: Annotated[float, Field(ge=0)] = Field(
+        200.0, description="what each token may ask of the API; more is answered with 429; 0: no limit"
+    )
+    http_body_limit_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
+        4 << 20, description="a larger body is answered with 413"
+    )
+    http_wait_s: Annotated[float, Field(ge=0, le=60)] = Field(
+        10.0, description="how long a request waits for the meter's answer to a command"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     cache_dir: Path | None = Field(None, description="where the embedded broker keeps Kafka's jars")

@@ -1,0 +1,183 @@
+"""Who is asking: a bearer token, or on a machine without tokens nobody has to say.
+
+What a token stands for is asked of the store and kept for a moment; while the store is away it is believed for longer,
+so that completions still come in. A revoked token counts no more within `FRESH_S`.
+"""
+
+import hashlib
+import ipaddress
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, NamedTuple
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection
+
+from streams.http.callers import LOOPBACK, Caller, Role
+from streams.http.limits import Buckets
+from streams.http.problems import Problem
+from streams.http.store import Store
+from streams.http.tokens import Token, any_token, find_token, used
+
+FRESH_S = 5.0
+#: How long a token is believed that was valid when the store was last there.
+BELIEVED_S = 900.0
+USED_EVERY = timedelta(minutes=10)
+MAX_KEPT = 10_000
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+WRONG_TOKENS_PER_S = 10
+
+
+class _Seen(NamedTuple):
+    token: Token | None
+    at_s: float
+
+
+class Access:
+    """What is known of tokens, and how much each may still ask."""
+
+    def __init__(self, store: Store, requests_per_s: float) -> None:
+        self._store = store
+        self._seen: dict[bytes, _Seen] = {}
+        self._open: _Seen | None = None
+        self._is_open = False
+        self._buckets = Buckets(requests_per_s)
+        self._wrong = Buckets(WRONG_TOKENS_PER_S)
+
+    async def identify(self, request: Request) -> Caller:
+        """The caller of a request to the API. Raises Problem: 401, 403, 429, or 503 where it cannot be found out."""
+        text = _bearer(request)
+        if text is None:
+            if not await self.is_open():
+                raise _not_signed_in("this needs a token, as `Authorization: Bearer mtr_...`")
+            need_local(request)
+            return LOOPBACK
+        token = await self._token(text)
+        if token is None:
+            self.wrong(request)
+            raise _not_signed_in("this token is not valid: unknown, expired or revoked")
+        self.take(token.token_id)
+        return token.caller()
+
+    def take(self, token_id: str) -> None:
+        """Count one request of a token. Raises Problem (429) where it asks too often."""
+        self._buckets.take(token_id)
+
+    def wrong(self, request: Request) -> None:
+        """Count one wrong token of an address. Raises Problem (429) where there are too many."""
+        self._wrong.take(request.client.host if request.client else "")
+
+    async def is_open(self) -> bool:
+        """Whether there is no token at all, so that everybody on this machine is an operator."""
+        now = time.monotonic()
+        if self._open is None or now - self._open.at_s > FRESH_S:
+            try:
+                self._is_open = not await self._store.read(any_token)
+            except Problem:
+                if self._open is None:
+                    raise
+            self._open = _Seen(None, now)
+        return self._is_open
+
+    async def _token(self, text: str) -> Token | None:
+        key, now = hashlib.sha256(text.encode(errors="replace")).digest(), time.monotonic()
+        seen = self._seen.get(key)
+        if seen is None or now - seen.at_s > FRESH_S:
+            try:
+                seen = _Seen(await self._store.read(lambda connection: find_token(connection, text)), now)
+                await self._note_use(seen.token)
+            except Problem:
+                if seen is None or now - seen.at_s > BELIEVED_S:
+                    raise
+        self._keep(key, seen)
+        if seen.token is not None and seen.token.state(datetime.now(UTC)) != "active":
+            return None
+        return seen.token
+
+    def _keep(self, key: bytes, seen: _Seen) -> None:
+        if seen.token is None:
+            self._seen.pop(key, None)
+            return
+        if len(self._seen) >= MAX_KEPT:
+            self._seen.clear()
+        self._seen[key] = seen
+
+    async def _note_use(self, token: Token | None) -> None:
+        now = datetime.now(UTC)
+        if token is None or (token.last_used_at is not None and now - token.last_used_at < USED_EVERY):
+            return
+        token_id = token.token_id
+
+        def note(connection: Connection) -> None:
+            used(connection, token_id, now)
+
+        await self._store.write(note)
+
+
+def _bearer(request: Request) -> str | None:
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, text = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise _not_signed_in("the scheme is Bearer: `Authorization: Bearer mtr_...`")
+    return text.strip()
+
+
+def _not_signed_in(detail: str) -> Problem:
+    return Problem(401, "not_signed_in", detail, headers={"WWW-Authenticate": 'Bearer realm="meter"'})
+
+
+def need_local(request: Request) -> None:
+    """Raises Problem (403) unless a request without a token was made on this machine, for this machine.
+
+    A page of another site, a name that leads here, or a proxy in front must not make an operator of whoever is behind.
+    """
+    if not is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or ""):
+        raise Problem(403, "forbidden", "without tokens only this machine is served, as 127.0.0.1, [::1] or localhost")
+    if "forwarded" in request.headers or "x-forwarded-for" in request.headers:
+        raise Problem(403, "forbidden", "behind a proxy this needs tokens: `meter token create --role operator`")
+    need_same_origin(request)
+
+
+def need_same_origin(request: Request) -> None:
+    """Raises Problem (403) where a page of another site makes a browser change something here."""
+    if request.method in SAFE_METHODS:
+        return
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Problem(403, "forbidden", "pages of other sites may not do this")
+    if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        raise Problem(403, "forbidden", "pages of other sites may not do this")
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def caller(request: Request) -> Caller:
+    """Dependency: who is asking."""
+    access: Access = request.app.state.services.access
+    return await access.identify(request)
+
+
+def need(*roles: Role) -> Callable[[Caller], Caller]:
+    """Dependency: who is asking, if the role is one of these."""
+
+    def checked(who: Annotated[Caller, Depends(caller)]) -> Caller:
+        who.need(*roles)
+        return who
+
+    return checked
+
+
+Anyone = Annotated[Caller, Depends(caller)]
+Operator = Annotated[Caller, Depends(need(Role.OPERATOR))]
+Producer = Annotated[Caller, Depends(need(Role.OPERATOR, Role.PRODUCER))]

@@ -1,0 +1,114 @@
+"""The application: limits and headers around everything, the API below /v1, and the console on the rest."""
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from streams.http import api
+from streams.http.access import Access
+from streams.http.bodies import BodyLimit
+from streams.http.kafka import Log
+from streams.http.orders import Desk
+from streams.http.paths import RawPaths
+from streams.http.problems import Problem, api_problem, of_error
+from streams.http.services import Services
+from streams.http.sessions import Sessions
+from streams.http.store import Store
+from streams.settings import Settings
+from streams.store.database import open_engine
+
+#: For every answer that says nothing else. The console's own policy is for pages of this host alone.
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+POOL_SIZE = 20
+
+
+def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
+    """The application of a process; it connects to Kafka when it starts, and goes on trying while there is none.
+
+    With `console`, `streams.http.console` has two functions: `install(app)` adds its routes and static files, and
+    `error_page(request, problem)` answers with a page for a Problem. Handlers find `Services` in `app.state.services`.
+    """
+    store = Store(open_engine(settings, pool_size=POOL_SIZE))
+    log = Log(settings)
+    access = Access(store, settings.http_requests_per_s)
+    services = Services(settings, store, log, access, Sessions(store, access), Desk(settings, store, log))
+    app = FastAPI(**api.DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
+    app.state.services = services
+    api.install(app)
+    pages = import_module("streams.http.console") if console else None
+    if pages is not None:
+        pages.install(app)
+    _handle_problems(app, pages)
+    app.add_middleware(RawPaths)
+    app.add_middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes)
+    app.add_middleware(_Headers)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    async with services.log:
+        yield
+    services.store.engine.dispose()
+
+
+def is_api(path: str) -> bool:
+    """Whether a path is the API's, which answers with JSON; all others are pages."""
+    return path == "/v1" or path.startswith(("/v1/", "/openapi.json", "/healthz", "/readyz"))
+
+
+def _handle_problems(app: FastAPI, pages: Any) -> None:
+    async def handle(request: Request, error: Exception) -> Response:
+        if pages is None or is_api(request.url.path):
+            return await api_problem(request, error)
+        page: Response | Awaitable[Response] = pages.error_page(request, of_error(error))
+        return page if isinstance(page, Response) else await page
+
+    for kind in (Problem, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, handle)
+
+
+class _Headers:
+    """Security headers on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        policy = API_POLICY if is_api(scope["path"]) else PAGE_POLICY
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _complete(MutableHeaders(scope=message), policy)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+def _complete(headers: MutableHeaders, policy: str) -> None:
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault("Content-Security-Policy", policy)
+    headers.setdefault("Cache-Control", "no-store")

@@ -1,0 +1,84 @@
+"""Bodies of requests: bounded while they come in, JSON only, and never deeper than a completion may nest."""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from meter.intake import MAX_DEPTH, too_deep
+from streams.http.problems import Problem
+
+
+class BodyLimit:
+    """Refuses a body that says it is larger than allowed, or turns out to be."""
+
+    def __init__(self, app: ASGIApp, limit_bytes: int) -> None:
+        self._app = app
+        self._limit_bytes = limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        read_bytes = int(declared) if declared.isdecimal() and int(declared) > self._limit_bytes else 0
+
+        async def bounded() -> Message:
+            nonlocal read_bytes
+            if read_bytes <= self._limit_bytes:
+                message = await receive()
+                read_bytes += len(message.get("body", b""))
+            if read_bytes > self._limit_bytes:
+                raise Problem(413, "too_large", f"the body is larger than {self._limit_bytes} bytes")
+            return message
+
+        await self._app(scope, bounded, send)
+
+
+def media_type(request: Request) -> str:
+    """The type of a request's body, without parameters, in lower case; empty where it does not say."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def read_json(body: bytes) -> Any:
+    """The document of a body. Raises Problem (400) for what is no JSON, or nests too deep."""
+    try:
+        text = body.decode()
+        if too_deep(text):
+            raise Problem(400, "not_json", f"nested deeper than {MAX_DEPTH} levels")
+        return json.loads(text, parse_constant=_no_such_constant)
+    except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
+        raise Problem(400, "not_json", f"the body is not JSON: {error}") from error
+
+
+def _no_such_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+class _JsonRequest(Request):
+    async def body(self) -> bytes:
+        body = await super().body()
+        kind = media_type(self)
+        if body and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+            raise Problem(415, "unsupported_media_type", f"the body must be application/json, got {kind[:100]!r}")
+        return body
+
+    async def json(self) -> Any:
+        return read_json(await self.body())
+
+
+class JsonRoute(APIRoute):
+    """A route whose body, where it has one, is JSON within bounds."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, on a request that reads its body by these rules."""
+        handler = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            return await handler(_JsonRequest(request.scope, request.receive))
+
+        return bounded

@@ -1,0 +1,300 @@
+"""The way to Kafka: records in, by transactions that are shared by whoever waits, and the meter's answers back.
+
+What a request brings is in the log as a whole or not at all: its records are committed in one transaction, together
+with those of the requests that came meanwhile. Where Kafka gives no answer in time the outcome is unknown; the next
+connection, under the same transactional id, settles what was left open. Sending the same again does no harm, since
+jobs and commands have ids.
+"""
+
+import asyncio
+import secrets
+import socket
+from collections import defaultdict
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple, Self
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from meter import topics
+from meter.models import CommandResult
+from meter.rules import Rules
+from streams.errors import MeterError, RefusalToStartError
+from streams.http.problems import Problem, unavailable
+from streams.kafka import no_broker, offsets, reader
+from streams.settings import Settings
+from streams.topics import check
+
+log = structlog.get_logger(__name__)
+
+#: How long a request waits for Kafka before it is told that it is away.
+PATIENCE_S = 8.0
+#: How often an idle connection is tried, so that a Kafka that is gone is known before somebody needs it.
+LOOK_EVERY_S = 3.0
+RETRY_S = (0.5, 10.0)
+STOP_S = 2.0
+#: Bytes of one produced batch, well below what the topics of inputs take, and records of one transaction.
+BATCH_BYTES = 1 << 18
+GROUP_RECORDS = 10_000
+
+
+class Outgoing(NamedTuple):
+    """A record on its way to an input topic; `timestamp_ms` counts where the meter's clock is simulated."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+    timestamp_ms: int
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+class _Waiting(NamedTuple):
+    records: Sequence[Outgoing]
+    committed: "asyncio.Future[None]"
+
+
+class Log:
+    """One process's connection to Kafka, within `async with`. It is made anew, with backoff, whenever it is lost."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._rules: Rules | None = None
+        self._why = "the connection to Kafka is being made"
+        self._is_up = False
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._expected: dict[str, list[asyncio.Queue[CommandResult]]] = defaultdict(list)
+        self._task: asyncio.Task[None] | None = None
+        self._looked = asyncio.Event()
+        self._transactional_id = _transactional_id(settings)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep_connected())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    @property
+    def is_up(self) -> bool:
+        """Whether Kafka answered when it was last asked, and the meter's topics are as they must be."""
+        return self._is_up
+
+    @property
+    def why_down(self) -> str | None:
+        """What is wrong with the connection, in a line; None while it is up."""
+        return None if self._is_up else self._why
+
+    async def rules(self) -> Rules:
+        """The meter's rules. Raises Problem (503) while they are not known: Kafka was not there yet."""
+        if self._rules is None:
+            await self._first_look()
+        if self._rules is None:
+            raise self._away()
+        return self._rules
+
+    async def commit(self, records: Sequence[Outgoing]) -> None:
+        """Put records into the log, on all in-sync replicas, all or none. Raises Problem (503) where Kafka is away."""
+        await self._first_look()
+        if not self._is_up:
+            raise self._away()
+        waiting = _Waiting(records, asyncio.get_running_loop().create_future())
+        self._queue.put_nowait(waiting)
+        await waiting.committed
+
+    @asynccontextmanager
+    async def answers(self, command_id: str) -> AsyncIterator["asyncio.Queue[CommandResult]"]:
+        """The answers to a command that come in while the block lasts."""
+        queue: asyncio.Queue[CommandResult] = asyncio.Queue()
+        self._expected[command_id].append(queue)
+        try:
+            yield queue
+        finally:
+            self._expected[command_id].remove(queue)
+            if not self._expected[command_id]:
+                del self._expected[command_id]
+
+    async def _first_look(self) -> None:
+        """At the start of the process: whether Kafka is there is not known yet."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._looked.wait(), PATIENCE_S)
+
+    def _away(self) -> Problem:
+        return unavailable("kafka", f"Kafka is away, nothing was taken: {self._why}")
+
+    # -- the connection --------------------------------------------------------------------------------------------
+
+    async def _keep_connected(self) -> None:
+        delay_s, longest_s = RETRY_S
+        while True:
+            try:
+                await self._connection()
+            except (MeterError, KafkaError, OSError, TimeoutError) as error:
+                again = self._is_up
+                self._down(error)
+                delay_s = RETRY_S[0] if again else min(delay_s * 2, longest_s)
+            await asyncio.sleep(delay_s)
+
+    def _down(self, error: BaseException) -> None:
+        self._is_up = False
+        self._why = str(error) or type(error).__name__
+        self._looked.set()
+        say = log.error if isinstance(error, RefusalToStartError) else log.warning
+        say("no connection to Kafka", reason=self._why)
+        while not self._queue.empty():
+            _fail(self._queue.get_nowait(), self._away())
+
+    async def _connection(self) -> None:
+        """Until it is lost: commits, answers, and a look at Kafka now and then. Always ends with an exception."""
+        self._rules = await check(self._settings)
+        async with self._producer() as producer, reader(self._settings) as consumer:
+            await self._start_at_the_end(consumer, self._rules.partitions)
+            self._is_up = True
+            self._looked.set()
+            log.info("connected to Kafka", meter_id=self._rules.meter_id)
+            await _until_one_fails(self._commit_all(producer), self._hand_out(consumer), self._look(consumer))
+
+    @asynccontextmanager
+    async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
+        producer = AIOKafkaProducer(
+            **self._settings.client(),
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=int(self._settings.transaction_timeout_s * 1000),
+            max_batch_size=BATCH_BYTES,
+            request_timeout_ms=int(PATIENCE_S * 1000),
+        )
+        try:
+            await asyncio.wait_for(producer.start(), PATIENCE_S)
+            yield producer
+        except KafkaError as error:
+            raise no_broker(self._settings, error) from error
+        finally:
+            await _stop(producer)
+
+    async def _start_at_the_end(self, consumer: AIOKafkaConsumer, partitions: int) -> None:
+        name = self._settings.topic(topics.COMMAND_RESULTS)
+        ends = {partition: (await offsets(consumer, name, partition))[1] for partition in range(partitions)}
+        consumer.assign([TopicPartition(name, partition) for partition in ends])
+        for partition, end in ends.items():
+            consumer.seek(TopicPartition(name, partition), end)
+
+    async def _look(self, consumer: AIOKafkaConsumer) -> None:
+        first = TopicPartition(self._settings.topic(topics.COMMAND_RESULTS), 0)
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.wait_for(consumer.end_offsets([first]), PATIENCE_S)
+
+    async def _hand_out(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
+                for record in records:
+                    result = CommandResult.read(record.value)
+                    for queue in self._expected.get(result.command_id, ()):
+                        queue.put_nowait(result)
+
+    # -- commits ---------------------------------------------------------------------------------------------------
+
+    async def _commit_all(self, producer: AIOKafkaProducer) -> None:
+        while True:
+            group = await self._group()
+            try:
+                await asyncio.wait_for(self._publish(producer, group), PATIENCE_S)
+            except BaseException as error:
+                self._why = "Kafka did not confirm in time" if isinstance(error, TimeoutError) else repr(error)
+                for waiting in group:
+                    _fail(waiting, _unknown(self._why))
+                raise
+            for waiting in group:
+                if not waiting.committed.done():
+                    waiting.committed.set_result(None)
+
+    async def _group(self) -> list[_Waiting]:
+        """Whoever waits: one at least, and no more than one transaction should hold."""
+        group = [await self._queue.get()]
+        count = len(group[0].records)
+        while count < GROUP_RECORDS and not self._queue.empty():
+            group.append(self._queue.get_nowait())
+            count += len(group[-1].records)
+        return group
+
+    async def _publish(self, producer: AIOKafkaProducer, group: Sequence[_Waiting]) -> None:
+        batches = [
+            (place, batch) for place, records in _by_place(group).items() for batch in _batches(producer, records)
+        ]
+        await producer.begin_transaction()
+        sends = [
+            await producer.send_batch(batch, self._settings.topic(topic), partition=partition)
+            for (topic, partition), batch in batches
+        ]
+        await asyncio.gather(*sends)
+        await producer.commit_transaction()
+
+
+def _transactional_id(settings: Settings) -> str:
+    """The same after a restart, so that a new process settles at once what the one before left open."""
+    own = settings.instance_id or (f"{socket.gethostname()}-{settings.http_port}" if settings.http_port else None)
+    return f"{settings.app_id}-http-{own or secrets.token_hex(8)}"
+
+
+def _by_place(group: Sequence[_Waiting]) -> Mapping[tuple[str, int], list[Outgoing]]:
+    places: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
+    for waiting in group:
+        for record in waiting.records:
+            places[record.topic, record.partition].append(record)
+    return places
+
+
+def _batches(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> list[Any]:
+    """Closed batches. One takes its first record whatever its size."""
+    batches: list[Any] = []
+    for record in records:
+        fields = {
+            "key": record.key,
+            "value": record.value,
+            "timestamp": record.timestamp_ms,
+            "headers": list(record.headers),
+        }
+        if not batches or batches[-1].append(**fields) is None:
+            batches.append(producer.create_batch())
+            batches[-1].append(**fields)
+    for batch in batches:
+        batch.close()
+    return batches
+
+
+def _fail(waiting: _Waiting, problem: Problem) -> None:
+    if not waiting.committed.done():
+        waiting.committed.set_exception(problem)
+
+
+def _unknown(why: str) -> Problem:
+    detail = f"{why}: whether it was taken is not known. Send the same again, with the same ids: it counts once"
+    return unavailable("kafka", detail)
+
+
+async def _until_one_fails(*jobs: Coroutine[Any, Any, None]) -> None:
+    """Run endless jobs side by side. Raises what the first of them raises; the others are cancelled."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    await next(iter(done))
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Close it, and where that takes too long, cut it off: its client would go on trying without end."""
+    with suppress(TimeoutError, KafkaError, OSError):
+        await asyncio.wait_for(producer.stop(), STOP_S)
+        return
+    if producer._sender is not None:
+        with suppress(KafkaError, OSError):
+            await producer._sender.close()
+    await producer.client.close()

@@ -1,0 +1,195 @@
+"""Commands: written down with who gave them, sent to the meter, and its answer waited for.
+
+The key of a request is its command's id, so that sent again it is the same command, down to its `issued_at`: the meter
+does it once, and gives the same answer. The audit trail has one row for each command.
+"""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from meter import topics
+from meter.commands import HANDLERS
+from meter.models import CommandResult
+from meter.routing import owner
+from meter.rules import Clock, Rules
+from streams.clock import simulated_now
+from streams.http.callers import Caller, Role
+from streams.http.kafka import Log, Outgoing
+from streams.http.problems import Problem, of_fields
+from streams.http.store import Store
+from streams.orders import Command, new_command
+from streams.settings import Settings
+from streams.store.schema import audit_entry
+
+MAX_KEY_CHARS = 128
+#: Codes of the meter that are about what is there, and not about what was asked.
+STATUS = {"unknown_account": 404} | dict.fromkeys(
+    ("account_exists", "over_balance", "not_paid", "over_paid", "ticket_conflict", "overlapping", "version_exists"), 409
+)
+
+
+class Order(NamedTuple):
+    """What became of a command: `done`, `refused` with a code, or `sent` while the meter has not answered."""
+
+    command_id: str
+    outcome: str
+    code: str | None = None
+    message: str | None = None
+
+    def raise_if_refused(self) -> None:
+        """Raises Problem with the meter's code where it refused."""
+        if self.outcome == "refused":
+            code = self.code or "refused"
+            status = STATUS.get(code, 422)
+            raise Problem(status, code, self.message or code, command_id=self.command_id)
+
+
+class Desk:
+    """Takes commands in. Nothing is judged here but what the meter's own models say."""
+
+    def __init__(self, settings: Settings, store: Store, log: Log) -> None:
+        self._settings = settings
+        self._store = store
+        self._log = log
+
+    async def order(
+        self, who: Caller, remote: str | None, kind: str, key: str, wait_s: float | None = None, **fields: Any
+    ) -> Order:
+        """Give a command of a kind of the contract, with its fields; `key` makes it the same command when sent again.
+
+        Waits `wait_s` (METER_HTTP_WAIT_S) for the answer. Raises Problem: 422 for wrong fields and for a key that was
+        used for something else, 503 where Kafka or the store is away. Call `raise_if_refused` on the answer.
+        """
+        rules = await self._log.rules()
+        at_ms = await self._now_ms(rules)
+        command = new_command(kind, rules, at_ms, command_id(who, key), **fields)
+        _check(kind, command)
+        known = await self._store.write(lambda connection: _write_down(connection, who, remote, command))
+        if known.outcome in ("done", "refused"):
+            return known.order
+        order = await self._send(rules, known.command, at_ms, self._settings.http_wait_s if wait_s is None else wait_s)
+        await self._store.write(lambda connection: note_outcome(connection, order))
+        return order
+
+    async def _now_ms(self, rules: Rules) -> int:
+        if rules.clock is Clock.SIMULATED:
+            return await simulated_now(self._settings, rules) or int(time.time() * 1000)
+        return int(time.time() * 1000)
+
+    async def _send(self, rules: Rules, command: Command, at_ms: int, wait_s: float) -> Order:
+        asked = _asked(command, rules)
+        async with self._log.answers(command["command_id"]) as queue:
+            await self._log.commit(_records(command, asked, at_ms))
+            answers: dict[int, CommandResult] = {}
+            try:
+                async with asyncio.timeout(wait_s):
+                    while len(answers) < len(asked):
+                        answer = await queue.get()
+                        answers[answer.partition] = answer
+            except TimeoutError:
+                return Order(command["command_id"], "sent")
+        return together(command["command_id"], list(answers.values()))
+
+
+def together(command: str, answers: list[CommandResult]) -> Order:
+    """The answer of all partitions that were asked."""
+    if len({(answer.status, answer.code) for answer in answers}) > 1:
+        return Order(command, "refused", "partitions_disagree", "the partitions do not agree: call the operator")
+    first = answers[0]
+    return Order(command, first.status, first.code, first.message)
+
+
+def command_id(who: Caller, key: str) -> str:
+    """The id of a command: the key itself, which may be a payment's number; customers have a room of their own.
+
+    Raises Problem (400) for a key that is none.
+    """
+    if not 1 <= len(key) <= MAX_KEY_CHARS or not key.isprintable():
+        raise Problem(400, "bad_key", f"Idempotency-Key has 1 to {MAX_KEY_CHARS} printable characters")
+    if who.role is not Role.ACCOUNT:
+        return key
+    return "customer:" + hashlib.sha256(json.dumps([who.account_id, key]).encode()).hexdigest()[:40]
+
+
+def _check(kind: str, command: Command) -> None:
+    """Raises Problem (422) as the meter would refuse it."""
+    try:
+        HANDLERS[kind][0].model_validate_json(json.dumps(command))
+    except ValidationError as error:
+        raise of_fields(error.errors(include_url=False)) from error
+
+
+class _Known(NamedTuple):
+    order: Order
+    command: Command
+
+    @property
+    def outcome(self) -> str:
+        return self.order.outcome
+
+
+def _write_down(connection: Connection, who: Caller, remote: str | None, command: Command) -> _Known:
+    """The audit trail's row of this command, made now or before. Raises Problem (422) where it is another command."""
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(audit_entry).values(_audit_row(who, remote, command)))
+        return _Known(Order(command["command_id"], "new"), command)
+    except IntegrityError:
+        known = select(audit_entry).where(audit_entry.c.command_id == command["command_id"])
+        row = connection.execute(known).one()
+        first: Command = json.loads(row.detail)["command"]
+        if _content(first) != _content(command):
+            raise Problem(
+                422, "key_reused", "this Idempotency-Key was used for another command: take a new one"
+            ) from None
+        message = json.loads(row.detail).get("message")
+        return _Known(Order(row.command_id, row.outcome, row.code, message), first)
+
+
+def _audit_row(who: Caller, remote: str | None, command: Command) -> dict[str, Any]:
+    return {
+        "at": datetime.now(UTC),
+        "token_id": who.token_id,
+        "role": who.role.value,
+        "remote": remote,
+        "action": command["type"],
+        "account_id": command.get("account_id"),
+        "command_id": command["command_id"],
+        "outcome": "new",
+        "detail": json.dumps({"command": command}),
+    }
+
+
+def _content(command: Command) -> Mapping[str, Any]:
+    return {name: value for name, value in command.items() if name != "issued_at"}
+
+
+def note_outcome(connection: Connection, order: Order) -> None:
+    """Write down what became of a command; an answer of the meter is never taken back."""
+    mine = audit_entry.c.command_id == order.command_id
+    row = connection.execute(select(audit_entry).where(mine)).first()
+    if row is None or row.outcome in ("done", "refused"):
+        return
+    detail = json.loads(row.detail) | ({"message": order.message} if order.message else {})
+    values = {"outcome": order.outcome, "code": order.code, "detail": json.dumps(detail)}
+    connection.execute(update(audit_entry).where(mine).values(values))
+
+
+def _asked(command: Command, rules: Rules) -> tuple[int, ...]:
+    if "account_id" in command:
+        return (owner(command["account_id"], rules.partitions),)
+    return tuple(range(rules.partitions))
+
+
+def _records(command: Command, asked: tuple[int, ...], at_ms: int) -> list[Outgoing]:
+    key, value = command["command_id"].encode(), json.dumps(command, ensure_ascii=False).encode()
+    return [Outgoing(topics.COMMANDS, partition, key, value, at_ms) for partition in asked]

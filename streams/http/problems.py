@@ -1,0 +1,107 @@
+"""What is wrong, as RFC 9457 says it: every answer that is no success is one of these, and none is a traceback."""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException as PlainHTTPException
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:recognition-meter:problem:"
+
+#: The codes of what the server itself refuses, by status.
+_CODES = {
+    400: "bad_request",
+    401: "not_signed_in",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "bad_fields",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "unavailable",
+}
+
+
+class Problem(HTTPException):
+    """An answer with a stable code, a sentence for people, and further fields where there is more to say."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **extra: Any
+    ) -> None:
+        super().__init__(status, detail, headers=dict(headers or {}))
+        self.code = code
+        self.text = detail
+        self.extra = extra
+
+    def document(self) -> dict[str, Any]:
+        """The problem as its JSON says it."""
+        return {
+            "type": f"{TYPE}{self.code}",
+            "title": HTTPStatus(self.status_code).phrase,
+            "status": self.status_code,
+            "code": self.code,
+            "detail": self.text,
+            **self.extra,
+        }
+
+    def response(self) -> Response:
+        """The answer of the API."""
+        body = json.dumps(self.document(), ensure_ascii=False).encode(errors="replace")
+        return Response(body, self.status_code, self.headers, MEDIA_TYPE)
+
+
+def unavailable(what: str, detail: str, retry_after_s: int = 5) -> Problem:
+    """503: `what` (kafka or store) is away; the same request may succeed later."""
+    return Problem(503, f"{what}_unavailable", detail, headers={"Retry-After": str(retry_after_s)})
+
+
+def not_found(detail: str) -> Problem:
+    """404 for a thing that is not there, or that is not the caller's to see."""
+    return Problem(404, "not_found", detail)
+
+
+def of_error(error: Exception) -> Problem:
+    """Any exception as a problem. What was not meant to happen is logged, and says nothing of the inside."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RequestValidationError):
+        return of_fields(error.errors())
+    if isinstance(error, PlainHTTPException):
+        code = _CODES.get(error.status_code, "refused")
+        return Problem(error.status_code, code, str(error.detail), headers=error.headers)
+    return Problem(500, "internal_error", "this should not have happened; the server's log says more")
+
+
+def of_fields(errors: Sequence[Any]) -> Problem:
+    """422 with each wrong field, as the meter's own codes call it where it has one."""
+    found = [_field(error) for error in errors]
+    first = found[0]
+    return Problem(422, first["code"], f"{first['field']}: {first['message']}", errors=found)
+
+
+def _field(error: Mapping[str, Any]) -> dict[str, str]:
+    where = [str(part) for part in error["loc"]]
+    code = error["type"] if error["type"] in {"bad_amount", "unknown_region"} else "bad_fields"
+    return {
+        "code": code,
+        "field": ".".join(where[1:] or where),
+        "message": str(error["msg"]).removeprefix("Value error, ")[:400],
+    }
+
+
+async def api_problem(request: Request, error: Exception) -> Response:
+    """The handler of every exception below /v1."""
+    problem = of_error(error)
+    if problem.status_code >= 500 and not isinstance(error, Problem):
+        log.error("a request failed", path=request.url.path, exc_info=error)
+    return problem.response()
