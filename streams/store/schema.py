@@ -405,12 +405,31 @@ webhook_delivery = Table(
     Column("payload", Words, nullable=False),
     Column("state", Words, nullable=False),  # waiting | delivered | dead
     Column("attempts", Integer, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),  # when the broker took the record: the order of delivery
     Column("next_attempt_at", Moment),
     Column("last_error", Words),
     Column("delivered_at", Moment),
     Index(None, "state", "next_attempt_at"),
-    Index(None, "endpoint_id", "account_id", "partition", "position"),
+    Index(
+        "ix_webhook_delivery_waiting",
+        "endpoint_id",
+        "account_id",
+        "created_at",
+        "event",
+        "position",
+        sqlite_where=text("state = 'waiting'"),
+        postgresql_where=text("state = 'waiting'"),
+    ),
 )
 
-OWN = (api_token, console_session, audit_entry, webhook_endpoint, webhook_delivery)
+#: How far each webhook has read a topic; moves by compare-and-set, with the deliveries, in one transaction.
+webhook_position = Table(
+    "webhook_position",
+    metadata,
+    Column("endpoint_id", Words, ForeignKey("webhook_endpoint.endpoint_id"), primary_key=True),
+    Column("topic", Words, primary_key=True),  # without the prefix
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("next_offset", BigInteger, nullable=False),
+)
+
+OWN = (api_token, console_session, audit_entry, webhook_endpoint, webhook_delivery, webhook_position)
