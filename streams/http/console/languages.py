@@ -1,0 +1,121 @@
+"""The languages of the console: messages out of .po files, numbers and dates by the locale's own rules.
+
+English texts are the message ids. A figure is formatted from its exact decimal and never cut.
+"""
+
+import io
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_datetime, format_timedelta
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from babel.support import NullTranslations, Translations
+from markupsafe import Markup
+
+from meter.money import decimal_text
+from meter.regions import REGIONS, ZONES
+
+FOLDER = Path(__file__).parent / "locales"
+#: Language -> what it calls itself, and its locale.
+NAMES = {"en": ("English", "en_GB"), "zh": ("简体中文", "zh_Hans_CN")}
+DEFAULT = "en"
+
+
+@cache
+def translations(language: str) -> NullTranslations:
+    """The messages of a language; of English there are none to look up."""
+    path = FOLDER / language / "console.po"
+    if not path.exists():
+        return NullTranslations()
+    compiled = io.BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def chosen(cookie: str | None, accept: str) -> str:
+    """The language of a reader: by the cookie, else by what the browser asks for, else English."""
+    if cookie in NAMES:
+        return str(cookie)
+    asked = (part.partition(";")[0].strip().lower()[:2] for part in accept.split(","))
+    return next((language for language in asked if language in NAMES), DEFAULT)
+
+
+class Format(NamedTuple):
+    """How one language writes figures, days and instants, in the billing time zone."""
+
+    language: str
+    zone: ZoneInfo
+
+    @property
+    def locale(self) -> Locale:
+        """Babel's locale."""
+        return Locale.parse(NAMES[self.language][1])
+
+    def count(self, value: int) -> str:
+        """A whole number with its groups."""
+        return format_decimal(value, locale=self.locale)
+
+    def money(self, value: Decimal, places: int = 2) -> Markup:
+        """CNY, exactly. Digits that are missing to `places` are kept free, so that columns stand under each other."""
+        exact = decimal_text(value)
+        digits = len(exact.partition(".")[2])
+        text = format_decimal(
+            Decimal(exact), format=f"#,##0.{'0' * digits}", locale=self.locale, decimal_quantization=False
+        )
+        sign = text.replace("-", "\u2212")  # a minus that is as wide as a digit
+        missing = places - digits
+        pad = Markup(' data-pad="{}"').format("0" * missing) if missing > 0 else ""
+        return Markup('<span class="money"{}>{}</span>').format(pad, sign)
+
+    def day(self, value: str | date) -> str:
+        """A billing day, with its weekday."""
+        return format_date(_date(value), "EEE d MMM y" if self.language == "en" else "full", self.locale)
+
+    def short_day(self, value: str | date) -> str:
+        """A billing day in a chart."""
+        return format_date(_date(value), "d MMM" if self.language == "en" else "M月d日", self.locale)
+
+    def period(self, value: str) -> str:
+        """A billing period: a day, or a month."""
+        if len(value) == 7:
+            return format_date(_date(f"{value}-01"), "MMMM y" if self.language == "en" else "y年M月", self.locale)
+        return format_date(_date(value), "d MMM y" if self.language == "en" else "y年M月d日", self.locale)
+
+    def instant(self, value: datetime) -> str:
+        """An instant, to the minute."""
+        pattern = "d MMM y, HH:mm" if self.language == "en" else "y年M月d日 HH:mm"
+        return format_datetime(value, pattern, tzinfo=self.zone, locale=self.locale)
+
+    def iso(self, value: datetime) -> str:
+        """An instant for programs, in the billing time zone."""
+        return value.astimezone(self.zone).isoformat(timespec="seconds")
+
+    def span(self, value: timedelta) -> str:
+        """How long: the largest unit that fits."""
+        return format_timedelta(value, locale=self.locale, threshold=1.2)
+
+    def region(self, code: str) -> str:
+        """The name of a region; a zone, and what is unknown, is called as it is."""
+        region = _REGIONS.get(code)
+        if region is not None:
+            return region.chinese if self.language == "zh" else region.english
+        return _ZONES_ZH.get(code, code) if self.language == "zh" else code
+
+
+def _date(value: str | date) -> date:
+    return value if isinstance(value, date) else date.fromisoformat(value)
+
+
+_REGIONS = {region.code: region for region in REGIONS}
+_ZONES_ZH = dict(
+    zip(ZONES, ("中国大陆", "硅谷、弗吉尼亚", "孟买、首尔、曼谷、香港、东京、法兰克福、新加坡"), strict=True)
+)

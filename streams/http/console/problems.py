@@ -1,0 +1,35 @@
+"""What went wrong, as a page: sign in first, nothing here, the store or Kafka is away, the console is closed."""
+
+from urllib.parse import urlencode
+
+import structlog
+from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
+
+from streams.http.console.closed import ClosedError, closed_page
+from streams.http.console.render import here_of, plain
+from streams.http.problems import Problem
+
+log = structlog.get_logger(__name__)
+
+#: Pages with words of their own, by code, else by status.
+KNOWN = {"forbidden", "not_found", "stale_form", "store_unavailable", "kafka_unavailable", "no_figures", "too_many_requests"}
+BY_STATUS = {403: "forbidden", 404: "not_found", 405: "not_found", 429: "too_many_requests"}
+
+
+async def error_page(request: Request, problem: Problem) -> Response:
+    """The page of a problem; a part of a page that asks again by itself makes the browser load the whole one."""
+    if problem.status_code >= 500 and problem.code == "internal_error":
+        log.error("a page failed", path=request.url.path)
+    if request.headers.get("hx-request") and (problem.status_code == 401 or isinstance(problem, ClosedError)):
+        return Response(status_code=problem.status_code, headers={"HX-Redirect": "/console"})
+    if problem.status_code == 401:
+        return RedirectResponse(f"/console/sign-in?{urlencode({'to': here_of(request)})}", 303)
+    if isinstance(problem, ClosedError):
+        return closed_page(request, problem)
+    code = problem.code if problem.code in KNOWN else BY_STATUS.get(problem.status_code, "other")
+    response = plain(
+        request, None, "error.html", problem.status_code, code=code, status=problem.status_code, detail=problem.text
+    )
+    response.headers.update(problem.headers or {})
+    return response
