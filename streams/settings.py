@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     stalled_after_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="/readyz fails when a partition with lag has not moved for this long"
     )
+    webhook_timeout_s: Annotated[float, Field(ge=1, le=60)] = Field(
+        15.0, description="how long a webhook's receiver may take to answer"
+    )
+    webhook_private_addresses: bool = Field(
+        False, description="whether webhooks may go to private and loopback addresses"
+    )
     http_host: str = Field("127.0.0.1", description="address of the API and the console")
     http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8300, description="their port; 0: any free one")
     http_requests_per_s: Annotated[float, Field(ge=0)] = Field(

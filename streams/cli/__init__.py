@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.cli import accounts, bills, clock, export, jobs, ledger, prices, proof, rejects, running, topics
+from streams.cli import accounts, bills, clock, export, jobs, ledger, prices, proof, rejects, running, topics, webhooks
 from streams.cli.errors import explain
 from streams.cli.output import complain
 
@@ -74,6 +74,7 @@ app.command("ledger", rich_help_panel=MONEY)(ledger.ledger)
 app.command("statement", rich_help_panel=MONEY)(ledger.statement)
 app.command("notices", rich_help_panel=MONEY)(ledger.notices)
 app.add_typer(export.app, name="export", rich_help_panel=MONEY)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=MONEY)
 app.add_typer(prices.app, name="prices", rich_help_panel=LOOK)
 app.add_typer(rejects.app, name="rejects", rich_help_panel=LOOK)
 app.add_typer(clock.app, name="clock", rich_help_panel=LOOK)

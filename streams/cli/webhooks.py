@@ -1,0 +1,215 @@
+"""`meter webhooks`: who is told of bills, notices and service changes, and the process that tells them."""
+
+import asyncio
+import signal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli.arguments import Account, Json
+from streams.cli.output import note, say, say_fields, say_json, say_table
+from streams.errors import MeterError, SettingError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from streams.settings import Settings
+    from streams.webhooks.endpoints import Endpoint
+
+app = typer.Typer(no_args_is_help=True, help="Tell other systems of bills, notices and service changes over HTTP.")
+
+EndpointOption = Annotated[str | None, typer.Option("--webhook", metavar="ID", help="Only of this webhook.")]
+
+
+@app.command()
+def add(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where to post.", show_default=False)],
+    events: Annotated[str, typer.Option(help="What of: bill, notice, service, joined by commas.")] = (
+        "bill,notice,service"
+    ),
+    account: Account = None,
+    as_json: Json = False,
+) -> None:
+    """Add a webhook: from now on it is told, and everything is signed.
+
+    The secret is shown here and nowhere else; the receiver verifies
+    signatures with it (Standard Webhooks). `meter webhooks run` sends.
+
+    Example:
+      meter webhooks add https://sms.example.com/meter --events notice
+    """
+    from streams.connect import connected
+    from streams.store.database import writing
+    from streams.topics import check
+    from streams.webhooks.endpoints import add as add_endpoint
+    from streams.webhooks.endpoints import read_events
+    from streams.webhooks.reading import committed_ends
+
+    wanted = read_events(events)
+    with connected(note) as settings:
+        engine = _store(settings)
+        rules = asyncio.run(check(settings))
+        positions = asyncio.run(committed_ends(settings, rules.partitions))
+        with writing(engine) as connection:
+            endpoint = add_endpoint(connection, url, wanted, account, positions)
+    shown = {**_document(endpoint), "secret": endpoint.secret}
+    say_json(shown) if as_json else say_fields({name: value or "all" for name, value in shown.items()})
+
+
+@app.command("list")
+def list_webhooks(as_json: Json = False) -> None:
+    """List the webhooks, with how many messages wait or are dead.
+
+    Example:
+      meter webhooks list
+    """
+    from streams.connect import settings_of_command
+    from streams.webhooks.endpoints import listed
+
+    with _store(settings_of_command()).connect() as connection:
+        found = listed(connection)
+    if as_json:
+        for each in found:
+            say_json({**_document(each.endpoint), "waiting": each.waiting, "dead": each.dead})
+    elif found:
+        rows = [(*_document(each.endpoint).values(), str(each.waiting), str(each.dead)) for each in found]
+        say_table(
+            ("webhook", "url", "events", "account", "added", "waiting", "dead"),
+            [tuple(cell or "all" for cell in row) for row in rows],
+        )
+    else:
+        note("no webhooks")
+
+
+@app.command()
+def remove(
+    webhook: Annotated[str, typer.Argument(metavar="ID", help="From the list.", show_default=False)],
+) -> None:
+    """Remove a webhook: it is sent nothing more, also of what waits.
+
+    Example:
+      meter webhooks remove ep_0123456789abcdef
+
+    Exit codes: 0 removed; 1 there is no such webhook.
+    """
+    from streams.connect import settings_of_command
+    from streams.store.database import writing
+    from streams.webhooks.endpoints import remove as remove_endpoint
+
+    with writing(_store(settings_of_command())) as connection:
+        remove_endpoint(connection, webhook)
+    say(f"removed {webhook}")
+
+
+@app.command()
+def dead(webhook: EndpointOption = None, as_json: Json = False) -> None:
+    """List the messages that were given up after the last attempt.
+
+    Example:
+      meter webhooks dead
+    """
+    from streams.connect import settings_of_command
+    from streams.webhooks.queue import dead as dead_messages
+
+    with _store(settings_of_command()).connect() as connection:
+        found = dead_messages(connection, webhook)
+    if as_json:
+        for each in found:
+            say_json({**each._asdict(), "created_at": each.created_at.isoformat()})
+    elif found:
+        rows = [
+            (each.event_id, each.event, each.account_id, each.endpoint_id, str(each.attempts), each.last_error or "")
+            for each in found
+        ]
+        say_table(("message", "event", "account", "webhook", "attempts", "last error"), rows)
+    else:
+        note("no dead messages")
+
+
+@app.command()
+def retry(
+    messages: Annotated[list[str] | None, typer.Argument(metavar="MESSAGE...", help="From the dead list.")] = None,
+    webhook: EndpointOption = None,
+    every: Annotated[bool, typer.Option("--all", help="All dead messages.")] = False,
+) -> None:
+    """Send dead messages again, with as many attempts as a new one.
+
+    Example:
+      meter webhooks retry msg_0123456789abcdef0123456789abcdef
+      meter webhooks retry --all
+
+    Exit codes: 0 they wait to be sent; 1 there are no such dead messages.
+    """
+    from streams.connect import settings_of_command
+    from streams.store.database import writing
+    from streams.webhooks.queue import dead as dead_messages
+    from streams.webhooks.queue import retry as retry_messages
+
+    if not messages and not every and webhook is None:
+        raise SettingError("say which messages, or --webhook ID, or --all")
+    with writing(_store(settings_of_command())) as connection:
+        found = dead_messages(connection, webhook)
+        chosen = [each for each in found if not messages or each.event_id in messages]
+        count = retry_messages(connection, chosen, datetime.now(UTC))
+    if not count:
+        raise MeterError("there are no such dead messages; `meter webhooks dead` shows what there is")
+    say(f"{count} to be sent again")
+
+
+@app.command()
+def run() -> None:
+    """Read the topics and send, until Ctrl-C or SIGTERM.
+
+    Each message is sent at least once, in order for each account. One that
+    is not taken is tried again for about ten hours, then it is dead. Waits
+    while Kafka or the store is away.
+
+    Example:
+      meter webhooks run
+
+    Exit codes: 0 stopped; 3 topics and store do not fit; 4 another one
+    runs.
+    """
+    from streams.connect import connected
+    from streams.observe.logs import set_up_logs
+
+    with connected(note) as settings:
+        set_up_logs(settings)
+        asyncio.run(_run(settings))
+
+
+async def _run(settings: "Settings") -> None:
+    from streams.store.database import open_engine
+    from streams.webhooks.run import run_webhooks
+
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    sending = asyncio.ensure_future(run_webhooks(settings, open_engine(settings)))
+    waiting = asyncio.ensure_future(asked.wait())
+    await asyncio.wait([sending, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if sending.done():
+        sending.result()
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+
+
+def _store(settings: "Settings") -> "Engine":
+    from streams.store.database import open_engine
+    from streams.store.migrate import migrate
+
+    engine = open_engine(settings)
+    migrate(engine)
+    return engine
+
+
+def _document(endpoint: "Endpoint") -> dict[str, str | None]:
+    return {
+        "webhook": endpoint.endpoint_id,
+        "url": endpoint.url,
+        "events": ",".join(endpoint.events),
+        "account": endpoint.account_id,
+        "added": endpoint.created_at.isoformat(timespec="seconds"),
+    }

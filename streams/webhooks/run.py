@@ -1,0 +1,159 @@
+"""The sender: one task reads the topics, one for each endpoint sends, so that a slow receiver holds up no other."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import Engine
+
+from streams.errors import BrokerLostError, RefusalToStartError
+from streams.kafka import wait_for_broker
+from streams.settings import Settings
+from streams.store.database import StoreLostError, store_errors, writing
+from streams.store.migrate import migrate
+from streams.store.queries.meter import rules_of
+from streams.topics import check
+from streams.webhooks import queue
+from streams.webhooks.endpoints import Endpoint
+from streams.webhooks.reading import Reading
+from streams.webhooks.sending import attempt, new_client
+
+log = structlog.get_logger(__name__)
+
+#: Seconds from a failed attempt to the next, each give or take a fifth; after the last one a message is dead.
+RETRY_AFTER_S = (5, 30, 120, 600, 1_800, 3_600, 7_200, 10_800, 14_400)
+JITTER = 0.2
+#: How many requests to one endpoint are on their way at a time.
+AT_A_TIME = 8
+IDLE_S = 1.0
+#: An endpoint that takes nothing at all is given time, up to this long, so that its messages do not all fail in turn.
+MAX_PAUSE_S = 30.0
+LEASE_MARGIN_S = 10.0
+AWAY_S = (1.0, 15.0)
+
+
+class Sender:
+    """Sends what waits. `retry_after_s`: see `RETRY_AFTER_S`."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, partitions: int, retry_after_s: Sequence[float] = RETRY_AFTER_S
+    ) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._reading = Reading(settings, engine, partitions, self._told)
+        self._retry_after_s = retry_after_s
+        self._client = new_client(settings.webhook_timeout_s)
+        self._lease = timedelta(seconds=settings.webhook_timeout_s * 2 + LEASE_MARGIN_S)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._news: dict[str, asyncio.Event] = {}
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Read and send until cancelled; Kafka or the store may be away meanwhile. Raises OtherSenderError."""
+        reading = asyncio.ensure_future(self._patiently(self._reading.run))
+        try:
+            await asyncio.wait([reading, self._broken], return_when=asyncio.FIRST_COMPLETED)
+            await (reading if reading.done() else self._broken)
+        finally:
+            tasks = [reading, *self._tasks.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._client.aclose()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A task ends by being cancelled; whatever else it ends by ends the process."""
+        if not task.cancelled() and (error := task.exception()) is not None and not self._broken.done():
+            self._broken.set_exception(error)
+
+    def _told(self, known: list[Endpoint]) -> None:
+        """The endpoints there are: each has a task, and may have something new."""
+        ids = {endpoint.endpoint_id for endpoint in known}
+        for gone in set(self._tasks) - ids:
+            self._tasks.pop(gone).cancel()
+        for endpoint in known:
+            self._news.setdefault(endpoint.endpoint_id, asyncio.Event()).set()
+            if endpoint.endpoint_id not in self._tasks:
+                task = self._tasks[endpoint.endpoint_id] = asyncio.ensure_future(self._serve(endpoint))
+                task.add_done_callback(self._ended)
+
+    async def _serve(self, endpoint: Endpoint) -> None:
+        async def send_all() -> None:
+            pause_s = 0.0
+            while True:
+                tried, taken = await self._send_due(endpoint)
+                pause_s = min(MAX_PAUSE_S, pause_s * 2 or IDLE_S) if tried and not taken else 0.0
+                if pause_s:
+                    await asyncio.sleep(pause_s)
+                elif not tried:
+                    await self._wait_for_news(endpoint)
+
+        await self._patiently(send_all)
+
+    async def _wait_for_news(self, endpoint: Endpoint) -> None:
+        news = self._news[endpoint.endpoint_id]
+        news.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(news.wait(), IDLE_S)
+
+    async def _send_due(self, endpoint: Endpoint) -> tuple[int, int]:
+        """Send what is due, a few at a time. Returns how many were tried and how many of them were taken."""
+        deliveries = await asyncio.to_thread(self._claim, endpoint)
+        private = self._settings.webhook_private_addresses
+        errors = await asyncio.gather(*(attempt(self._client, endpoint, each, private) for each in deliveries))
+        await asyncio.to_thread(self._settle, list(zip(deliveries, errors, strict=True)))
+        return len(deliveries), errors.count(None)
+
+    def _claim(self, endpoint: Endpoint) -> list[queue.Delivery]:
+        with store_errors(self._engine), writing(self._engine) as connection:
+            return queue.claim(connection, endpoint, datetime.now(UTC), self._lease, AT_A_TIME)
+
+    def _settle(self, outcomes: Sequence[tuple[queue.Delivery, str | None]]) -> None:
+        if not outcomes:
+            return
+        now = datetime.now(UTC)
+        with store_errors(self._engine), writing(self._engine) as connection:
+            for delivery, error in outcomes:
+                if error is None:
+                    queue.delivered(connection, delivery, now)
+                else:
+                    queue.failed(connection, delivery, error, self._next_attempt(delivery, error, now))
+
+    def _next_attempt(self, delivery: queue.Delivery, error: str, now: datetime) -> datetime | None:
+        said = {"webhook": delivery.endpoint_id, "message": delivery.event_id, "attempt": delivery.attempts}
+        if delivery.attempts > len(self._retry_after_s):
+            log.error("a webhook message is dead: `meter webhooks dead` shows it", error=error, **said)
+            return None
+        log.warning("a webhook message was not taken", error=error, **said)
+        wait_s = self._retry_after_s[delivery.attempts - 1] * random.uniform(1 - JITTER, 1 + JITTER)
+        return now + timedelta(seconds=wait_s)
+
+    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do work again, after a while, when Kafka or the store was away."""
+        delay_s, longest_s = AWAY_S
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await work()
+            except (BrokerLostError, StoreLostError) as error:
+                if asyncio.get_running_loop().time() - began > longest_s:
+                    delay_s = AWAY_S[0]
+                log.warning(str(error), retry_in_s=delay_s)
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, longest_s)
+
+
+async def run_webhooks(settings: Settings, engine: Engine) -> None:
+    """Read and send until cancelled. Waits for Kafka and the store; raises what `Sender.run` and `check` raise."""
+    await wait_for_broker(settings, log.warning)
+    rules = await check(settings)
+    await asyncio.to_thread(migrate, engine)
+    with store_errors(engine), engine.connect() as connection:
+        known = rules_of(connection)
+    if known is not None and known.meter_id != rules.meter_id:
+        raise RefusalToStartError("the store is of another meter than these topics")
+    log.info("webhooks start", kafka=settings.bootstrap_servers)
+    await Sender(settings, engine, rules.partitions).run()

@@ -1,0 +1,57 @@
+"""One attempt: the message is signed and posted. A receiver takes it with any status 2xx; all else is a failure."""
+
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+from meter import __version__
+from streams.errors import SettingError
+from streams.webhooks.addresses import AddressError, find_target
+from streams.webhooks.endpoints import Endpoint
+from streams.webhooks.queue import Delivery
+
+if missing := [name for name in ("httpx", "standardwebhooks") if find_spec(name) is None]:
+    raise SettingError(f"webhooks need the package {missing[0]}: pip install 'recognition-meter[webhooks]'")
+
+import httpx
+from standardwebhooks import Webhook
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+def new_client(timeout_s: float) -> httpx.AsyncClient:
+    """A client for all attempts. Redirects are not followed: a receiver that moves is added anew."""
+    timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
+    # Proxies of the environment are left aside: behind one the address that is looked at is not the one reached.
+    return httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False)
+
+
+async def attempt(client: httpx.AsyncClient, endpoint: Endpoint, delivery: Delivery, private: bool) -> str | None:
+    """Post a delivery. Returns what went wrong; None: it was taken."""
+    try:
+        target = await find_target(endpoint.url, private)
+        headers = signed(endpoint, delivery, datetime.now(UTC))
+        headers["host"] = urlsplit(endpoint.url).netloc
+        async with client.stream(
+            "POST",
+            httpx.URL(endpoint.url).copy_with(host=target.address),
+            content=delivery.payload.encode(),
+            headers=headers,
+            extensions={"sni_hostname": target.host},
+        ) as answer:
+            # The status says it all; a body without end is not waited for.
+            return None if answer.is_success else f"status {answer.status_code}"
+    except (AddressError, httpx.HTTPError, OSError) as error:
+        return str(error) or type(error).__name__
+
+
+def signed(endpoint: Endpoint, delivery: Delivery, now: datetime) -> dict[str, str]:
+    """The headers of an attempt: what Standard Webhooks asks for."""
+    now = now.replace(microsecond=0)
+    return {
+        "content-type": "application/json",
+        "user-agent": f"recognition-meter/{__version__}",
+        "webhook-id": delivery.event_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(endpoint.secret).sign(delivery.event_id, now, delivery.payload),
+    }
