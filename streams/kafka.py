@@ -35,7 +35,7 @@ async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 @asynccontextmanager
-async def reader(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(settings: Settings, *, fetch_max_wait_ms: int = 20, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group that reads committed records only; assign and seek it."""
     consumer = AIOKafkaConsumer(
         **settings.client(),
@@ -44,7 +44,7 @@ async def reader(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaCo
         auto_offset_reset="none",
         max_partition_fetch_bytes=4 << 20,
         # A fetch that waits for records holds up the next question on its connection; what is read here is there.
-        fetch_max_wait_ms=20,
+        fetch_max_wait_ms=fetch_max_wait_ms,
         # The first question about a topic waits this long for its metadata; the client's own 100 ms add up.
         retry_backoff_ms=20,
         **options,

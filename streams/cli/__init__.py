@@ -9,7 +9,21 @@ from collections.abc import Sequence
 
 import typer
 
-from streams.cli import accounts, bills, clock, export, jobs, ledger, prices, proof, rejects, running, topics, webhooks
+from streams.cli import (
+    accounts,
+    bills,
+    clock,
+    export,
+    jobs,
+    ledger,
+    prices,
+    projector,
+    proof,
+    rejects,
+    running,
+    topics,
+    webhooks,
+)
 from streams.cli.errors import explain
 from streams.cli.output import complain
 
@@ -63,6 +77,7 @@ RUN, USE, MONEY, LOOK = "Run a meter", "Submit and read", "Bills and accounts", 
 app.command("up", rich_help_panel=RUN)(running.up)
 app.command("worker", rich_help_panel=RUN)(running.worker)
 app.command("broker", rich_help_panel=RUN)(running.broker)
+app.add_typer(projector.app, name="projector", rich_help_panel=RUN)
 app.add_typer(topics.app, name="topics", rich_help_panel=RUN)
 app.command("demo", rich_help_panel=RUN)(proof.demo)
 app.command("submit", rich_help_panel=USE)(jobs.submit)

@@ -1,0 +1,381 @@
+"""Records of the topics -> rows as both stores take them: texts, whole numbers and None; money and instants as text.
+
+What the meter has published is read strictly: a record that cannot be read is not of this meter, and stops us.
+Commands come from anybody, and are read as far as they go.
+"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from meter.money import EXACT, ZERO
+from meter.periods import instant_us
+from streams.errors import RefusalToStartError
+from streams.store.types import escaped, moment_text
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+Row = tuple[Any, ...]
+_Published = TypeVar("_Published", bound=msgspec.Struct)
+
+
+class Published(NamedTuple):
+    """A record of an outward topic: where it is, its key and value, and the broker's time in ms."""
+
+    partition: int
+    position: int
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+
+
+class Source(msgspec.Struct):
+    """Where a record was read; `timestamp` in ms."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int = 0
+
+
+class Priced(msgspec.Struct):
+    """A value of `usage.priced`."""
+
+    job_id: str
+    account_id: str
+    region: str
+    kinds: list[str]
+    completed_at: str
+    day: str
+    duration_s: str
+    minutes: int
+    unit_price: str
+    amount: str
+    price_version: str
+    source: Source
+    origin: Source | None = None
+
+
+class Daily(msgspec.Struct):
+    """A value of `usage.daily`."""
+
+    account_id: str
+    region: str
+    day: str
+    jobs: int
+    minutes: int
+    amount: str
+
+
+class Refused(msgspec.Struct):
+    """A value of `usage.rejected`."""
+
+    code: str
+    message: str
+    source: Source
+    account_id: str | None = None
+    job_id: str | None = None
+    amount_at_risk: str | None = None
+
+
+class BillLine(msgspec.Struct):
+    """A line of a bill."""
+
+    kind: str
+    region: str
+    day: str
+    jobs: int
+    minutes: int
+    unit_price: str
+    amount: str
+    original_bill_id: str | None = None
+
+
+class Bill(msgspec.Struct):
+    """A value of `billing.bills`."""
+
+    bill_id: str
+    account_id: str
+    period: str
+    mode: str
+    lines: list[BillLine]
+    total: str
+    payable: str
+    rounding: str
+    issued_at: str
+
+
+class Posting(msgspec.Struct):
+    """One side of an entry."""
+
+    book: str
+    amount: str
+
+
+class Entry(msgspec.Struct):
+    """A value of `billing.ledger`."""
+
+    entry_id: str
+    account_id: str
+    at: str
+    cause: str
+    reference: str
+    postings: list[Posting]
+    reason: str | None = None
+
+    def posted(self, book: str) -> Decimal:
+        """What it puts into a book, debit positive."""
+        total = ZERO
+        for posting in self.postings:
+            if posting.book == book:
+                total = EXACT.add(total, Decimal(posting.amount))
+        return total
+
+
+class Notice(msgspec.Struct):
+    """A value of `billing.notices`."""
+
+    notice_id: str
+    account_id: str
+    kind: str
+    at: str
+    bill_id: str | None = None
+    payable: str | None = None
+    owed: str | None = None
+    balance: str | None = None
+    deadline: str | None = None
+
+
+class Service(msgspec.Struct):
+    """A value of `account.service`."""
+
+    account_id: str
+    state: str
+    since: str
+    reason: str
+
+
+class Result(msgspec.Struct):
+    """A value of `meter.command-results`."""
+
+    command_id: str
+    status: str
+    source: Source
+    account_id: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class Command(msgspec.Struct):
+    """What can be read of a value of `meter.commands`."""
+
+    command_id: Any = None
+    type: Any = None
+    account_id: Any = None
+    issued_at: Any = None
+
+
+class UnreadableError(RefusalToStartError):
+    """A record that the meter cannot have published, or a newer one with another form."""
+
+
+_DECODERS: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
+
+
+def decoded(record: Published, kind: type[_Published], topic: str) -> _Published:
+    """A record's value. Raises UnreadableError."""
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
+    try:
+        value: _Published = decoder.decode(record.value or b"")
+    except msgspec.MsgspecError as error:
+        where = f"{topic}[{record.partition}] at {record.position}"
+        raise UnreadableError(f"{where} holds what this version of the meter cannot read: {error}") from error
+    return value
+
+
+def priced_row(record: Published, job: Priced) -> Row:
+    """The row of `priced_usage`."""
+    source, origin = job.source, job.origin
+    return (
+        record.partition,
+        record.position,
+        escaped(job.account_id),
+        escaped(job.job_id),
+        job.region,
+        ",".join(job.kinds),
+        instant(job.completed_at),
+        job.completed_at,
+        job.day,
+        job.duration_s,
+        job.minutes,
+        job.unit_price,
+        job.amount,
+        escaped(job.price_version),
+        source.topic,
+        source.partition,
+        source.offset,
+        of_ms(source.timestamp),
+        None if origin is None else origin.topic,
+        None if origin is None else origin.partition,
+        None if origin is None else origin.offset,
+    )
+
+
+def rejected_row(record: Published, refused: Refused, day: str, priced_later: bool) -> Row:
+    """The row of `rejected`; `day` is the billing day of the record time."""
+    source = refused.source
+    return (
+        record.partition,
+        record.position,
+        refused.code,
+        escaped(refused.message),
+        words(refused.account_id),
+        words(refused.job_id),
+        refused.amount_at_risk,
+        day,
+        of_ms(source.timestamp),
+        source.topic,
+        source.partition,
+        source.offset,
+        priced_later,
+        as_published(record),
+    )
+
+
+def bill_row(record: Published, bill: Bill) -> Row:
+    """The row of `bill`."""
+    return (
+        escaped(bill.bill_id),
+        record.partition,
+        record.position,
+        escaped(bill.account_id),
+        bill.period,
+        bill.mode,
+        bill.total,
+        bill.payable,
+        bill.rounding,
+        instant(bill.issued_at),
+        len(bill.lines),
+        as_published(record),
+    )
+
+
+def line_rows(bill: Bill) -> list[Row]:
+    """The rows of `bill_line`."""
+    return [
+        (
+            escaped(bill.bill_id),
+            number,
+            escaped(bill.account_id),
+            line.kind,
+            line.region,
+            line.day,
+            line.jobs,
+            line.minutes,
+            line.unit_price,
+            line.amount,
+            words(line.original_bill_id),
+        )
+        for number, line in enumerate(bill.lines)
+    ]
+
+
+def notice_row(record: Published, notice: Notice) -> Row:
+    """The row of `notice`."""
+    return (
+        record.partition,
+        record.position,
+        escaped(notice.notice_id),
+        escaped(notice.account_id),
+        notice.kind,
+        instant(notice.at),
+        words(notice.bill_id),
+        notice.payable,
+        notice.owed,
+        notice.balance,
+        None if notice.deadline is None else instant(notice.deadline),
+        as_published(record),
+    )
+
+
+def command_row(record: Published) -> Row:
+    """The row of `command`: its fields where they are what they should be."""
+    try:
+        found = msgspec.json.decode(record.value or b"", type=Command)
+    except (msgspec.MsgspecError, RecursionError):
+        found = Command()
+    return (
+        record.partition,
+        record.position,
+        *(_text(field) for field in (found.command_id, found.type, found.account_id, found.issued_at)),
+        of_ms(record.timestamp),
+        as_published(record),
+    )
+
+
+def result_row(record: Published, result: Result) -> Row:
+    """The row of `command_result`."""
+    return (
+        record.partition,
+        record.position,
+        escaped(result.command_id),
+        words(result.account_id),
+        result.status,
+        result.code,
+        words(result.message),
+        result.source.offset,
+        of_ms(result.source.timestamp),
+    )
+
+
+def _text(field: Any) -> str | None:
+    return escaped(field) if isinstance(field, str) and len(field) <= 128 else None
+
+
+def words(text: str | None) -> str | None:
+    """Text as it is kept, where there is some."""
+    return None if text is None else escaped(text)
+
+
+def as_published(record: Published) -> str:
+    """A record's value as it is kept; bytes that are no text show as `\\xff`."""
+    return escaped((record.value or b"").decode(errors="backslashreplace"))
+
+
+def instant(text: str) -> str:
+    """An instant as it is kept, from one of the contract."""
+    microseconds = instant_us(text)
+    if microseconds is None:
+        raise UnreadableError(f"an output holds {text[:64]!r}, which is no instant")
+    return _moment(microseconds)
+
+
+@lru_cache(maxsize=65_536)
+def of_ms(milliseconds: int) -> str:
+    """An instant as it is kept, from a record time."""
+    return _moment(milliseconds * 1000)
+
+
+def _moment(microseconds: int) -> str:
+    try:
+        return moment_text(_EPOCH + timedelta(microseconds=microseconds))
+    except OverflowError:  # only a simulated clock can get there
+        return moment_text(_LAST)
+
+
+_KEY_OF_TOTAL = msgspec.json.Decoder(tuple[str, str, str])
+
+
+def key_of_total(record: Published) -> tuple[str, str, str]:
+    """Account (as it is kept), day and region of a record of `usage.daily`. Raises UnreadableError."""
+    try:
+        account_id, region, day = _KEY_OF_TOTAL.decode(record.key or b"")
+    except msgspec.MsgspecError as error:
+        raise UnreadableError(f"a daily total has the key {record.key!r}") from error
+    return escaped(account_id), day, region

@@ -1,0 +1,130 @@
+"""How far the store is: positions that move by compare-and-set, and whose store it is."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from meter import topics
+from meter.rules import Rules
+from streams.errors import Exit, MeterError, RefusalToStartError
+from streams.settings import Settings
+from streams.store.schema import meter_info, projector_position
+from streams.store.types import Moment
+
+#: What is projected, in the order in which a batch is folded.
+PROJECTED = (
+    topics.COMMANDS,
+    topics.COMMAND_RESULTS,
+    topics.PRICED,
+    topics.DAILY,
+    topics.REJECTED,
+    topics.BILLS,
+    topics.LEDGER,
+    topics.NOTICES,
+    topics.SERVICE,
+)
+
+Place = tuple[str, int]
+
+
+class OtherProjectorError(MeterError):
+    """Another projector has moved a position."""
+
+    code = Exit.FENCED
+
+
+class Moved(NamedTuple):
+    """A partition's position, from one offset to the next.
+
+    `record_at`: the broker's time of the last record, if there was one; `polled_at`: when the broker last told of the
+    partition, None where it has not yet.
+    """
+
+    place: Place
+    expected: int
+    next_offset: int
+    end_offset: int
+    record_at: datetime | None
+    polled_at: datetime | None
+
+
+def claim(connection: Connection, settings: Settings, rules: Rules, now: datetime) -> None:
+    """Note whose store this is. Raises RefusalToStartError where it is another meter's."""
+    found = connection.execute(select(meter_info)).one_or_none()
+    if found is None:
+        values = {
+            "id": 1,
+            "meter_id": rules.meter_id,
+            "topic_prefix": settings.topic_prefix,
+            "rules": rules.model_dump_json(),
+            "created_at": now,
+        }
+        connection.execute(meter_info.insert().values(values))
+    elif found.meter_id != rules.meter_id:
+        raise RefusalToStartError(
+            f"the store holds the figures of another meter ({found.meter_id}; this is {rules.meter_id}): "
+            "set METER_DATABASE_URL to another store, or empty this one by `meter projector rebuild`"
+        )
+
+
+def load(connection: Connection) -> dict[Place, tuple[int, int]]:
+    """For each partition of each topic, where its log began when it was first read, and the next offset."""
+    table = projector_position.c
+    query = select(table.topic, table.partition, table.first_offset, table.next_offset)
+    return {(row.topic, row.partition): (row.first_offset, row.next_offset) for row in connection.execute(query)}
+
+
+def begin(connection: Connection, starts: Mapping[Place, int], now: datetime) -> None:
+    """Positions for partitions that have none, at the start of their logs."""
+    rows = [
+        {
+            "topic": topic,
+            "partition": partition,
+            "first_offset": start,
+            "next_offset": start,
+            "end_offset": start,
+            "polled_at": now,
+        }
+        for (topic, partition), start in sorted(starts.items())
+    ]
+    if rows:
+        connection.execute(projector_position.insert(), rows)
+
+
+_TABLE = projector_position.c
+_MOVE = (
+    projector_position.update()
+    .where(
+        _TABLE.topic == bindparam("the_topic"),
+        _TABLE.partition == bindparam("the_partition"),
+        _TABLE.next_offset == bindparam("expected"),
+    )
+    .values(
+        next_offset=bindparam("next"),
+        end_offset=bindparam("end"),
+        polled_at=func.coalesce(bindparam("polled", type_=Moment()), _TABLE.polled_at),
+        record_at=func.coalesce(bindparam("record", type_=Moment()), _TABLE.record_at),
+    )
+)
+
+
+def move(connection: Connection, moves: Iterable[Moved]) -> None:
+    """Move positions by compare-and-set, in one order. Raises OtherProjectorError where one is not as expected."""
+    for moved in sorted(moves, key=lambda moved: moved.place):
+        topic, partition = moved.place
+        values = {
+            "the_topic": topic,
+            "the_partition": partition,
+            "expected": moved.expected,
+            "next": moved.next_offset,
+            "end": moved.end_offset,
+            "polled": moved.polled_at,
+            "record": moved.record_at,
+        }
+        if connection.execute(_MOVE, values).rowcount != 1:
+            raise OtherProjectorError(
+                f"another projector is at work on this store: {topic}[{partition}] has left {moved.expected}. "
+                "Nothing of this batch was written"
+            )

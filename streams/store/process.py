@@ -1,0 +1,138 @@
+"""The projector's process: waits for Kafka and the store, projects until it is asked to stop; rebuild; status."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy import Engine, delete, select
+
+from meter import __version__
+from streams.errors import Exit, MeterError, SettingError
+from streams.kafka import reader, wait_for_broker
+from streams.observe.logs import set_up_logs
+from streams.settings import Settings
+from streams.store import positions
+from streams.store.database import is_postgres, open_engine, shown, store_errors, writing
+from streams.store.following import Follower
+from streams.store.measures import Measures
+from streams.store.migrate import migrate
+from streams.store.positions import Place
+from streams.store.projector import AskedToStop, Projector, wait_for_store
+from streams.store.schema import READ_MODEL, meter_info
+from streams.topics import check
+
+log = structlog.get_logger(__name__)
+
+
+def run_projector(settings: Settings, *, caught_up: bool = False) -> int:
+    """Project until SIGTERM or SIGINT, or with `caught_up` until the present end. Returns the exit code."""
+    set_up_logs(settings)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    engine = open_engine(settings)
+    try:
+        asyncio.run(_run(settings, engine, caught_up))
+    except MeterError as error:
+        log.error(str(error), exit_code=int(error.code))
+        return error.code
+    finally:
+        engine.dispose()
+    return Exit.OK
+
+
+async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    measures = Measures()
+    log.info("projector starts", version=__version__, kafka=settings.bootstrap_servers, store=shown(engine))
+    with suppress(AskedToStop):
+        async with _pages(settings, measures):
+            await wait_for_store(lambda: migrate(engine), asked, measures)
+            waiting = asyncio.ensure_future(wait_for_broker(settings, log.warning))
+            stopping = asyncio.ensure_future(asked.wait())
+            await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not waiting.done():
+                waiting.cancel()
+                raise AskedToStop
+            rules = await check(settings)
+            await Projector(settings, rules, engine, measures).run(asked, caught_up)
+    log.info("projector stopped" if asked.is_set() else "all is projected")
+
+
+@asynccontextmanager
+async def _pages(settings: Settings, measures: Measures) -> AsyncIterator[None]:
+    """/metrics, /healthz and /readyz, as a worker has them, while the block runs."""
+    if not settings.web_port:
+        yield
+        return
+    app = web.Application()
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=measures.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        stalled = measures.stalled(settings.stalled_after_s)
+        body = {"status": "stalled" if stalled else "ok", "stalled": stalled, "age_s": round(measures.age_s(), 1)}
+        return web.json_response(body, status=503 if stalled else 200)
+
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, settings.web_host, settings.web_port).start()
+        except OSError as error:
+            raise SettingError(
+                f"METER_WEB_PORT: {settings.web_host}:{settings.web_port}: {error.strerror}; 0 means no pages"
+            ) from error
+        yield
+    finally:
+        await runner.cleanup()
+
+
+# -- rebuild and status ------------------------------------------------------------------------------------------
+
+
+async def expired(settings: Settings, engine: Engine) -> list[str]:
+    """The partitions of which the store goes further back than their logs do: a rebuild would lose that.
+
+    Raises BrokerLostError, StoreLostError, RefusalToStartError.
+    """
+    rules = await check(settings)
+    async with reader(settings) as consumer:
+        starts, _ = await Follower(settings, consumer, rules.partitions).bounds()
+    with store_errors(engine), engine.connect() as connection:
+        known = positions.load(connection)
+        meter_id = connection.execute(select(meter_info.c.meter_id)).scalar()
+    if meter_id not in (None, rules.meter_id):
+        return [f"all of the meter {meter_id}, whose store this is"]
+    return [
+        f"{topic}[{partition}] from {first} to {starts[topic, partition]}"
+        for (topic, partition), (first, position) in sorted(known.items())
+        if (topic, partition) in starts and first < starts[topic, partition] and first < position
+    ]
+
+
+def empty(engine: Engine) -> None:
+    """Take away all that was projected, and the positions, in one transaction; tokens, audit and webhooks stay."""
+    with store_errors(engine), writing(engine) as connection:
+        if is_postgres(connection):
+            connection.exec_driver_sql(f"TRUNCATE {', '.join(table.name for table in READ_MODEL)}")
+        else:
+            for table in READ_MODEL:
+                connection.execute(delete(table))
+
+
+async def ends(settings: Settings, partitions: int) -> dict[Place, int]:
+    """Where the committed part of each log ends now. Raises BrokerLostError."""
+    async with reader(settings) as consumer:
+        return (await Follower(settings, consumer, partitions).bounds())[1]

@@ -1,0 +1,154 @@
+"""The projector: follows the topics and writes batches, one after the other, until it is asked to stop.
+
+    fetch the next batch while the last one is written -> one SQL transaction: positions by compare-and-set, rows
+
+A store that is away is waited for; what was in flight may or may not have been committed, so the positions are read
+from the store again, and reading goes on from there. Everything else ends the process: a restart begins at the same
+place.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+from aiokafka.errors import KafkaError
+from sqlalchemy import Engine
+
+from meter.periods import BillingDays
+from meter.rules import Rules
+from streams.errors import BrokerLostError
+from streams.kafka import reader
+from streams.settings import Settings
+from streams.store import positions
+from streams.store.accounts import AccountRow, Seen
+from streams.store.database import StoreLostError, store_errors, writing
+from streams.store.following import FETCH_WAIT_MS, Follower, check_bounds, check_whole
+from streams.store.measures import Measures
+from streams.store.positions import Place
+from streams.store.project import Batch, apply
+
+log = structlog.get_logger(__name__)
+
+#: A small batch waits for more, so that a quiet stream does not become a transaction for each record.
+LINGER_S = 0.1
+SMALL_RECORDS = 1_000
+#: So often the store is told that there was nothing new, for it to say how old it is.
+TOUCH_EVERY_S = 2.0
+MAX_BACKOFF_S = 15.0
+
+_T = TypeVar("_T")
+
+
+class Projector:
+    """One projector of a meter's topics into one store."""
+
+    def __init__(self, settings: Settings, rules: Rules, engine: Engine, measures: Measures) -> None:
+        self._settings = settings
+        self._rules = rules
+        self._engine = engine
+        self._days = BillingDays(rules.time_zone)
+        self._seen = Seen()
+        self._measures = measures
+        self._touched = 0.0
+
+    async def run(self, asked: asyncio.Event, caught_up: bool = False) -> None:
+        """Project until asked to stop, or with `caught_up` until all is projected that the topics hold when it begins.
+
+        Raises RefusalToStartError, OtherProjectorError, BrokerLostError.
+        """
+        async with reader(self._settings, fetch_max_wait_ms=FETCH_WAIT_MS) as consumer:
+            follower = Follower(self._settings, consumer, self._rules.partitions)
+            starts, ends = await follower.bounds()
+            check_whole(starts, starts)
+            follower.seek(await self._waiting(lambda: self._begin(starts, ends), asked))
+            while not asked.is_set():
+                try:
+                    await self._follow(follower, asked, ends if caught_up else None)
+                    return
+                except StoreLostError as error:
+                    log.warning(str(error), what="the store is away; what comes in waits in Kafka")
+                    self._seen = Seen()
+                    follower.seek(await self._waiting(self._positions, asked))
+
+    async def _follow(self, follower: Follower, asked: asyncio.Event, until: dict[Place, int] | None) -> None:
+        """Write batch after batch; the next one is fetched meanwhile."""
+        fetching = asyncio.ensure_future(follower.next())
+        try:
+            while not asked.is_set():
+                batch = await _kafka(fetching)
+                fetching = asyncio.ensure_future(follower.next())
+                await self._put(batch)
+                if until is not None and all(m.next_offset >= until[m.place] for m in batch.moves):
+                    return
+                if sum(map(len, batch.records.values())) < SMALL_RECORDS:
+                    await asyncio.sleep(LINGER_S)
+        finally:
+            fetching.cancel()
+            await asyncio.gather(fetching, return_exceptions=True)
+
+    async def _put(self, batch: Batch) -> None:
+        """Write a batch, where there is anything to write."""
+        now = time.monotonic()
+        if now - self._touched >= TOUCH_EVERY_S:
+            self._touched = now
+        else:
+            batch = Batch([move for move in batch.moves if move.next_offset != move.expected], batch.records)
+        if batch.moves:
+            rows = await asyncio.to_thread(self._write, batch)
+            self._seen.note(rows)
+            self._measures.wrote(batch, time.monotonic() - now)
+
+    def _write(self, batch: Batch) -> Sequence[AccountRow]:
+        with store_errors(self._engine), writing(self._engine) as connection:
+            return apply(connection, batch, self._days, self._seen)
+
+    def _begin(self, starts: dict[Place, int], ends: dict[Place, int]) -> dict[Place, int]:
+        """The positions to read on from; the store is this meter's from now on. Raises RefusalToStartError."""
+        now = datetime.now(UTC)
+        with store_errors(self._engine), writing(self._engine) as connection:
+            positions.claim(connection, self._settings, self._rules, now)
+            known = positions.load(connection)
+            check_bounds(known, starts, ends)
+            new = {place: start for place, start in starts.items() if place not in known}
+            positions.begin(connection, new, now)
+        return {place: position for place, (_, position) in known.items()} | new
+
+    def _positions(self) -> dict[Place, int]:
+        with store_errors(self._engine), self._engine.connect() as connection:
+            return {place: position for place, (_, position) in positions.load(connection).items()}
+
+    async def _waiting(self, ask: Callable[[], _T], asked: asyncio.Event) -> _T:
+        return await wait_for_store(ask, asked, self._measures)
+
+
+class AskedToStop(Exception):  # noqa: N818 - it is none
+    """The process was asked to stop while it waited."""
+
+
+async def wait_for_store(ask: Callable[[], _T], asked: asyncio.Event, measures: Measures) -> _T:
+    """What the store answers; while it is away it is asked again, with backoff and without end, until asked to stop."""
+    delay_s = 0.5
+    while not asked.is_set():
+        try:
+            answer = await asyncio.to_thread(ask)
+        except StoreLostError as error:
+            measures.store_is_away(True)
+            log.warning(str(error), retry_in_s=delay_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asked.wait(), delay_s)
+            delay_s = min(delay_s * 2, MAX_BACKOFF_S)
+        else:
+            measures.store_is_away(False)
+            return answer
+    raise AskedToStop
+
+
+async def _kafka(answer: Awaitable[Any]) -> Any:
+    try:
+        return await answer
+    except KafkaError as error:
+        raise BrokerLostError(f"Kafka is lost: {error!r}; start again, nothing was lost") from error
