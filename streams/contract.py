@@ -1,16 +1,18 @@
-"""`python -m streams.contract`: write the JSON Schema of every topic of the public contract to `docs/contract/`."""
+"""`python -m streams.contract` writes `docs/contract/`: the JSON Schemas of all topics, and the AsyncAPI document."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import models_json_schema
 
 from meter import topics
 from meter.billing_models import AccountService, BillIssued, LedgerEntry, Notice
 from meter.commands import HANDLERS
 from meter.journal import JournalEntry
 from meter.models import CommandResult, DayTotal, JobCompleted, PricedJob, Rejected
+from streams.asyncapi import asyncapi
 
 FOLDER = Path(__file__).parents[1] / "docs" / "contract"
 
@@ -31,25 +33,36 @@ VALUES: dict[str, type[BaseModel]] = {
 def schemas() -> dict[str, dict[str, Any]]:
     """The schema of each topic, by file name."""
     found = {f"{topic}.schema.json": model.model_json_schema(by_alias=True) for topic, model in VALUES.items()}
-    # A command's type decides what it is, so that it must be there; a model has it as a default.
-    commands = {kind: model.model_json_schema(by_alias=True) for kind, (model, _) in HANDLERS.items()}
-    for schema in commands.values():
-        schema["required"] = sorted({*schema["required"], "type"})
-    found[f"{topics.COMMANDS}.schema.json"] = {"oneOf": list(commands.values())}
+    found[f"{topics.COMMANDS}.schema.json"] = _commands()
     found[f"{topics.JOURNAL}.schema.json"] = TypeAdapter(JournalEntry).json_schema(by_alias=True)
     return found
 
 
-def text_of(schema: dict[str, Any]) -> str:
-    """A schema as its file has it."""
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+def _commands() -> dict[str, Any]:
+    """Any command. Its type decides which it is, so that it must be there; a model has it as a default."""
+    models = [model for model, _ in HANDLERS.values()]
+    references, definitions = models_json_schema([(model, "validation") for model in models], by_alias=True)
+    for model in models:
+        schema = definitions["$defs"][model.__name__]
+        schema["required"] = sorted({*schema["required"], "type"})
+    return {"oneOf": list(references.values()), **definitions}
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """All files of the contract, by name."""
+    return {**schemas(), "asyncapi.json": asyncapi()}
+
+
+def text_of(document: dict[str, Any]) -> str:
+    """A document as its file has it."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
     """Write all files."""
     FOLDER.mkdir(exist_ok=True)
-    for name, schema in schemas().items():
-        (FOLDER / name).write_text(text_of(schema), "utf-8")
+    for name, document in documents().items():
+        (FOLDER / name).write_text(text_of(document), "utf-8")
 
 
 if __name__ == "__main__":
