@@ -12,14 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from sqlalchemy import Connection
 
+from meter.arrears import Service
 from streams.http.callers import LOOPBACK, Caller, Role
 from streams.http.limits import Buckets
 from streams.http.problems import Problem
 from streams.http.store import Store
 from streams.http.tokens import Token, any_token, find_token, used
+from streams.store.queries.accounts import account_by_id
 
 FRESH_S = 5.0
 #: How long a token is believed that was valid when the store was last there.
@@ -181,3 +183,35 @@ def need(*roles: Role) -> Callable[[Caller], Caller]:
 Anyone = Annotated[Caller, Depends(caller)]
 Operator = Annotated[Caller, Depends(need(Role.OPERATOR))]
 Producer = Annotated[Caller, Depends(need(Role.OPERATOR, Role.PRODUCER))]
+
+
+async def account_read(
+    account_id: Annotated[str, Path(min_length=1, max_length=128)], request: Request, who: Anyone
+) -> str:
+    """Dependency: the account of the path, if the caller may read all of it now: a stopped one's console is closed."""
+    who.need_account(account_id)
+    if who.role is Role.ACCOUNT:
+        await need_running(request, account_id)
+    return account_id
+
+
+async def account_always(account_id: Annotated[str, Path(min_length=1, max_length=128)], who: Anyone) -> str:
+    """Dependency: the account of the path, if the caller may read it, also while it is stopped."""
+    who.need_account(account_id)
+    return account_id
+
+
+async def need_running(request: Request, account_id: str) -> None:
+    """Raises Problem (403) while the account is stopped."""
+    store: Store = request.app.state.services.store
+    found = await store.read(lambda connection: account_by_id(connection, account_id))
+    if found is not None and found.state is Service.STOPPED:
+        raise Problem(
+            403,
+            "account_stopped",
+            "this account is stopped: its balance, its bills and its service can be read, and it can be paid for",
+        )
+
+
+OpenAccount = Annotated[str, Depends(account_read)]
+AnyAccount = Annotated[str, Depends(account_always)]

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -97,15 +97,15 @@ class Desk:
                         answers[answer.partition] = answer
             except TimeoutError:
                 return Order(command["command_id"], "sent")
-        return together(command["command_id"], list(answers.values()))
+        given = [(answer.status, answer.code, answer.message) for answer in answers.values()]
+        return together(command["command_id"], given)
 
 
-def together(command: str, answers: list[CommandResult]) -> Order:
-    """The answer of all partitions that were asked."""
-    if len({(answer.status, answer.code) for answer in answers}) > 1:
-        return Order(command, "refused", "partitions_disagree", "the partitions do not agree: call the operator")
-    first = answers[0]
-    return Order(command, first.status, first.code, first.message)
+def together(command: str, answers: Sequence[tuple[str, str | None, str | None]]) -> Order:
+    """The answer, of a status, code and message from each partition that was asked."""
+    if len({(status, code) for status, code, _ in answers}) > 1:
+        return Order(command, "refused", "partitions_disagree", "accounts would not be treated alike")
+    return Order(command, *answers[0])
 
 
 def command_id(who: Caller, key: str) -> str:

@@ -47,6 +47,11 @@ class _IdConvertor(Convertor[str]):
 register_url_convertor("id", _IdConvertor())
 
 
+def one(name: str) -> str:
+    """A parameter of a route that is an id, which the handler gets as it is."""
+    return f"/{{{name}:id}}"
+
+
 class RawPaths:
     """Routes by the path as it was sent, so that an encoded slash is part of an id and not of the route."""
 

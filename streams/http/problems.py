@@ -9,6 +9,7 @@ import structlog
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as PlainHTTPException
 
 log = structlog.get_logger(__name__)
@@ -105,3 +106,35 @@ async def api_problem(request: Request, error: Exception) -> Response:
     if problem.status_code >= 500 and not isinstance(error, Problem):
         log.error("a request failed", path=request.url.path, exc_info=error)
     return problem.response()
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong: a field of the body, or a completion of a batch by its index."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+    field: str | None = None
+    index: int | None = None
+
+
+class ProblemDocument(BaseModel):
+    """Problem details of RFC 9457. `code` is stable; `detail` is a sentence for people and may change."""
+
+    model_config = ConfigDict(extra="allow", title="Problem")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[FieldError] = Field(default_factory=list)
+
+
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+#: For the description of every route.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "Refused: `code` says why", "content": _CONTENT},
+    "5XX": {"description": "Kafka or the store is away (503), or something broke (500)", "content": _CONTENT},
+}

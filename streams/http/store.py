@@ -7,8 +7,9 @@ from typing import TypeVar
 from anyio import to_thread
 from sqlalchemy import Connection, Engine
 
-from streams.http.problems import unavailable
+from streams.http.problems import Problem, unavailable
 from streams.store.database import StoreLostError, store_errors, writing
+from streams.store.queries.pages import BadCursorError
 
 Result = TypeVar("Result")
 
@@ -52,6 +53,8 @@ class Store:
 def _problems() -> Iterator[None]:
     try:
         yield
+    except BadCursorError as error:
+        raise Problem(400, "bad_cursor", str(error)) from error
     except StoreLostError as error:
         raise unavailable(
             "store", "the SQL store is away: figures cannot be read, completions still come in"

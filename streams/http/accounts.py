@@ -1,0 +1,185 @@
+"""Reads about accounts: the list, one, and what belongs to it."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import Connection
+
+from meter.arrears import Service
+from meter.contracts import Contract, mode_on
+from streams.http.access import AnyAccount, Anyone, OpenAccount, Operator
+from streams.http.answers import After, From, Limit, Page, Region, To, answer, page_of
+from streams.http.bodies import JsonRoute
+from streams.http.callers import Role
+from streams.http.documents import (
+    AccountDocument,
+    AccountItem,
+    BillItem,
+    ContractItem,
+    EntryItem,
+    JobItem,
+    NoticeItem,
+    OpenBillItem,
+    ServiceDocument,
+    SumItem,
+    UsageDocument,
+    UsageItem,
+)
+from streams.http.paths import one
+from streams.http.problems import PROBLEMS, not_found
+from streams.http.services import AllServices
+from streams.store.queries import accounts, bills, money, usage
+from streams.store.queries.commands import AgreedContract, contract_in_force, contracts, low_balance
+from streams.store.queries.meter import rules_of, today
+
+#: Admission asks often; a service that stops or is restored is known everywhere this soon.
+SERVICE_KEPT = "private, max-age=2"
+
+router = APIRouter(prefix="/v1/accounts", tags=["accounts"], route_class=JsonRoute)
+ONE = one("account_id")
+
+
+@router.get("", response_model=Page[AccountItem], responses=PROBLEMS)
+async def list_accounts(
+    request: Request,
+    services: AllServices,
+    _: Operator,
+    search: Annotated[str | None, Query(max_length=128, description="a part of the id")] = None,
+    state: Service | None = None,
+    after: After = None,
+    limit: Limit = 50,
+) -> Response:
+    """Accounts by id."""
+
+    def question(connection: Connection) -> dict[str, Any]:
+        found = accounts.accounts(connection, search=search, state=state, after=after, limit=limit)
+        return page_of(AccountItem, found)
+
+    return await answer(request, await services.store.read(question))
+
+
+@router.get(ONE, response_model=AccountDocument, responses=PROBLEMS)
+async def show_account(request: Request, services: AllServices, account: AnyAccount) -> Response:
+    """One account: balance, what is owed, open bills, service, contract. Also while it is stopped."""
+    return await answer(request, await services.store.read(lambda connection: account_document(connection, account)))
+
+
+def account_document(connection: Connection, account_id: str) -> AccountDocument:
+    """All about an account. Raises Problem (404) where there is none."""
+    found = accounts.account_by_id(connection, account_id)
+    rules = rules_of(connection)
+    if found is None or rules is None:
+        raise not_found(f"there is no account {account_id!r}")
+    day = today(connection, rules, datetime.now(UTC))
+    agreed = contracts(connection, account_id, rules)
+    return AccountDocument(
+        **found._asdict() | {"state": found.state.value},
+        may_start_jobs=found.may_start_jobs,
+        open_bills=[OpenBillItem.model_validate(bill) for bill in accounts.open_bills(connection, account_id)],
+        mode=mode_on(tuple(each.contract for each in agreed), day).value,
+        contract=_terms(contract_in_force(agreed, day)),
+        contracts_to_come=_to_come(agreed, day),
+        low_balance=low_balance(connection, account_id, rules),
+    )
+
+
+def _to_come(agreed: list[AgreedContract], day: str) -> list[ContractItem]:
+    later = [each.contract for each in agreed if each.contract.effective_from > day]
+    return [terms for contract in later if (terms := _terms(contract)) is not None]
+
+
+def _terms(contract: Contract | None) -> ContractItem | None:
+    if contract is None:
+        return None
+    return ContractItem(**contract._asdict() | {"prices": dict(contract.prices), "mode": contract.mode.value})
+
+
+@router.get(ONE + "/service", response_model=ServiceDocument, responses=PROBLEMS)
+async def show_service(request: Request, services: AllServices, who: Anyone, account_id: str) -> Response:
+    """May this account start new jobs? One that is not known may. For admission: cheap, and kept for 2 s."""
+    if who.role is Role.ACCOUNT:
+        who.need_account(account_id)
+    value = await services.store.read(lambda connection: accounts.service_value(connection, account_id))
+    fields = {"state": "good", "may_start_jobs": True} if value is None else msgspec.json.decode(value)
+    return await answer(request, ServiceDocument(**fields | {"account_id": account_id}), cache=SERVICE_KEPT)
+
+
+@router.get(ONE + "/usage", response_model=UsageDocument, responses=PROBLEMS)
+async def show_usage(
+    request: Request,
+    services: AllServices,
+    account: OpenAccount,
+    start: From = None,
+    to: To = None,
+    region: Region = None,
+) -> Response:
+    """An account's usage by billing day and region, and its sum."""
+
+    def question(connection: Connection) -> UsageDocument:
+        return usage_document(usage.account_usage(connection, account, start, to, region))
+
+    return await answer(request, await services.store.read(question))
+
+
+def usage_document(rows: list[usage.Usage]) -> UsageDocument:
+    """Usage with its sum."""
+    items = [UsageItem.model_validate(row) for row in rows]
+    return UsageDocument(items=items, sum=SumItem.model_validate(usage.sum_of(rows)))
+
+
+@router.get(ONE + "/jobs", response_model=Page[JobItem], responses=PROBLEMS)
+async def list_jobs(
+    request: Request,
+    services: AllServices,
+    account: OpenAccount,
+    start: From = None,
+    to: To = None,
+    region: Region = None,
+    after: After = None,
+    limit: Limit = 50,
+) -> Response:
+    """An account's priced jobs, the latest day first."""
+
+    def question(connection: Connection) -> dict[str, Any]:
+        found = usage.jobs(connection, account, start, to, region, after=after, limit=limit)
+        return page_of(JobItem, found)
+
+    return await answer(request, await services.store.read(question))
+
+
+@router.get(ONE + "/bills", response_model=Page[BillItem], responses=PROBLEMS)
+async def list_bills(
+    request: Request, services: AllServices, account: AnyAccount, after: After = None, limit: Limit = 50
+) -> Response:
+    """An account's bills, the latest first. Also while it is stopped."""
+
+    def question(connection: Connection) -> dict[str, Any]:
+        return page_of(BillItem, bills.bills(connection, account_id=account, after=after, limit=limit))
+
+    return await answer(request, await services.store.read(question))
+
+
+@router.get(ONE + "/ledger", response_model=Page[EntryItem], responses=PROBLEMS)
+async def list_entries(
+    request: Request, services: AllServices, account: OpenAccount, after: After = None, limit: Limit = 50
+) -> Response:
+    """An account's entries of the ledger, the latest first."""
+
+    def question(connection: Connection) -> dict[str, Any]:
+        return page_of(EntryItem, money.ledger(connection, account, after=after, limit=limit))
+
+    return await answer(request, await services.store.read(question))
+
+
+@router.get(ONE + "/notices", response_model=Page[NoticeItem], responses=PROBLEMS)
+async def list_notices(
+    request: Request, services: AllServices, account: OpenAccount, after: After = None, limit: Limit = 50
+) -> Response:
+    """What the customer was to be told, the latest first."""
+
+    def question(connection: Connection) -> dict[str, Any]:
+        return page_of(NoticeItem, money.notices(connection, account_id=account, after=after, limit=limit))
+
+    return await answer(request, await services.store.read(question))

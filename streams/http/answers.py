@@ -1,0 +1,112 @@
+"""How figures are answered: pages with a cursor, entity tags, and the time up to which they are surely complete."""
+
+import hashlib
+import time
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from fastapi import Query, Request, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from meter.regions import REGION_CODES
+from streams.http.services import Services
+from streams.store.queries.freshness import data_as_of
+from streams.store.queries.pages import MAX_LIMIT
+from streams.store.queries.pages import Page as Rows
+
+Item = TypeVar("Item")
+
+#: Whoever keeps an answer asks again whether it is still right: a tag makes that cheap.
+REVALIDATE = "private, no-cache"
+AS_OF = "Meter-As-Of"
+AS_OF_KEPT_S = 1.0
+
+
+class Document(BaseModel):
+    """What an answer says. Amounts are exact decimal strings in CNY, instants are UTC, days are billing days."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class Page(Document, Generic[Item]):
+    """Some of a list. `next`: the cursor to give as `after` for those that follow; null: these were the last."""
+
+    items: list[Item]
+    next: str | None
+
+
+def _real(day: str) -> str:
+    date.fromisoformat(day)
+    return day
+
+
+def _known(region: str) -> str:
+    return REGION_CODES.get(region, region)
+
+
+BillingDay = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", examples=["2026-11-24"]),
+    AfterValidator(_real),
+    WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-24"]}),
+]
+From = Annotated[BillingDay | None, Query(alias="from", description="the first billing day")]
+To = Annotated[BillingDay | None, Query(description="the last billing day")]
+Region = Annotated[str | None, AfterValidator(_known), Query(max_length=128, description="a code, name or price zone")]
+After = Annotated[str | None, Query(max_length=1000, description="the `next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many at most")]
+
+
+class Age:
+    """The time up to which everything is surely shown, asked of the store now and then."""
+
+    def __init__(self) -> None:
+        self._as_of: datetime | None = None
+        self._asked_s = float("-inf")
+
+    async def as_of(self, services: Services) -> datetime | None:
+        """None: no projector has looked at all topics yet."""
+        now = time.monotonic()
+        if now - self._asked_s > AS_OF_KEPT_S:
+            self._as_of = await services.store.read(data_as_of)
+            self._asked_s = now
+        return self._as_of
+
+
+def page_of(document: type[BaseModel], rows: Rows[Any]) -> dict[str, Any]:
+    """A page of the store as a page of documents."""
+    items = [document.model_validate(row).model_dump(mode="json") for row in rows.rows]
+    return {"items": items, "next": rows.next}
+
+
+async def answer(
+    request: Request, document: BaseModel | dict[str, Any] | bytes, *, cache: str = REVALIDATE
+) -> Response:
+    """An answer with its tag, 304 where the client has it already."""
+    services: Services = request.app.state.services
+    body = document if isinstance(document, bytes) else _encode(document)
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": cache, "Vary": "Authorization"}
+    as_of = await request.app.state.age.as_of(services)
+    if as_of is not None:
+        headers[AS_OF] = text(as_of)
+    if _has(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, 200, headers, "application/json")
+
+
+def text(moment: datetime) -> str:
+    """An instant as answers say it: UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _encode(document: BaseModel | dict[str, Any]) -> bytes:
+    if isinstance(document, BaseModel):
+        return document.model_dump_json(by_alias=True).encode()
+    return msgspec.json.encode(document)
+
+
+def _has(known: str, tag: str) -> bool:
+    tags = [each.strip().removeprefix("W/") for each in known.split(",")]
+    return "*" in tags or tag in tags

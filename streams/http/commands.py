@@ -1,0 +1,276 @@
+"""Commands: top-ups, refunds, adjustments, contracts, price books; what became of one; and who gave which."""
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection, select
+
+from meter.billing_models import AgreeContract, Money
+from meter.contracts import Mode
+from meter.models import Day, Id, PriceBookCommand
+from streams.http.access import Anyone, Operator
+from streams.http.answers import After, Limit, Page, answer
+from streams.http.bodies import JsonRoute
+from streams.http.callers import Caller, Role
+from streams.http.documents import AuditItem, CommandDocument
+from streams.http.orders import MAX_KEY_CHARS, Order, note_outcome, together
+from streams.http.paths import one, segment
+from streams.http.problems import PROBLEMS, not_found
+from streams.http.services import AllServices, Services
+from streams.store.queries import commands
+from streams.store.queries.meter import rules_of
+from streams.store.queries.pages import page
+from streams.store.schema import audit_entry
+
+router = APIRouter(prefix="/v1", tags=["commands"], route_class=JsonRoute)
+ONE = "/accounts" + one("account_id")
+
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=MAX_KEY_CHARS,
+        description="sent again with the same key, a command is done once and has the same answer; a payment's number",
+        examples=["payment-4711"],
+    ),
+]
+AccountId = Annotated[str, Path(min_length=1, max_length=128)]
+SENT: dict[int | str, dict[str, Any]] = {
+    **PROBLEMS,
+    202: {"model": CommandDocument, "description": "In the log, and not answered yet: `Location` is where to ask"},
+}
+
+
+class Body(BaseModel):
+    """What a command says. Money is a decimal string in CNY of at most 2 places."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class OpenBody(Body):
+    """An account to open before its first job, which opens it too."""
+
+    account_id: Id = Field(examples=["A"])
+
+
+class TopUpBody(Body):
+    """What a customer has paid in."""
+
+    amount: Money = Field(examples=["100.00"])
+
+
+class RefundBody(Body):
+    """What to give back of a paid bill, by ticket."""
+
+    ticket: Id = Field(examples=["T-1"])
+    bill_id: Id = Field(examples=["B20190103-559aead08264d579"])
+    amount: Money = Field(examples=["5.00"])
+
+
+class AdjustBody(Body):
+    """A correction by hand, up or down, with its reason."""
+
+    amount: Money = Field(examples=["-5.00"])
+    reason: Annotated[str, Field(min_length=1, max_length=500)] = Field(examples=["booked twice"])
+
+
+class LowBalanceBody(Body):
+    """The balance below which the customer gets a notice; null: no longer."""
+
+    threshold: Money | None = Field(examples=["20.00"])
+
+
+class ContractBody(Body):
+    """A contract from a billing day on, at least an hour from now; a change of mode on the 1st of a month."""
+
+    effective_from: Day = Field(examples=["2027-01-01"])
+    mode: Mode = Mode.DAILY
+    prices: dict[str, str] = Field(
+        default_factory=dict,
+        description="region code, price zone or * -> CNY per minute",
+        examples=[{"*": "0.30", "ap-guangzhou": "0.25"}],
+    )
+    grace_hours: Annotated[int, Field(ge=1, le=8784, strict=True)] | None = Field(
+        None, description=AgreeContract.model_fields["grace_hours"].description
+    )
+
+
+class PriceBookBody(Body):
+    """A price book: CNY per minute for each price zone, from a billing day on."""
+
+    version: Id = Field(examples=["2027"])
+    effective_from: Day = Field(examples=["2027-01-01"])
+    prices: dict[str, str] = Field(description=PriceBookCommand.model_fields["prices"].description)
+
+
+@router.post("/accounts", status_code=201, response_model=CommandDocument, responses=SENT)
+async def open_account(
+    request: Request, response: Response, services: AllServices, who: Operator, key: Key, body: OpenBody
+) -> CommandDocument:
+    """Open an account: daily mode, no balance."""
+    done = await _give(request, response, services, who, key, "open_account", account_id=body.account_id)
+    if done.outcome == "done":
+        response.headers["Location"] = f"/v1/accounts/{segment(body.account_id)}"
+    return done
+
+
+@router.post(ONE + "/top-ups", response_model=CommandDocument, responses=SENT)
+async def top_up(
+    request: Request,
+    response: Response,
+    services: AllServices,
+    who: Operator,
+    key: Key,
+    account_id: AccountId,
+    body: TopUpBody,
+) -> CommandDocument:
+    """Add what a customer has paid in. Open bills are paid from it, oldest first."""
+    fields = body.model_dump(mode="json")
+    return await _give(request, response, services, who, key, "top_up", account_id=account_id, **fields)
+
+
+@router.post(ONE + "/refunds", response_model=CommandDocument, responses=SENT)
+async def refund(
+    request: Request,
+    response: Response,
+    services: AllServices,
+    who: Operator,
+    key: Key,
+    account_id: AccountId,
+    body: RefundBody,
+) -> CommandDocument:
+    """Give back to the balance what was paid on a bill. The same ticket again changes nothing."""
+    fields = body.model_dump(mode="json")
+    return await _give(request, response, services, who, key, "refund", account_id=account_id, **fields)
+
+
+@router.post(ONE + "/adjustments", response_model=CommandDocument, responses=SENT)
+async def adjust(
+    request: Request,
+    response: Response,
+    services: AllServices,
+    who: Operator,
+    key: Key,
+    account_id: AccountId,
+    body: AdjustBody,
+) -> CommandDocument:
+    """Correct a balance by hand, up or down; more than there is cannot be taken."""
+    fields = body.model_dump(mode="json")
+    return await _give(request, response, services, who, key, "adjustment", account_id=account_id, **fields)
+
+
+@router.post(ONE + "/contracts", response_model=CommandDocument, responses=SENT)
+async def agree(
+    request: Request,
+    response: Response,
+    services: AllServices,
+    who: Operator,
+    key: Key,
+    account_id: AccountId,
+    body: ContractBody,
+) -> CommandDocument:
+    """Agree a contract: an account's own prices, mode and arrears terms, in place of the one before."""
+    fields = body.model_dump(mode="json")
+    return await _give(request, response, services, who, key, "contract", account_id=account_id, **fields)
+
+
+@router.put(ONE + "/low-balance", response_model=CommandDocument, responses=SENT)
+async def set_low_balance(
+    request: Request,
+    response: Response,
+    services: AllServices,
+    who: Anyone,
+    key: Key,
+    account_id: AccountId,
+    body: LowBalanceBody,
+) -> CommandDocument:
+    """Set the balance below which the customer gets a notice. The customer may do that too."""
+    who.need_account(account_id)
+    fields = body.model_dump(mode="json")
+    return await _give(request, response, services, who, key, "low_balance", account_id=account_id, **fields)
+
+
+@router.post("/prices", response_model=CommandDocument, responses=SENT)
+async def publish(
+    request: Request, response: Response, services: AllServices, who: Operator, key: Key, body: PriceBookBody
+) -> CommandDocument:
+    """Publish a price book on all partitions, in one transaction."""
+    return await _give(
+        request, response, services, who, key, "price_book", currency="CNY", **body.model_dump(mode="json")
+    )
+
+
+async def _give(
+    request: Request, response: Response, services: Services, who: Caller, key: str, kind: str, **fields: Any
+) -> CommandDocument:
+    remote = request.client.host if request.client else None
+    order = await services.desk.order(who, remote, kind, key, **fields)
+    order.raise_if_refused()
+    if order.outcome == "sent":
+        response.status_code = 202
+        response.headers["Location"] = f"/v1/commands/{quote(order.command_id, safe='')}"
+        response.headers["Retry-After"] = "1"
+    return CommandDocument.model_validate(order)
+
+
+@router.get("/commands" + one("command_id"), response_model=CommandDocument, responses=PROBLEMS)
+async def show_command(request: Request, services: AllServices, who: Anyone, command_id: AccountId) -> Response:
+    """What became of a command, whoever sent it and however."""
+    who.need(Role.OPERATOR, Role.ACCOUNT)
+    order = await services.store.write(lambda connection: _find(connection, who, command_id))
+    return await answer(request, CommandDocument.model_validate(order))
+
+
+def _find(connection: Connection, who: Caller, command_id: str) -> Order:
+    """A command of the log or of the audit trail; the answer that is known by now is written down there."""
+    records = commands.command_by_id(connection, command_id)
+    row = connection.execute(select(audit_entry).where(audit_entry.c.command_id == command_id)).first()
+    whose = {record.account_id for record in records} | ({row.account_id} if row is not None else set())
+    if not whose or (who.role is Role.ACCOUNT and whose != {who.account_id}):
+        raise not_found(f"there is no command {command_id!r}")
+    if row is not None and row.outcome in ("done", "refused"):
+        return Order(command_id, row.outcome, row.code, json.loads(row.detail).get("message"))
+    order = _answered(connection, command_id, records) or Order(command_id, "sent")
+    note_outcome(connection, order)
+    return order
+
+
+def _answered(connection: Connection, command_id: str, records: list[commands.Command]) -> Order | None:
+    """What the meter answered, once every partition that was asked has."""
+    answered = {record.partition: record for record in records if record.status is not None}
+    rules = rules_of(connection)
+    if not answered or rules is None:
+        return None
+    asked = 1 if any(record.account_id is not None for record in records) else rules.partitions
+    if len(answered) < asked:
+        return None
+    answers = [(record.status or "", record.code, record.message) for record in answered.values()]
+    return together(command_id, answers)
+
+
+@router.get("/audit", response_model=Page[AuditItem], responses=PROBLEMS)
+async def list_audit(
+    request: Request, services: AllServices, _: Operator, after: After = None, limit: Limit = 50
+) -> Response:
+    """Commands given by way of this API and its console, the latest first: who, when, what, and the outcome."""
+    found = await services.store.read(lambda connection: audit(connection, after=after, limit=limit))
+    return await answer(request, found)
+
+
+def audit(connection: Connection, *, after: str | None = None, limit: int = 50) -> dict[str, Any]:
+    """A page of the audit trail, the latest first."""
+    rows = page(
+        connection,
+        select(audit_entry),
+        (audit_entry.c.id,),
+        lambda row: {**row._mapping, "detail": json.loads(row.detail or "{}")},
+        after=after,
+        limit=limit,
+        descending=True,
+    )
+    items = [AuditItem.model_validate(row).model_dump(mode="json") for row in rows.rows]
+    return {"items": items, "next": rows.next}

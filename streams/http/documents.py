@@ -1,0 +1,294 @@
+"""What the reads answer with, made from the rows of the read model."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from meter.models import Amount
+from streams.http.answers import Document
+
+State = Literal["good", "in_arrears", "stopped"]
+
+
+class AccountItem(Document):
+    """An account of the list. `owed`: what open bills come to, less the balance, at least 0.00."""
+
+    account_id: str
+    state: State
+    since: datetime | None
+    balance: Amount
+    owed: Amount
+    seen_at: datetime
+
+
+class OpenBillItem(Document):
+    """A bill that is not paid."""
+
+    bill_id: str
+    payable: Amount
+    entered_at: datetime
+
+
+class ContractItem(Document):
+    """A contract: own prices by region, zone or `*`, mode and arrears terms from a billing day on."""
+
+    contract_id: str
+    effective_from: str
+    mode: str
+    prices: dict[str, Amount]
+    grace_hours: int | None
+
+
+class AccountDocument(AccountItem):
+    """One account. `deadline`: when its service stops unless what is owed is paid; null: it does not."""
+
+    reason: str | None
+    unpaid: Amount
+    may_start_jobs: bool
+    deadline: datetime | None
+    open_bills: list[OpenBillItem]
+    mode: str
+    contract: ContractItem | None
+    contracts_to_come: list[ContractItem]
+    low_balance: Amount | None
+    currency: Literal["CNY"] = "CNY"
+
+
+class UsageItem(Document):
+    """What was used in a region on a billing day."""
+
+    day: str
+    region: str
+    jobs: int
+    minutes: int
+    amount: Amount
+
+
+class SumItem(Document):
+    """The exact sum of some usage."""
+
+    jobs: int
+    minutes: int
+    amount: Amount
+
+
+class UsageDocument(Document):
+    """Usage by billing day and region, and its sum. A day goes on counting jobs that come in late."""
+
+    items: list[UsageItem]
+    sum: SumItem
+    currency: Literal["CNY"] = "CNY"
+
+
+class AccountDayItem(UsageItem):
+    """What an account used in a region on a billing day."""
+
+    account_id: str
+
+
+class PositionItem(Document):
+    """Where a record is in a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class JobItem(Document):
+    """A job as it was priced; `completed_at` as it came."""
+
+    job_id: str
+    account_id: str
+    region: str
+    kinds: list[str]
+    completed_at: str = Field(validation_alias="completed_at_text")
+    day: str
+    duration_s: str
+    minutes: int
+    unit_price: Amount
+    amount: Amount
+    price_version: str
+    source: PositionItem
+    origin: PositionItem | None
+
+
+class BillItem(Document):
+    """A bill. `paid_at` null: it is open. `refunded`: how much of it was given back."""
+
+    bill_id: str
+    account_id: str
+    period: str
+    mode: str
+    total: Amount
+    payable: Amount
+    rounding: Amount
+    issued_at: datetime
+    lines: int
+    paid_at: datetime | None
+    refunded: Amount
+
+
+class LineItem(Document):
+    """A line of a bill; a late one names the day and bill that it belongs to."""
+
+    kind: str
+    region: str
+    day: str
+    jobs: int
+    minutes: int
+    unit_price: Amount
+    amount: Amount
+    original_bill_id: str | None
+
+
+class EntryItem(Document):
+    """An entry of the ledger: its change of the balance, the balance and what open bills come to after it."""
+
+    entry_id: str
+    at: datetime
+    cause: str
+    reference: str
+    reason: str | None
+    change: Amount
+    balance_after: Amount
+    unpaid_after: Amount
+
+
+class BillDocument(Document):
+    """A bill with its lines, and `published`: the record of `billing.bills`, of which all else is a view."""
+
+    bill: BillItem
+    lines: list[LineItem]
+    entries: list[EntryItem]
+    published: dict[str, Any]
+    currency: Literal["CNY"] = "CNY"
+
+
+class NoticeItem(Document):
+    """What a customer was to be told."""
+
+    notice_id: str
+    account_id: str
+    kind: str
+    at: datetime
+    bill_id: str | None
+    payable: Amount | None
+    owed: Amount | None
+    balance: Amount | None
+    deadline: datetime | None
+
+
+class ServiceDocument(Document):
+    """May this account start new jobs? `since` and `reason` are null where nothing ever happened to it."""
+
+    account_id: str
+    state: State
+    may_start_jobs: bool
+    since: str | None = None
+    reason: str | None = None
+
+
+class BookItem(Document):
+    """A price book: CNY per minute by price zone, from the start of a billing day; null: it has no start."""
+
+    version: str
+    effective_from: str | None
+    prices: dict[str, Amount]
+    published_at: datetime | None
+    command_id: str | None
+
+
+class PricesDocument(Document):
+    """All price books, and the version of the one in force on `day`."""
+
+    day: str
+    in_force: str
+    books: list[BookItem]
+    currency: Literal["CNY"] = "CNY"
+
+
+class RejectItem(Document):
+    """A refused record. `position` is where it is in `usage.rejected`; `priced_later`: it was put right."""
+
+    position: str
+    code: str
+    message: str
+    account_id: str | None
+    job_id: str | None
+    amount_at_risk: Amount | None
+    recorded_at: datetime
+    source: PositionItem
+    priced_later: bool
+
+
+class RejectDocument(RejectItem):
+    """A refused record with `published`: the record of `usage.rejected`, in which the original is base64."""
+
+    published: dict[str, Any]
+
+
+class TopicItem(Document):
+    """How far a topic is shown: `lag` records are not yet; it is complete up to `as_of`."""
+
+    topic: str
+    lag: int
+    record_at: datetime | None
+    as_of: datetime | None
+
+
+class StatusDocument(Document):
+    """Whether Kafka and the store are there, and how old what is shown is."""
+
+    version: str
+    meter_id: str | None
+    kafka: Literal["up", "down"]
+    kafka_problem: str | None
+    store: Literal["up", "down"]
+    as_of: datetime | None
+    topics: list[TopicItem]
+
+
+class CommandDocument(Document):
+    """What became of a command: `done`, `refused` with a code of the contract, or `sent`: not answered yet."""
+
+    command_id: str
+    outcome: Literal["sent", "done", "refused"]
+    code: str | None = None
+    message: str | None = None
+
+
+class AuditItem(Document):
+    """Who commanded what, when, and what came of it. `token_id` null: on a machine without tokens."""
+
+    id: int
+    at: datetime
+    token_id: str | None
+    role: str
+    remote: str | None
+    action: str
+    account_id: str | None
+    command_id: str | None
+    outcome: str
+    code: str | None
+    detail: dict[str, Any]
+
+
+class RedriveDocument(Document):
+    """A refused record that was sent again: its job, and the partition of `recognition.jobs.completed`."""
+
+    position: str
+    account_id: str
+    job_id: str
+    partition: int
+
+
+class VerifyDocument(Document):
+    """A bill recomputed from the log: `proved` when every byte agrees; `unprovable` says why it cannot be done."""
+
+    bill_id: str
+    proved: bool
+    differences: list[str]
+    unprovable: str | None
+    records: int
+    steps: int

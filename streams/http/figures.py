@@ -1,0 +1,123 @@
+"""Reads about the whole: totals, price books, and how old what is shown is."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy import Connection
+
+from meter import __version__
+from meter.rules import Rules
+from streams.http.access import Operator, need
+from streams.http.accounts import usage_document
+from streams.http.answers import After, BillingDay, From, Limit, Page, Region, To, answer, page_of
+from streams.http.bodies import JsonRoute
+from streams.http.callers import Role
+from streams.http.documents import (
+    AccountDayItem,
+    BookItem,
+    PricesDocument,
+    StatusDocument,
+    TopicItem,
+    UsageDocument,
+)
+from streams.http.problems import PROBLEMS, Problem, unavailable
+from streams.http.services import AllServices
+from streams.store.queries import usage
+from streams.store.queries.commands import PublishedBook, books_of, price_books
+from streams.store.queries.freshness import data_as_of, freshness
+from streams.store.queries.meter import rules_of, today
+
+router = APIRouter(prefix="/v1", tags=["figures"], route_class=JsonRoute)
+
+
+@router.get("/totals", response_model=UsageDocument, responses=PROBLEMS)
+async def show_totals(
+    request: Request, services: AllServices, _: Operator, start: From = None, to: To = None, region: Region = None
+) -> Response:
+    """The usage of all accounts by billing day and region, and its sum."""
+
+    def question(connection: Connection) -> UsageDocument:
+        return usage_document(usage.totals(connection, start, to, region))
+
+    return await answer(request, await services.store.read(question))
+
+
+@router.get("/totals/{day}/accounts", response_model=Page[AccountDayItem], responses=PROBLEMS)
+async def list_day(
+    request: Request,
+    services: AllServices,
+    _: Operator,
+    day: BillingDay,
+    region: Region = None,
+    after: After = None,
+    limit: Limit = 50,
+) -> Response:
+    """A billing day, account by account."""
+
+    def question(connection: Connection) -> dict[str, Any]:
+        found = usage.day_totals(connection, day, region=region, after=after, limit=limit)
+        return page_of(AccountDayItem, found)
+
+    return await answer(request, await services.store.read(question))
+
+
+@router.get(
+    "/prices",
+    response_model=PricesDocument,
+    responses=PROBLEMS,
+    dependencies=[Depends(need(Role.OPERATOR, Role.ACCOUNT))],
+)
+async def show_prices(request: Request, services: AllServices, day: BillingDay | None = None) -> Response:
+    """The price books, and which one is in force on a billing day (today)."""
+
+    def question(connection: Connection) -> PricesDocument:
+        rules = known_rules(connection)
+        published = price_books(connection, rules)
+        wanted = day or today(connection, rules, datetime.now(UTC))
+        in_force = books_of(published).book_on(wanted).version
+        return PricesDocument(day=wanted, in_force=in_force, books=[_book(each) for each in published])
+
+    return await answer(request, await services.store.read(question))
+
+
+def known_rules(connection: Connection) -> Rules:
+    """The rules of the meter. Raises Problem (503) before a projector has run."""
+    rules = rules_of(connection)
+    if rules is None:
+        raise unavailable("store", "the read model is empty: `meter projector` has not run yet")
+    return rules
+
+
+def _book(each: PublishedBook) -> BookItem:
+    return BookItem(
+        version=each.book.version,
+        effective_from=each.book.effective_from or None,
+        prices={zone: str(price) for zone, price in each.book.prices},
+        published_at=each.published_at,
+        command_id=each.command_id,
+    )
+
+
+@router.get("/status", response_model=StatusDocument, responses=PROBLEMS)
+async def show_status(services: AllServices, _: Operator) -> StatusDocument:
+    """Whether Kafka and the store are there, and how old what is shown is. Answers whatever is away."""
+
+    def question(connection: Connection) -> dict[str, Any]:
+        rules = rules_of(connection)
+        topics = [TopicItem.model_validate(each) for each in freshness(connection).values()]
+        return {"topics": topics, "as_of": data_as_of(connection), "meter_id": rules and rules.meter_id}
+
+    found: dict[str, Any] = {"topics": [], "as_of": None, "meter_id": None}
+    is_there = True
+    try:
+        found = await services.store.read(question)
+    except Problem:
+        is_there = False
+    return StatusDocument(
+        version=__version__,
+        kafka="up" if services.log.is_up else "down",
+        kafka_problem=services.log.why_down,
+        store="up" if is_there else "down",
+        **found,
+    )

@@ -1,0 +1,188 @@
+"""Completions in: `POST /v1/jobs`. They are read as the meter reads them, and are in Kafka before they are accepted.
+
+All of a request or nothing: where one completion would be refused, none is taken, and each that is wrong is named.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from meter import topics
+from meter.intake import MAX_DEPTH, Job, read_job, too_deep
+from meter.models import CLOUD_EVENT_TYPE, JobCompleted
+from meter.refusals import untimely
+from meter.rejects import Code, Refusal
+from meter.routing import owner
+from meter.rules import Clock, Rules
+from streams.http.access import Producer
+from streams.http.bodies import media_type
+from streams.http.kafka import Outgoing
+from streams.http.problems import PROBLEMS, Problem
+from streams.http.services import AllServices
+from streams.submit import MAX_LINE_BYTES, Stamps
+
+MAX_JOBS = 1000
+PLAIN, EVENT, EVENTS = "application/json", "application/cloudevents+json", "application/cloudevents-batch+json"
+
+router = APIRouter(tags=["ingest"])
+
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Accepted(BaseModel):
+    """How many completions are in Kafka, on all in-sync replicas. The meter prices each once."""
+
+    accepted: int
+
+
+class Item(NamedTuple):
+    """A completion as it will be a record: its value, and the headers of a CloudEvent in binary mode."""
+
+    value: bytes
+    headers: list[tuple[str, bytes | None]]
+
+
+_EXAMPLE = {
+    "job_id": "j1",
+    "account_id": "A",
+    "region": "ap-guangzhou",
+    "kinds": ["face", "speech"],
+    "duration_s": 61.5,
+    "completed_at": "2026-11-24T10:20:30.123+08:00",
+}
+_EVENT = {"specversion": "1.0", "type": CLOUD_EVENT_TYPE, "id": "e1", "source": "/recognition", "data": _EXAMPLE}
+
+
+def _event_schema() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["specversion", "type", "data"],
+        "properties": {
+            "specversion": {"type": "string", "enum": ["1.0"]},
+            "type": {"type": "string", "enum": [CLOUD_EVENT_TYPE]},
+            "data": _completion_schema(),
+        },
+    }
+
+
+def _completion_schema() -> dict[str, Any]:
+    return {**JobCompleted.model_json_schema(), "title": "Completion"}
+
+
+def _many(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "maxItems": MAX_JOBS, "items": schema}
+
+
+_BODY = {
+    "required": True,
+    "content": {
+        PLAIN: {
+            "schema": {"oneOf": [_completion_schema(), _many(_completion_schema())]},
+            "examples": {"one": {"value": _EXAMPLE}, "many": {"value": [_EXAMPLE]}},
+        },
+        EVENT: {"schema": _event_schema(), "example": _EVENT},
+        EVENTS: {"schema": _many(_event_schema()), "example": [_EVENT]},
+    },
+}
+
+
+@router.post(
+    "/v1/jobs",
+    status_code=202,
+    response_model=Accepted,
+    responses=PROBLEMS,
+    openapi_extra={"requestBody": _BODY},
+    summary="Report finished jobs",
+)
+async def submit(request: Request, services: AllServices, who: Producer) -> Response:
+    """One completion, an array of up to 1,000, or CloudEvents: structured, a batch, or binary (`ce-` headers).
+
+    202: all of them are in Kafka on all in-sync replicas. 422 (400 for what is no JSON): none was taken, and `errors`
+    names each that is wrong, by index, with the code that the meter would refuse it with. 503: Kafka is away; send
+    the same again. That does no harm at any time: a job is charged once.
+    """
+    items = read_items(media_type(request), request.headers.items(), await request.body())
+    rules = await services.log.rules()
+    records = check_items(items, rules)
+    await services.log.commit(records)
+    return Response(msgspec.json.encode({"accepted": len(records)}), 202, media_type=PLAIN)
+
+
+def read_items(kind: str, headers: Sequence[tuple[str, str]], body: bytes) -> list[Item]:
+    """The completions of a body. Raises Problem: 415 for another media type, 400 for no JSON, 422 for too many."""
+    if kind not in (PLAIN, EVENT, EVENTS):
+        raise Problem(415, "unsupported_media_type", f"send {PLAIN}, {EVENT} or {EVENTS}, not {kind[:100]!r}")
+    attributes = _attributes(headers)
+    if kind == EVENT or not (kind == EVENTS or body.lstrip()[:1] == b"["):
+        return [Item(body, attributes if kind == PLAIN else [])]
+    if attributes and kind == PLAIN:
+        raise Problem(400, "bad_request", "a CloudEvent in binary mode (ce- headers) is one completion, not an array")
+    return _many_items(body)
+
+
+def _many_items(body: bytes) -> list[Item]:
+    try:
+        if too_deep(body.decode()):
+            raise Problem(400, "not_json", f"nested deeper than {MAX_DEPTH} levels")
+        items = _items(body)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise Problem(400, "not_json", f"the body is no JSON array: {error}") from error
+    if not 1 <= len(items) <= MAX_JOBS:
+        raise Problem(422, "bad_length", f"1 to {MAX_JOBS} completions in a request, got {len(items)}")
+    return [Item(bytes(item), []) for item in items]
+
+
+def _attributes(headers: Sequence[tuple[str, str]]) -> list[tuple[str, bytes | None]]:
+    """The attributes of a CloudEvent in binary mode, as Kafka's headers name them; none where it is no event."""
+    found = {name: value for name, value in headers if name.startswith("ce-")}
+    if "ce-specversion" not in found:
+        return []
+    return [(f"ce_{name[3:]}", unquote(value).encode()) for name, value in found.items()]
+
+
+def check_items(items: Sequence[Item], rules: Rules) -> list[Outgoing]:
+    """The records of completions. Raises Problem, which names each that the meter would refuse."""
+    stamps = Stamps(rules)
+    now_ms = stamps.of(None)
+    records, errors = [], []
+    for index, item in enumerate(items):
+        job = _read(item, rules, now_ms)
+        if isinstance(job, Refusal):
+            errors.append(_error(index, job))
+        else:
+            place, key = owner(job.account_id, rules.partitions), job.account_id.encode()
+            at_ms = stamps.of(job.completed_us)
+            records.append(Outgoing(topics.COMPLETED, place, key, item.value, at_ms, item.headers))
+    if errors:
+        raise _refused(errors, len(items))
+    return records
+
+
+def _read(item: Item, rules: Rules, now_ms: int) -> Job | Refusal:
+    if len(item.value) > MAX_LINE_BYTES:
+        return Refusal(Code.TOO_LARGE, f"a completion has at most {MAX_LINE_BYTES} bytes")
+    job = read_job(item.value, item.headers)
+    if isinstance(job, Refusal) or rules.clock is Clock.SIMULATED:
+        return job
+    age_us = now_ms * 1000 - job.completed_us
+    if -rules.future_tolerance_ms * 1000 <= age_us <= rules.horizon_ms * 1000:
+        return job
+    return untimely(job, age_us < 0, rules)
+
+
+def _error(index: int, refusal: Refusal) -> dict[str, Any]:
+    named = {"job_id": refusal.job_id, "account_id": refusal.account_id}
+    known = {name: value for name, value in named.items() if value is not None}
+    return {"index": index, "code": refusal.code.value, "message": refusal.message[:400], **known}
+
+
+def _refused(errors: list[dict[str, Any]], count: int) -> Problem:
+    first = errors[0]
+    status = {Code.NOT_JSON: 400, Code.TOO_LARGE: 413}.get(first["code"], 422) if count == 1 else 422
+    code = first["code"] if count == 1 else "completions_refused"
+    detail = first["message"] if count == 1 else f"{len(errors)} of {count} completions are wrong; none was taken"
+    return Problem(status, code, detail, errors=errors)
