@@ -11,6 +11,7 @@ import typer
 
 from streams.cli import (
     accounts,
+    api,
     bills,
     clock,
     export,
@@ -21,6 +22,7 @@ from streams.cli import (
     proof,
     rejects,
     running,
+    tokens,
     topics,
     webhooks,
 )
@@ -78,6 +80,7 @@ app.command("up", rich_help_panel=RUN)(running.up)
 app.command("worker", rich_help_panel=RUN)(running.worker)
 app.command("broker", rich_help_panel=RUN)(running.broker)
 app.add_typer(projector.app, name="projector", rich_help_panel=RUN)
+app.command("api", rich_help_panel=RUN)(api.api)
 app.add_typer(topics.app, name="topics", rich_help_panel=RUN)
 app.command("demo", rich_help_panel=RUN)(proof.demo)
 app.command("submit", rich_help_panel=USE)(jobs.submit)
@@ -92,6 +95,7 @@ app.add_typer(export.app, name="export", rich_help_panel=MONEY)
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel=MONEY)
 app.add_typer(prices.app, name="prices", rich_help_panel=LOOK)
 app.add_typer(rejects.app, name="rejects", rich_help_panel=LOOK)
+app.add_typer(tokens.app, name="token", rich_help_panel=LOOK)
 app.add_typer(clock.app, name="clock", rich_help_panel=LOOK)
 app.command("verify", rich_help_panel=LOOK)(proof.verify)
 app.command("reconcile", rich_help_panel=LOOK)(proof.reconcile)

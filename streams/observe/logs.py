@@ -40,5 +40,6 @@ def set_up_logs(settings: Settings) -> None:
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
     # What these say is about their own insides, and aiokafka repeats it ten times a second while a broker is away.
-    for name, level in (("faust", "WARNING"), ("mode", "WARNING"), ("aiokafka", "CRITICAL"), ("asyncio", "WARNING")):
+    for name in ("faust", "mode", "aiokafka", "asyncio", "alembic", "uvicorn"):
+        level = "CRITICAL" if name == "aiokafka" else "WARNING"
         logging.getLogger(name).setLevel("DEBUG" if settings.log_level == "debug" else level)

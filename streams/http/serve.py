@@ -1,0 +1,132 @@
+"""The process `meter api`: waits for the store, binds where it may, serves until it is asked to stop."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from sqlalchemy import Engine
+
+from streams.errors import Exit, SettingError
+from streams.http.access import is_loopback
+from streams.http.app import create_app
+from streams.http.tokens import any_token
+from streams.observe.logs import set_up_logs
+from streams.settings import Settings
+from streams.store.database import StoreLostError, open_engine, store_errors
+from streams.store.migrate import migrate
+
+log = structlog.get_logger(__name__)
+
+Say = Callable[[str], None]
+
+#: How long requests may go on after the process was asked to stop.
+GRACE_S = 10
+BACKLOG = 1024
+#: Of a request's line and headers together.
+MAX_HEAD_BYTES = 65_536
+
+
+def run_api(settings: Settings, say: Say, *, console: bool = True) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code. Raises SettingError for an address that cannot be."""
+    set_up_logs(settings)
+    return asyncio.run(_run(settings, say, console))
+
+
+async def _run(settings: Settings, say: Say, console: bool) -> int:
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    engine = open_engine(settings)
+    try:
+        has_tokens = await _has_tokens(engine, asked)
+    finally:
+        engine.dispose()
+    if has_tokens is None:
+        return Exit.OK
+    _need_tokens(settings, has_tokens)
+    with _bound(settings) as listener:
+        server = _server(settings, console)
+        _announce(listener, has_tokens, say)
+        stopping = asyncio.create_task(_stop_when(asked, server))
+        await server.serve(sockets=[listener])
+        stopping.cancel()
+    return Exit.OK
+
+
+async def _has_tokens(engine: Engine, asked: asyncio.Event) -> bool | None:
+    """Whether there are tokens, once the store is there and has this version's tables; None: asked to stop before."""
+    delay_s = 0.5
+    while not asked.is_set():
+        try:
+            return await asyncio.to_thread(_look_at_store, engine)
+        except StoreLostError as error:
+            log.warning("waiting for the store", reason=str(error), retry_in_s=delay_s)
+        try:
+            await asyncio.wait_for(asked.wait(), delay_s)
+        except TimeoutError:
+            delay_s = min(delay_s * 2, 15.0)
+    return None
+
+
+def _look_at_store(engine: Engine) -> bool:
+    migrate(engine)
+    with store_errors(engine), engine.begin() as connection:
+        return any_token(connection)
+
+
+def _need_tokens(settings: Settings, has_tokens: bool) -> None:
+    if not has_tokens and not is_loopback(settings.http_host):
+        raise SettingError(
+            f"METER_HTTP_HOST={settings.http_host} is not this machine, and there are no tokens: anybody could do anything; "
+            "make one first, with `meter token create --role operator`"
+        )
+
+
+@contextmanager
+def _bound(settings: Settings) -> Iterator[socket.socket]:
+    """A listening socket. Raises SettingError where the address cannot be had."""
+    host, port = settings.http_host, settings.http_port
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingError(f"METER_HTTP_HOST={host}, METER_HTTP_PORT={port}: {error.strerror or error}") from error
+    with listener:
+        yield listener
+
+
+def _announce(listener: socket.socket, has_tokens: bool, say: Say) -> None:
+    host, port = listener.getsockname()[:2]
+    say(f"the API and the console are at http://{f'[{host}]' if ':' in host else host}:{port}")
+    if not has_tokens:
+        say("there are no tokens yet: whoever is on this machine may do everything (`meter token create` ends that)")
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are ours: uvicorn would end the process by the signal, and its exit code would not be 0."""
+        yield
+
+
+def _server(settings: Settings, console: bool) -> uvicorn.Server:
+    config = uvicorn.Config(
+        create_app(settings, console=console),
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+    )
+    return _Server(config)
+
+
+async def _stop_when(asked: asyncio.Event, server: uvicorn.Server) -> None:
+    await asked.wait()
+    server.should_exit = True
