@@ -1,10 +1,11 @@
 """A file is there whole or not at all: it is written under another name, put on the disk, and renamed."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from streams.errors import MeterError
 
@@ -26,6 +27,16 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         _keep_name(path.parent)
     except OSError as error:
         raise MeterError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def as_text(file: BinaryIO) -> Iterator[TextIO]:
+    """A file of bytes as one of text in UTF-8, with lines as they are written; the file stays open."""
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    try:
+        yield text
+    finally:
+        text.detach()  # which flushes it
 
 
 def _keep_name(folder: Path) -> None:

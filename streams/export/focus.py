@@ -5,7 +5,6 @@ Refunds and adjustments by hand are on no bill; they are rows of the day on whic
 """
 
 import csv
-import io
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -21,7 +20,7 @@ from meter.prices import PriceBooks
 from meter.regions import REGIONS, ZONE_OF
 from meter.rules import Rules
 from meter.settlement import Kind
-from streams.export.files import whole
+from streams.export.files import as_text, whole
 from streams.export.jobs import Written, one_moment
 from streams.export.period import Span
 from streams.store.queries.commands import books_of, price_books
@@ -75,14 +74,13 @@ def export_focus(engine: Engine, rules: Rules, span: Span, issuer: str, account:
     path = out / f"focus-{span.period}.csv"
     with one_moment(engine).connect() as connection:
         charges = Charges(rules, books_of(price_books(connection, rules)), issuer)
-        with whole(path) as file, io.TextIOWrapper(file, "utf-8", newline="", write_through=True) as text:
+        with whole(path) as file, as_text(file) as text:
             table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
             table.writeheader()
             rows = 0
             for charge in _charges(connection, charges, span, account):
                 table.writerow(charge)
                 rows += 1
-            text.detach()
     return Written(path, rows)
 
 

@@ -1,7 +1,6 @@
 """The formats of exported jobs: each takes pieces of rows and writes one file. The same rows give the same bytes."""
 
 import csv
-import io
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple, Protocol
@@ -10,6 +9,7 @@ from sqlalchemy import Row
 
 from meter.money import CURRENCY, decimal_text
 from streams.errors import SettingError
+from streams.export.files import as_text
 from streams.export.usage import PIECE_ROWS, Rows
 
 CSV_COLUMNS = (
@@ -45,14 +45,12 @@ def utc(moment: datetime) -> str:
 def write_csv(pieces: Iterable[Rows], file: BinaryIO) -> int:
     """CSV in UTF-8 with a header (RFC 4180, but lines end with a line feed)."""
     count = 0
-    with io.TextIOWrapper(file, "utf-8", newline="", write_through=True) as text:
+    with as_text(file) as text:
         table = csv.writer(text, lineterminator="\n")
         table.writerow(CSV_COLUMNS)
         for piece in pieces:
             table.writerows(map(_csv_row, piece))
             count += len(piece)
-        text.flush()
-        text.detach()
     return count
 
 
