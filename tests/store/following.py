@@ -1,20 +1,25 @@
-"""A projector as a real process, and what the store holds, held against the topics by other means than its own."""
+"""A projector as a real process."""
 
 import subprocess
 from pathlib import Path
 
+from sqlalchemy import Engine
+
+from streams.settings import Settings
+from streams.store.database import open_engine
+from streams.store.queries.freshness import positions
 from tests.integration.running import METER, PATIENCE_S, Meter
 
 
 class Projector:
     """One `meter projector`, its log in a file."""
 
-    def __init__(self, meter: Meter, url: str, log: Path, *arguments: str, **settings: object) -> None:
+    def __init__(self, meter: Meter, url: str, log: Path, **settings: object) -> None:
         self.log = log
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [METER, "projector", *arguments],
-                env=meter.environment(database_url=url, **{"web_port": 0, **settings}),
+                [METER, "projector"],
+                env=meter.environment(**{"database_url": url, "web_port": 0, **settings}),
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=meter.root,
             )  # fmt: skip
 
@@ -32,3 +37,14 @@ class Projector:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+def engine_of(url: str) -> Engine:
+    """An engine of the product's own for a store."""
+    return open_engine(Settings(database_url=url))  # type: ignore[arg-type]
+
+
+def reached(engine: Engine) -> dict[tuple[str, int], int]:
+    """The next offset of each partition, as the store has it."""
+    with engine.connect() as connection:
+        return {(row.topic, row.partition): row.next_offset for row in positions(connection)}
