@@ -4,11 +4,11 @@ English texts are the message ids. A figure is formatted from its exact decimal 
 """
 
 import io
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -49,7 +49,8 @@ def chosen(cookie: str | None, accept: str) -> str:
     return next((language for language in asked if language in NAMES), DEFAULT)
 
 
-class Format(NamedTuple):
+@dataclass(frozen=True)
+class Format:
     """How one language writes figures, days and instants, in the billing time zone."""
 
     language: str

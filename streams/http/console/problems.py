@@ -13,7 +13,15 @@ from streams.http.problems import Problem
 log = structlog.get_logger(__name__)
 
 #: Pages with words of their own, by code, else by status.
-KNOWN = {"forbidden", "not_found", "stale_form", "store_unavailable", "kafka_unavailable", "no_figures", "too_many_requests"}
+KNOWN = {
+    "forbidden",
+    "not_found",
+    "stale_form",
+    "store_unavailable",
+    "kafka_unavailable",
+    "no_figures",
+    "too_many_requests",
+}
 BY_STATUS = {403: "forbidden", 404: "not_found", 405: "not_found", 429: "too_many_requests"}
 
 
@@ -29,7 +37,7 @@ async def error_page(request: Request, problem: Problem) -> Response:
         return closed_page(request, problem)
     code = problem.code if problem.code in KNOWN else BY_STATUS.get(problem.status_code, "other")
     response = plain(
-        request, None, "error.html", problem.status_code, code=code, status=problem.status_code, detail=problem.text
+        request, None, "error.html", problem.status_code, code=code, number=problem.status_code, detail=problem.text
     )
     response.headers.update(problem.headers or {})
     return response

@@ -155,7 +155,8 @@ class _Viewer(NamedTuple):
         if visitor is None:
             return cls(None, None, False)
         caller = visitor.caller
-        return cls(caller.account_id, (caller.label or caller.token_id) if visitor.signed_in else None, visitor.signed_in)
+        label = (caller.label or caller.token_id) if visitor.signed_in else None
+        return cls(caller.account_id, label, visitor.signed_in)
 
 
 def here_of(request: Request) -> str:

@@ -144,7 +144,7 @@ def shares(rows: Iterable[usage.Usage]) -> list[Share]:
         found.setdefault(row.region, []).append(row)
     sums = {region: usage.sum_of(own) for region, own in found.items()}
     most = max((each.amount for each in sums.values()), default=ZERO)
-    parts = [Share(name, s.jobs, s.minutes, s.amount, int(100 * s.amount / most) if most else 0) for name, s in sums.items()]
+    parts = [Share(region, *each, int(100 * each.amount / most) if most else 0) for region, each in sums.items()]
     return sorted(parts, key=lambda part: (-part.amount, part.region))
 
 

@@ -1,27 +1,24 @@
 """Pages about all of it, for operators: overview, accounts, prices, health, audit."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import Connection
 
 from meter.arrears import Service
 from meter.regions import ZONES
-from streams.errors import MeterError
 from streams.http.console import views
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
-from streams.http.console.health import audit_page, health_page, metering_lag
+from streams.http.console.health import audit_page, health_page, metering_lag, reconciled
 from streams.http.console.languages import Format
-from streams.http.console.proofs import one_at_a_time
 from streams.http.console.render import look_of, page, plain, text
 from streams.http.console.views import Scene
+from streams.http.problems import Problem
 from streams.http.services import AllServices
 from streams.http.sessions import Visitor, check_form
-from streams.proof.reconcile import reconcile
+from streams.proof.reconcile import Reconciliation
 from streams.store.queries import accounts as account_queries
 from streams.store.queries import commands
 
@@ -139,12 +136,13 @@ async def reconcile_now(
 ) -> Response:
     """Add up what came in, was priced, billed and paid, from the log alone."""
     check_form(request, visitor, csrf)
+    found: Reconciliation | None = None
+    problem: Problem | None = None
     try:
-        async with one_at_a_time():
-            found = await to_thread.run_sync(lambda: asyncio.run(reconcile(services.settings, say=lambda _: None)))
-    except MeterError as error:
-        return plain(request, visitor, "reconciled.html", r=None, error=str(error))
-    return plain(request, visitor, "reconciled.html", r=found, error=None)
+        found = await reconciled(services)
+    except Problem as error:
+        problem = error
+    return plain(request, visitor, "reconciled.html", r=found, problem=problem)
 
 
 @router.get("/console/audit")

@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
+from streams.http.access import need_same_origin
 from streams.http.callers import Role
 from streams.http.console.closed import OpenVisitor
 from streams.http.console.languages import NAMES
 from streams.http.console.render import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, back_to, plain, see
 from streams.http.services import AllServices
-from streams.http.sessions import AnyVisitor, SignInNeededError, check_form, need_same_origin
+from streams.http.sessions import AnyVisitor, SignInNeededError, check_form
 
 router = APIRouter()
 

@@ -1,0 +1,152 @@
+"""How far metering and the read model are, and what was commanded: for the pages of operators."""
+
+import asyncio
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy import Connection, Row, select
+
+from meter import topics
+from streams.errors import BrokerLostError, MeterError
+from streams.http.problems import Problem, unavailable
+from streams.http.services import Services
+from streams.kafka import admin, reader
+from streams.proof.reconcile import Reconciliation, reconcile
+from streams.settings import Settings
+from streams.store.queries.freshness import Reached, positions
+from streams.store.queries.pages import Page, page
+from streams.store.schema import audit_entry
+
+INPUTS = (topics.COMPLETED, topics.REROUTED, topics.COMMANDS)
+LOOK_S = 3.0
+PROOF_PATIENCE_S = 300.0
+
+
+class Waiting(NamedTuple):
+    """An input topic: positions that workers have not metered, in all and by partition. Marks of transactions count."""
+
+    topic: str
+    waiting: int
+    by_partition: dict[int, int]
+
+
+async def metering_lag(services: Services) -> list[Waiting] | None:
+    """How far workers are behind, by the offsets that they commit for display; None where Kafka does not say."""
+    if not services.log.is_up:
+        return None
+    with suppress(TimeoutError, KafkaError, BrokerLostError, Problem):
+        rules = await services.log.rules()
+        return await asyncio.wait_for(_lag(services.settings, rules.partitions), LOOK_S)
+    return None
+
+
+async def _lag(settings: Settings, partitions: int) -> list[Waiting]:
+    wanted = {topic: [TopicPartition(settings.topic(topic), p) for p in range(partitions)] for topic in INPUTS}
+    async with admin(settings) as client:
+        done = await client.list_consumer_group_offsets(settings.app_id)
+    async with reader(settings) as consumer:
+        every = [each for own in wanted.values() for each in own]
+        ends, starts = await consumer.end_offsets(every), await consumer.beginning_offsets(every)
+    found = []
+    for topic, own in wanted.items():
+        reached = {tp: max(done[tp].offset, 0) if tp in done else starts[tp] for tp in own}
+        parts = {tp.partition: max(ends[tp] - reached[tp], 0) for tp in own}
+        found.append(Waiting(topic, sum(parts.values()), parts))
+    return found
+
+
+class Topic(NamedTuple):
+    """A topic of the read model: how far it is projected."""
+
+    name: str
+    lag: int
+    age: timedelta
+    record_at: datetime | None
+    partitions: list[Reached]
+
+
+class Health(NamedTuple):
+    """The read model by topic, and the workers' lag where it is known."""
+
+    topics: list[Topic]
+    metering: list[Waiting] | None
+
+
+def health_page(connection: Connection, metering: list[Waiting] | None) -> Health:
+    """How far each topic is, as of now."""
+    now, by_topic = datetime.now(UTC), dict[str, list[Reached]]()
+    for each in positions(connection):
+        by_topic.setdefault(each.topic, []).append(each)
+    return Health([_topic(name, rows, now) for name, rows in by_topic.items()], metering)
+
+
+def _topic(name: str, rows: list[Reached], now: datetime) -> Topic:
+    seen = [row.record_at for row in rows if row.record_at is not None]
+    age = max(now - min(row.polled_at for row in rows), timedelta())
+    return Topic(name, sum(row.lag for row in rows), age, max(seen, default=None), rows)
+
+
+_one_at_a_time = CapacityLimiter(1)
+
+
+async def reconciled(services: Services) -> Reconciliation:
+    """Add it all up from the log, in a thread. Raises Problem (503) where Kafka is away or somebody else does it."""
+    if _one_at_a_time.available_tokens < 1:
+        raise Problem(503, "busy", "somebody else reconciles just now")
+    if not services.log.is_up:
+        raise unavailable("kafka", f"Kafka is away, nothing can be added up: {services.log.why_down}")
+    try:
+        return await to_thread.run_sync(_reconcile, services.settings, limiter=_one_at_a_time)
+    except (MeterError, TimeoutError) as error:
+        raise unavailable("kafka", f"the log could not be read: {error or 'it took too long'}") from error
+
+
+def _reconcile(settings: Settings) -> Reconciliation:
+    return asyncio.run(asyncio.wait_for(reconcile(settings, say=lambda _: None), PROOF_PATIENCE_S))
+
+
+class Audited(NamedTuple):
+    """What somebody did. `who`: the token's id; None: nobody had to say. `fields`: of the command, in its order."""
+
+    at: datetime
+    who: str | None
+    role: str
+    remote: str | None
+    action: str
+    account_id: str | None
+    command_id: str | None
+    outcome: str
+    code: str | None
+    message: str | None
+    fields: dict[str, str]
+
+
+#: Fields of a command that have columns of their own.
+_SHOWN = {"v", "command_id", "type", "issued_at", "account_id"}
+
+
+def audit_page(connection: Connection, account_id: str | None, after: str | None) -> Page[Audited]:
+    """What was done, the latest first; of one account, or all."""
+    query = select(audit_entry)
+    if account_id is not None:
+        query = query.where(audit_entry.c.account_id == account_id)
+    return page(connection, query, (audit_entry.c.id,), _audited, after=after, limit=50, descending=True)
+
+
+def _audited(row: Row[Any]) -> Audited:
+    detail: dict[str, Any] = json.loads(row.detail) if row.detail else {}
+    given: dict[str, Any] = detail.get("command") or detail
+    fields = {name: _as_text(value) for name, value in given.items() if name not in _SHOWN and value not in (None, {})}
+    return Audited(
+        row.at, row.token_id, row.role, row.remote, row.action, row.account_id, row.command_id, row.outcome, row.code,
+        detail.get("message"), fields,
+    )  # fmt: skip
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,201 @@
+"""The pages of an account: for operators below its id, for a customer without one. Both see the same figures."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import HTMLResponse, Response
+from sqlalchemy import Connection
+
+from meter.billing_models import LedgerEntry
+from streams.http.callers import Role
+from streams.http.console import views
+from streams.http.console.closed import OpenVisitor
+from streams.http.console.pages.board import pager
+from streams.http.console.render import ACCOUNT_PAGES, account_base, look_of, page, text
+from streams.http.console.views import Scene
+from streams.http.paths import one
+from streams.http.problems import not_found
+from streams.http.sessions import Visitor
+from streams.store.queries import bills, money, usage
+
+router = APIRouter()
+
+ONE = "/console/accounts" + one("account_id")
+OWN = "/console/account"
+AccountId = Annotated[str, Path(max_length=128)]
+SPANS = (7, 30, 90)
+JOBS_SHOWN = 15
+
+
+class Tab(NamedTuple):
+    """A page of an account."""
+
+    path: str
+    name: str
+    text: str
+
+
+class Tabs(NamedTuple):
+    """All of them, and what the present one is called."""
+
+    all: list[Tab]
+    title: str
+
+
+def own_account(visitor: Visitor) -> str:
+    """The account of a customer. Raises Problem (404): an operator has none."""
+    if visitor.caller.account_id is None:
+        raise not_found("an operator has no account")
+    return visitor.caller.account_id
+
+
+@router.get(OWN + "/summary")
+async def own_summary(request: Request, visitor: OpenVisitor, seen: str = "") -> Response:
+    """A customer's figures now, where they are others than those seen."""
+    return await _summary(request, visitor, own_account(visitor), seen)
+
+
+@router.get(ONE + "/summary")
+async def summary(request: Request, visitor: OpenVisitor, account_id: AccountId, seen: str = "") -> Response:
+    """An account's figures now, where they are others than those seen."""
+    visitor.caller.need(Role.OPERATOR)
+    return await _summary(request, visitor, account_id, seen)
+
+
+async def _summary(request: Request, visitor: Visitor, account_id: str, seen: str) -> Response:
+    changed = True
+
+    def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:
+        nonlocal changed
+        found = _known(connection, here, account_id)
+        changed = found.mark != seen
+        return {"a": found, "base": account_base(visitor, account_id)}
+
+    response = await page(request, visitor, "account_summary.html", ask)
+    return response if changed else Response(status_code=204)
+
+
+def _known(connection: Connection, here: Scene, account_id: str) -> views.Summary:
+    found = views.summary(connection, here, account_id)
+    if found is None:
+        raise not_found(f"there is no account {account_id[:128]!r}")
+    return found
+
+
+@router.get(OWN)
+async def own_usage(request: Request, visitor: OpenVisitor) -> Response:
+    """A customer's usage and forecast."""
+    return await account_page(request, visitor, own_account(visitor), "usage")
+
+
+@router.get(OWN + "/{tab}")
+async def own_tab(request: Request, visitor: OpenVisitor, tab: str) -> Response:
+    """A customer's bills, ledger, notices, contract."""
+    return await account_page(request, visitor, own_account(visitor), _tab(tab))
+
+
+@router.get(ONE)
+async def account_usage(request: Request, visitor: OpenVisitor, account_id: AccountId) -> Response:
+    """An account's usage and forecast."""
+    visitor.caller.need(Role.OPERATOR)
+    return await account_page(request, visitor, account_id, "usage")
+
+
+@router.get(ONE + "/{tab}")
+async def account_tab(request: Request, visitor: OpenVisitor, account_id: AccountId, tab: str) -> Response:
+    """An account's bills, ledger, notices, contract."""
+    visitor.caller.need(Role.OPERATOR)
+    return await account_page(request, visitor, account_id, _tab(tab))
+
+
+def _tab(given: str) -> str:
+    if given not in TABS or given == "usage":
+        raise not_found(f"an account has no page {given[:100]!r}")
+    return given
+
+
+async def account_page(
+    request: Request,
+    visitor: Visitor,
+    account_id: str,
+    tab: str,
+    *,
+    form: Mapping[str, Any] | None = None,
+    status: int = 200,
+) -> HTMLResponse:
+    """One page of an account; `form`: the kind, values and refusal of a form that is shown again."""
+    language = look_of(request).language
+    every = [Tab(path, name, text(language, title)) for path, _, title, name in ACCOUNT_PAGES]
+    tabs = Tabs(every, next(each.text for each in every if each.name == tab))
+
+    def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:
+        return {
+            "a": _known(connection, here, account_id),
+            "base": account_base(visitor, account_id),
+            "tab": tab,
+            "tabs": tabs,
+            "form": form,
+            "done": text(language, DONE[given]) if (given := request.query_params.get("done", "")) in DONE else None,
+            "paid_bills": views.paid_bills(connection, account_id),
+            **TABS[tab](request, connection, here, account_id),
+        }
+
+    return await page(request, visitor, "account.html", ask, status)
+
+
+def _usage(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
+    asked = request.query_params.get("days", "")
+    span = int(asked) if asked in map(str, SPANS) else 30
+    show = "minutes" if request.query_params.get("show") == "minutes" else "amount"
+    other = text(look_of(request).language, "Other regions")
+    return {
+        "u": views.usage_page(connection, here, account_id, span, show, other),
+        "forecast": views.account_forecasts(connection, here, account_id),
+        "jobs": usage.jobs(connection, account_id, limit=JOBS_SHOWN).rows,
+    }
+
+
+def _bills(request: Request, connection: Connection, _: Scene, account_id: str) -> dict[str, Any]:
+    after = request.query_params.get("after")
+    found = bills.bills(connection, account_id=account_id, after=after, limit=30)
+    return {"rows": found.rows, **pager(request, after, found.next)}
+
+
+def _ledger(request: Request, connection: Connection, _: Scene, account_id: str) -> dict[str, Any]:
+    after = request.query_params.get("after")
+    found = money.ledger(connection, account_id, after=after, limit=40)
+    rows = [{**entry._asdict(), "postings": _postings(entry)} for entry in found.rows]
+    return {"rows": rows, **pager(request, after, found.next)}
+
+
+def _postings(entry: money.Entry) -> list[dict[str, Any]]:
+    published = msgspec.json.decode(entry.value)
+    postings = LedgerEntry.model_validate(published, extra="ignore").postings
+    return [{"book": each.book, "amount": Decimal(each.amount)} for each in postings]
+
+
+def _notices(request: Request, connection: Connection, _: Scene, account_id: str) -> dict[str, Any]:
+    after = request.query_params.get("after")
+    found = money.notices(connection, account_id=account_id, after=after, limit=40)
+    return {"rows": found.rows, **pager(request, after, found.next)}
+
+
+def _contract(_: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
+    return {"terms": views.terms(connection, here, account_id)}
+
+
+TABS = {"usage": _usage, "bills": _bills, "ledger": _ledger, "notices": _notices, "contract": _contract}
+
+#: What is said of a form that was sent; the address names it, so nothing else can be said by a link.
+DONE = {
+    "open": "The account is open.",
+    "top-up": "The top-up is booked.",
+    "refund": "The refund is booked.",
+    "adjust": "The adjustment is booked.",
+    "contract": "The contract is agreed.",
+    "threshold": "The notice is set.",
+    "sent": "The command was sent, and the meter has not answered yet. It counts once it does; the audit page says so.",
+}

@@ -1,0 +1,158 @@
+"""Refused records: why, the money at risk, the original, and the way back in."""
+
+import base64
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+from sqlalchemy import Connection
+
+from meter.models import KINDS, Rejected
+from meter.rejects import FINAL_CODES
+from streams.http.console.closed import OperatorVisitor
+from streams.http.console.pages.board import pager
+from streams.http.console.render import page, see
+from streams.http.console.views import Scene
+from streams.http.problems import Problem
+from streams.http.rejects import find_reject, redrive
+from streams.http.services import AllServices
+from streams.http.sessions import Visitor, check_form
+from streams.read import Position
+from streams.redrive import FIELDS
+from streams.store.queries import rejects as queries
+
+router = APIRouter()
+
+At = Annotated[str, Path(pattern=r"^[0-9]{1,6}:[0-9]{1,18}$")]
+ONE = "/console/rejects/{at}"
+SHOWN_BYTES = 64_000
+
+
+@router.get("/console/rejects")
+async def rejects(
+    request: Request,
+    visitor: OperatorVisitor,
+    code: str | None = None,
+    account: str | None = None,
+    show: str = "open",
+    after: str | None = None,
+) -> Response:
+    """Refused records, the latest first; those that were put right are left out unless asked for."""
+
+    def ask(connection: Connection, _: Scene) -> Mapping[str, Any]:
+        found = queries.rejects(
+            connection, code=code or None, account_id=account or None, open_only=show != "all", after=after
+        )
+        risks = queries.at_risk(connection)
+        return {
+            "rows": found.rows,
+            "risks": risks,
+            "amount": queries.amount_at_risk(risks),
+            "code": code or "",
+            "account": account or "",
+            "show": show,
+            "final": FINAL_CODES,
+            **pager(request, after, found.next),
+        }
+
+    return await page(request, visitor, "rejects.html", ask)
+
+
+@router.get(ONE)
+async def reject(request: Request, visitor: OperatorVisitor, at: At) -> Response:
+    """One refused record, with its original and the form that sends it again."""
+    return await _page(request, visitor, at)
+
+
+async def _page(
+    request: Request, visitor: Visitor, at: str, form: Mapping[str, Any] | None = None, status: int = 200
+) -> Response:
+    def ask(connection: Connection, _: Scene) -> Mapping[str, Any]:
+        row, published = find_reject(connection, Position.read(at))
+        value = _original(published)
+        fields = _fields(value)
+        return {
+            "r": row,
+            "at": at,
+            "source": published.source,
+            "headers": [(h.key, _text(base64.b64decode(h.value or ""))) for h in published.headers],
+            "original": _shown(value),
+            "is_null": published.record is None,
+            "truncated": published.truncated,
+            "fields": fields,
+            "values": form["values"] if form else fields,
+            "refused": form["refused"] if form else None,
+            "final": row.code in FINAL_CODES,
+            "kinds": KINDS,
+            "sent": request.query_params.get("done") == "sent",
+        }
+
+    return await page(request, visitor, "reject.html", ask, status)
+
+
+@router.post(ONE + "/redrive")
+async def redrive_now(request: Request, services: AllServices, visitor: OperatorVisitor, at: At) -> Response:
+    """Send it again with the fields that were changed in the form. A job is charged once, however often it is sent."""
+    async with request.form(max_files=0, max_fields=20) as given:
+        values = {name: value.strip() for name, value in given.items() if isinstance(value, str)}
+    check_form(request, visitor, values.pop("csrf", ""))
+    _, published = await services.store.read(lambda connection: find_reject(connection, Position.read(at)))
+    before = _fields(_original(published))
+    changes = {name: values[name] for name in FIELDS if values.get(name, "") not in {"", before.get(name, "")}}
+    remote = request.client.host if request.client else None
+    try:
+        await redrive(services, visitor.caller, remote, at, {name: _typed(name, v) for name, v in changes.items()})
+    except Problem as problem:
+        if problem.status_code not in {409, 422, 503}:
+            raise
+        form = {"values": before | values, "refused": problem.text}
+        return await _page(request, visitor, at, form, problem.status_code)
+    return see(f"/console/rejects/{at}", done="sent")
+
+
+def _typed(name: str, value: str) -> Any:
+    return [kind.strip() for kind in value.split(",") if kind.strip()] if name == "kinds" else value
+
+
+def _original(published: Rejected) -> bytes:
+    return base64.b64decode(published.record or "")
+
+
+def _fields(value: bytes) -> dict[str, str]:
+    """The fields of a completion as far as they can be read, each as text; also those in a CloudEvent."""
+    document = _object(value)
+    if "specversion" in document and "job_id" not in document:
+        document = _object(bytes(document.get("data", b"{}")))
+    return {name: _field(document[name]) for name in FIELDS if name in document}
+
+
+def _object(value: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return dict(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
+    except (msgspec.MsgspecError, UnicodeError):
+        return {}
+
+
+def _field(raw: msgspec.Raw) -> str:
+    """A string as it is, a list of strings with commas, a number as it was written."""
+    found = msgspec.json.decode(raw)
+    if isinstance(found, str):
+        return found
+    if isinstance(found, list) and all(isinstance(each, str) for each in found):
+        return ", ".join(found)
+    return bytes(raw).decode(errors="replace")
+
+
+def _shown(value: bytes) -> str:
+    """The original to look at: JSON set out on lines, with its numbers as they came; else as it is."""
+    if len(value) <= SHOWN_BYTES and _object(value):
+        return msgspec.json.format(value, indent=2).decode(errors="replace")
+    return _text(value[:SHOWN_BYTES])
+
+
+def _text(value: bytes) -> str:
+    """Bytes as text, with what cannot be printed escaped."""
+    text = value.decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
