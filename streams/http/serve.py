@@ -50,7 +50,7 @@ async def _run(settings: Settings, say: Say, console: bool) -> int:
         return Exit.OK
     _need_tokens(settings, has_tokens)
     with _bound(settings) as listener:
-        server = _server(settings, console)
+        server = server_of(settings, console=console)
         _announce(listener, has_tokens, say)
         stopping = asyncio.create_task(_stop_when(asked, server))
         await server.serve(sockets=[listener])
@@ -82,7 +82,7 @@ def _look_at_store(engine: Engine) -> bool:
 def _need_tokens(settings: Settings, has_tokens: bool) -> None:
     if not has_tokens and not is_loopback(settings.http_host):
         raise SettingError(
-            f"METER_HTTP_HOST={settings.http_host} is not this machine, and there are no tokens: anybody could do anything; "
+            f"METER_HTTP_HOST={settings.http_host} is open to others, and without tokens anybody could do anything: "
             "make one first, with `meter token create --role operator`"
         )
 
@@ -114,7 +114,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(settings: Settings, console: bool) -> uvicorn.Server:
+def server_of(settings: Settings, *, console: bool) -> uvicorn.Server:
+    """The server of an application; it is given the sockets to listen on."""
     config = uvicorn.Config(
         create_app(settings, console=console),
         lifespan="on",

@@ -3,13 +3,14 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, literal, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Integer, Row, Select, literal, tuple_
 
 from streams.errors import SettingError
+from streams.store.types import Day, Moment
 
 MAX_LIMIT = 1000
 
@@ -76,19 +77,18 @@ def _read(cursor: str, order: Sequence[Column[Any]]) -> list[Any]:
 
 
 def _typed(value: str | int, column: Column[Any], bad: BadCursorError) -> Any:
-    wanted = column.type.python_type
-    if wanted is int:
+    if isinstance(column.type, Integer):
         if isinstance(value, int) and abs(value) < 2**63:
             return value
         raise bad
     if not isinstance(value, str):
         raise bad
-    if wanted is not datetime:
-        return value
     try:
-        moment = datetime.fromisoformat(value)
+        if isinstance(column.type, Day):
+            return date.fromisoformat(value).isoformat()
+        moment = datetime.fromisoformat(value) if isinstance(column.type, Moment) else None
     except ValueError:
         raise bad from None
-    if moment.tzinfo is None:
+    if moment is not None and moment.tzinfo is None:
         raise bad
-    return moment
+    return value if moment is None else moment

@@ -1,0 +1,47 @@
+"""One meter with some history for all tests of the API, and its read model in both stores."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from streams.http.callers import Role
+from tests.api.serving import Api, make_token, settings_of
+from tests.integration.running import Meter
+from tests.store.stage import set_stage
+
+
+@pytest.fixture(scope="package")
+def meter(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meter]:
+    """Three simulated days (`tests.store.stage`), with a worker that goes on."""
+    with Meter(kafka, tmp_path_factory.mktemp("http"), instance_id="worker", web_port=0) as meter:
+        meter.create("--clock", "simulated").open_worker()
+        set_stage(meter)
+        yield meter
+
+
+@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
+def api(request: pytest.FixtureRequest, meter: Meter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API on a read model of the meter, with a token of an operator."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('store')}/store.sqlite"
+    else:
+        url = request.getfixturevalue("postgres").new_database()
+    settings = settings_of(meter, url)
+    project(meter, url)
+    with Api(settings) as api:
+        api.tokens["operator"] = make_token(settings, Role.OPERATOR)
+        yield api
+
+
+@pytest.fixture
+def operator(api: Api) -> Iterator[httpx.Client]:
+    """A client of an operator."""
+    with api.client(api.tokens["operator"]) as client:
+        yield client
+
+
+def project(meter: Meter, url: str) -> None:
+    """Bring a store up to the topics' ends."""
+    done = meter.run("projector", "rebuild", database_url=url)
+    assert done.returncode == 0, done.stderr
