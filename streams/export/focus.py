@@ -36,11 +36,12 @@ _ENGLISH = {region.code: region.english for region in REGIONS}
 COLUMNS = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
     "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency", "ChargePeriodEnd",
-    "ChargePeriodStart", "ConsumedQuantity", "ConsumedUnit", "ContractedCost", "ContractedUnitPrice", "EffectiveCost",
-    "InvoiceId", "InvoiceIssuerName", "ListCost", "ListUnitPrice", "PricingCategory", "PricingQuantity",
-    "PricingUnit", "ProviderName", "PublisherName", "RegionId", "RegionName", "ServiceCategory", "ServiceName",
-    "ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "x_Jobs", "x_OriginalInvoiceId",
-    "x_Reference",
+    "ChargePeriodStart", "CommitmentDiscountStatus", "ConsumedQuantity", "ConsumedUnit", "ContractedCost",
+    "ContractedUnitPrice", "EffectiveCost", "InvoiceId", "InvoiceIssuerName", "ListCost", "ListUnitPrice",
+    "PricingCategory", "PricingCurrency", "PricingCurrencyContractedUnitPrice", "PricingCurrencyEffectiveCost",
+    "PricingCurrencyListUnitPrice", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName", "RegionId",
+    "RegionName", "ServiceCategory", "ServiceName", "ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceDetails",
+    "SkuPriceId", "x_Jobs", "x_OriginalInvoiceId", "x_Reference",
 )  # fmt: skip
 
 #: One row of the file, by column; what is absent is null.
@@ -131,6 +132,7 @@ class Charges:
         listed = self._books.price_for(line.region, line.day)
         late = line.kind == Kind.LATE
         where = _ENGLISH.get(line.region, line.region)
+        minutes = decimal_text(Decimal(line.minutes))  # FOCUS has decimals for quantities
         start, end = self._instants(line.day, line.day)
         return common | {
             **_costs(line.amount),
@@ -140,13 +142,15 @@ class Charges:
             "ChargeFrequency": "Usage-Based",
             "ChargePeriodStart": start,
             "ChargePeriodEnd": end,
-            "ConsumedQuantity": line.minutes,
+            "ConsumedQuantity": minutes,
             "ConsumedUnit": UNIT,
             "ContractedUnitPrice": line.unit_price,
             "ListCost": decimal_text(EXACT.multiply(listed.unit_price, Decimal(line.minutes))),
             "ListUnitPrice": listed.unit_price_text,
             "PricingCategory": "Standard",
-            "PricingQuantity": line.minutes,
+            "PricingCurrencyContractedUnitPrice": line.unit_price,
+            "PricingCurrencyListUnitPrice": listed.unit_price_text,
+            "PricingQuantity": minutes,
             "PricingUnit": UNIT,
             "RegionId": line.region,
             "RegionName": where,
@@ -191,6 +195,7 @@ class Charges:
             "BillingPeriodEnd": end,
             "ChargePeriodStart": start,
             "ChargePeriodEnd": end,
+            "PricingCurrency": CURRENCY,
             "InvoiceId": bill_id,
             "InvoiceIssuerName": self._issuer,
             "ProviderName": self._issuer,
@@ -204,8 +209,11 @@ class Charges:
         return _utc(self.start_of(first)), _utc(self.start_of(_next_day(last)))
 
 
+_COSTS = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost", "PricingCurrencyEffectiveCost")
+
+
 def _costs(amount: str) -> Charge:
-    return dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), amount)
+    return dict.fromkeys(_COSTS, amount)
 
 
 def _days_of(period: str) -> tuple[str, str]:

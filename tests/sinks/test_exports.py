@@ -110,7 +110,7 @@ class TestFocus:
 
     def test_a_late_line_is_a_correction_of_its_own_day(self, charges: list[dict[str, str]]) -> None:
         (late,) = [charge for charge in charges if charge["ChargeClass"] and charge["ChargeCategory"] == "Usage"]
-        assert (late["ChargeClass"], late["BilledCost"], late["ConsumedQuantity"]) == ("Correction", "2.80", "10")
+        assert (late["ChargeClass"], late["BilledCost"], late["ConsumedQuantity"]) == ("Correction", "2.80", "10.00")
         assert (late["ChargePeriodStart"], late["ChargePeriodEnd"]) == ("2018-12-31T16:00:00Z", "2019-01-01T16:00:00Z")
         assert (late["BillingPeriodStart"], late["x_OriginalInvoiceId"]) == ("2019-01-01T16:00:00Z", A_FIRST)
 
