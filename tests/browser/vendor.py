@@ -18,11 +18,47 @@ FILES = {
     "htmx.org": ("2.0.11", "dist/htmx.min.js", "htmx.js", "LICENSE", "0BSD"),
 }
 ICONS_VERSION = "1.62.0"
-ICONS = (
-    "layout-dashboard users receipt-text circle-alert tags activity scroll-text log-out sun moon sun-moon languages search "
-    "chevron-right chevron-left printer download shield-check rotate-ccw plus wallet bell chart-column file-text undo-2 "
-    "scale circle-check triangle-alert clock lock database-zap plug-zap x inbox key-round gauge info circle-x pencil"
-).split()
+ICONS = [
+    "layout-dashboard",
+    "users",
+    "receipt-text",
+    "circle-alert",
+    "tags",
+    "activity",
+    "scroll-text",
+    "log-out",
+    "sun",
+    "moon",
+    "sun-moon",
+    "languages",
+    "search",
+    "chevron-right",
+    "chevron-left",
+    "printer",
+    "download",
+    "shield-check",
+    "rotate-ccw",
+    "plus",
+    "wallet",
+    "bell",
+    "chart-column",
+    "file-text",
+    "undo-2",
+    "scale",
+    "circle-check",
+    "triangle-alert",
+    "clock",
+    "lock",
+    "database-zap",
+    "plug-zap",
+    "x",
+    "inbox",
+    "key-round",
+    "gauge",
+    "info",
+    "circle-x",
+    "pencil",
+]
 
 
 def main() -> None:

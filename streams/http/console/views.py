@@ -1,7 +1,7 @@
 """What the pages show, read from the store in one snapshot each. Sums are exact; a share is for drawing only."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -283,12 +283,14 @@ class UsagePage(NamedTuple):
     sum: usage.Sum
 
 
-def usage_page(connection: Connection, here: Scene, account_id: str, span: int, show: str, other: str) -> UsagePage:
-    """The last `span` days; regions beyond the largest are drawn together as `other`."""
+def usage_page(
+    connection: Connection, here: Scene, account_id: str, span: int, show: str, name: Callable[[str], str], other: str
+) -> UsagePage:
+    """The last `span` days; `name` of regions, and `other` for those beyond the largest, which are drawn together."""
     days = day_range(here.today, span)
     rows = usage.account_usage(connection, account_id, days[0], days[-1])
     parts = shares(rows)
-    names = [(part.region, frozenset({part.region})) for part in parts[:SERIES]]
+    names = [(name(part.region), frozenset({part.region})) for part in parts[:SERIES]]
     if rest := frozenset(part.region for part in parts[SERIES:]):
         names.append((other, rest))
     table = chart_table(rows, days, names, money=show == "amount")

@@ -13,6 +13,7 @@ from meter.billing_models import LedgerEntry
 from streams.http.callers import Role
 from streams.http.console import views
 from streams.http.console.closed import OpenVisitor
+from streams.http.console.languages import Format
 from streams.http.console.pages.board import pager
 from streams.http.console.render import ACCOUNT_PAGES, account_base, look_of, page, text
 from streams.http.console.views import Scene
@@ -150,9 +151,10 @@ def _usage(request: Request, connection: Connection, here: Scene, account_id: st
     asked = request.query_params.get("days", "")
     span = int(asked) if asked in map(str, SPANS) else 30
     show = "minutes" if request.query_params.get("show") == "minutes" else "amount"
-    other = text(look_of(request).language, "Other regions")
+    language = look_of(request).language
+    name, other = Format(language, here.days.zone).region, text(language, "Other regions")
     return {
-        "u": views.usage_page(connection, here, account_id, span, show, other),
+        "u": views.usage_page(connection, here, account_id, span, show, name, other),
         "forecast": views.account_forecasts(connection, here, account_id),
         "jobs": usage.jobs(connection, account_id, limit=JOBS_SHOWN).rows,
     }
