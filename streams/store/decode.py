@@ -33,7 +33,7 @@ class Published(NamedTuple):
     timestamp: int
 
 
-class Source(msgspec.Struct):
+class Source(msgspec.Struct, gc=False):
     """Where a record was read; `timestamp` in ms."""
 
     topic: str
@@ -42,7 +42,7 @@ class Source(msgspec.Struct):
     timestamp: int = 0
 
 
-class Priced(msgspec.Struct):
+class Priced(msgspec.Struct, gc=False):
     """A value of `usage.priced`."""
 
     job_id: str
@@ -60,7 +60,7 @@ class Priced(msgspec.Struct):
     origin: Source | None = None
 
 
-class Daily(msgspec.Struct):
+class Daily(msgspec.Struct, gc=False):
     """A value of `usage.daily`."""
 
     account_id: str
@@ -71,7 +71,7 @@ class Daily(msgspec.Struct):
     amount: str
 
 
-class Refused(msgspec.Struct):
+class Refused(msgspec.Struct, gc=False):
     """A value of `usage.rejected`."""
 
     code: str
@@ -82,7 +82,7 @@ class Refused(msgspec.Struct):
     amount_at_risk: str | None = None
 
 
-class BillLine(msgspec.Struct):
+class BillLine(msgspec.Struct, gc=False):
     """A line of a bill."""
 
     kind: str
@@ -95,7 +95,7 @@ class BillLine(msgspec.Struct):
     original_bill_id: str | None = None
 
 
-class Bill(msgspec.Struct):
+class Bill(msgspec.Struct, gc=False):
     """A value of `billing.bills`."""
 
     bill_id: str
@@ -109,14 +109,14 @@ class Bill(msgspec.Struct):
     issued_at: str
 
 
-class Posting(msgspec.Struct):
+class Posting(msgspec.Struct, gc=False):
     """One side of an entry."""
 
     book: str
     amount: str
 
 
-class Entry(msgspec.Struct):
+class Entry(msgspec.Struct, gc=False):
     """A value of `billing.ledger`."""
 
     entry_id: str
@@ -136,7 +136,7 @@ class Entry(msgspec.Struct):
         return total
 
 
-class Notice(msgspec.Struct):
+class Notice(msgspec.Struct, gc=False):
     """A value of `billing.notices`."""
 
     notice_id: str
@@ -150,7 +150,7 @@ class Notice(msgspec.Struct):
     deadline: str | None = None
 
 
-class Service(msgspec.Struct):
+class Service(msgspec.Struct, gc=False):
     """A value of `account.service`."""
 
     account_id: str
@@ -159,7 +159,7 @@ class Service(msgspec.Struct):
     reason: str
 
 
-class Result(msgspec.Struct):
+class Result(msgspec.Struct, gc=False):
     """A value of `meter.command-results`."""
 
     command_id: str
@@ -170,7 +170,7 @@ class Result(msgspec.Struct):
     message: str | None = None
 
 
-class Command(msgspec.Struct):
+class Command(msgspec.Struct, gc=False):
     """What can be read of a value of `meter.commands`."""
 
     command_id: Any = None
@@ -349,11 +349,19 @@ def as_published(record: Published) -> str:
 
 
 def instant(text: str) -> str:
-    """An instant as it is kept, from one of the contract."""
-    microseconds = instant_us(text)
+    """An instant as it is kept, from one of the contract. Offsets are whole minutes: seconds stay as they are."""
+    offset = 1 if text[-1] in "Zz" else 6
+    fraction = text[20:-offset][:6].ljust(6, "0")
+    return f"{_utc_minute(text[:16], text[-offset:])}{text[16:19]}.{fraction}+00:00"
+
+
+@lru_cache(maxsize=16_384)
+def _utc_minute(minute: str, offset: str) -> str:
+    """`2026-11-23T10:20` of an offset, in UTC."""
+    microseconds = instant_us(f"{minute}:00{offset}")
     if microseconds is None:
-        raise UnreadableError(f"an output holds {text[:64]!r}, which is no instant")
-    return _moment(microseconds)
+        raise UnreadableError(f"an output holds {minute[:16]!r}...{offset!r}, which is no instant")
+    return _moment(microseconds)[:16]
 
 
 @lru_cache(maxsize=65_536)
