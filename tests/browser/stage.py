@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 from zoneinfo import ZoneInfo
 
 from streams.broker.ports import free_port
@@ -145,6 +145,13 @@ class Stage:
         """A new token."""
         whose = [] if account is None else ["--account", account]
         return str(self.meter.ask("token", "create", "--role", role, *whose, "--label", account or role)["token"])
+
+    def submit(self, *jobs: dict[str, Any]) -> None:
+        """Completions by the HTTP API, as a service reports them."""
+        headers = {"Authorization": f"Bearer {self.tokens['operator']}", "Content-Type": "application/json"}
+        request = Request(f"{self.address}/v1/jobs", json.dumps(jobs).encode(), headers)
+        with urlopen(request, timeout=20) as answer:
+            assert answer.status == 202
 
     def run(self, *arguments: str, **settings: object) -> None:
         """Start one of its processes."""

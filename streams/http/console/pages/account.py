@@ -15,7 +15,7 @@ from streams.http.console import views
 from streams.http.console.closed import OpenVisitor
 from streams.http.console.languages import Format
 from streams.http.console.pages.board import pager
-from streams.http.console.render import ACCOUNT_PAGES, account_base, look_of, page, text
+from streams.http.console.render import ACCOUNT_PAGES, _, account_base, look_of, page, text
 from streams.http.console.views import Scene
 from streams.http.paths import one
 from streams.http.problems import not_found
@@ -152,7 +152,7 @@ def _usage(request: Request, connection: Connection, here: Scene, account_id: st
     span = int(asked) if asked in map(str, SPANS) else 30
     show = "minutes" if request.query_params.get("show") == "minutes" else "amount"
     language = look_of(request).language
-    name, other = Format(language, here.days.zone).region, text(language, "Other regions")
+    name, other = Format(language, here.days.zone).region, text(language, _("Other regions"))
     return {
         "u": views.usage_page(connection, here, account_id, span, show, name, other),
         "forecast": views.account_forecasts(connection, here, account_id),
@@ -160,13 +160,13 @@ def _usage(request: Request, connection: Connection, here: Scene, account_id: st
     }
 
 
-def _bills(request: Request, connection: Connection, _: Scene, account_id: str) -> dict[str, Any]:
+def _bills(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
     after = request.query_params.get("after")
     found = bills.bills(connection, account_id=account_id, after=after, limit=30)
     return {"rows": found.rows, **pager(request, after, found.next)}
 
 
-def _ledger(request: Request, connection: Connection, _: Scene, account_id: str) -> dict[str, Any]:
+def _ledger(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
     after = request.query_params.get("after")
     found = money.ledger(connection, account_id, after=after, limit=40)
     rows = [{**entry._asdict(), "postings": _postings(entry)} for entry in found.rows]
@@ -179,13 +179,13 @@ def _postings(entry: money.Entry) -> list[dict[str, Any]]:
     return [{"book": each.book, "amount": Decimal(each.amount)} for each in postings]
 
 
-def _notices(request: Request, connection: Connection, _: Scene, account_id: str) -> dict[str, Any]:
+def _notices(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
     after = request.query_params.get("after")
     found = money.notices(connection, account_id=account_id, after=after, limit=40)
     return {"rows": found.rows, **pager(request, after, found.next)}
 
 
-def _contract(_: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
+def _contract(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
     return {"terms": views.terms(connection, here, account_id)}
 
 
@@ -193,11 +193,11 @@ TABS = {"usage": _usage, "bills": _bills, "ledger": _ledger, "notices": _notices
 
 #: What is said of a form that was sent; the address names it, so nothing else can be said by a link.
 DONE = {
-    "open": "The account is open.",
-    "top-up": "The top-up is booked.",
-    "refund": "The refund is booked.",
-    "adjust": "The adjustment is booked.",
-    "contract": "The contract is agreed.",
-    "threshold": "The notice is set.",
-    "sent": "The command was sent, and the meter has not answered yet. It counts once it does; the audit page says so.",
+    "open": _("The account is open."),
+    "top-up": _("The top-up is booked."),
+    "refund": _("The refund is booked."),
+    "adjust": _("The adjustment is booked."),
+    "contract": _("The contract is agreed."),
+    "threshold": _("The notice is set."),
+    "sent": _("The command was sent; the meter has not answered yet. The page shows it once it has."),
 }

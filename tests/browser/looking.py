@@ -1,0 +1,97 @@
+"""Whoever looks at the console: signed in, with an eye on what their pages ask for and complain of."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request
+
+from streams.http.paths import segment
+from tests.browser.stage import Stage
+
+PATIENCE_MS = 20_000
+
+
+class Visitors:
+    """Browser contexts of one test."""
+
+    def __init__(self, stage: Stage, browser: Browser) -> None:
+        self._stage = stage
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+        self._elsewhere: list[str] = []
+        self._complaints: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for context in self._contexts:
+            context.close()
+
+    def somebody(self, *, scheme: str = "light", language: str = "en-GB", width: int = 1360, **options: object) -> Page:
+        """A page of somebody who is not signed in."""
+        context = self._browser.new_context(
+            base_url=self._stage.address,
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            locale=language,
+            reduced_motion="reduce",
+            **options,
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on("request", self._asked)
+        page.on("console", self._said)
+        page.on("pageerror", self._failed)
+        return page
+
+    def signed_in(self, who: str, **options: object) -> Page:
+        """A page of an operator, or of the customer of an account, at the beginning of its console."""
+        page = self.somebody(**options)
+        page.goto("/console")
+        page.get_by_label("Token").or_(page.get_by_label("令牌")).fill(self._stage.tokens[who])
+        page.locator("button.main").click()
+        page.locator("main.content, .panel .amount-due").first.wait_for()
+        return page
+
+    def _asked(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme != "data" and f"{parts.scheme}://{parts.netloc}" != self._stage.address:
+            self._elsewhere.append(request.url)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        # Chromium also says so of every page that is answered with 403 or 404, which the tests ask for.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            self._complaints.append(message.text)
+
+    def _failed(self, error: Error) -> None:
+        self._complaints.append(str(error))
+
+    def all_well(self) -> None:
+        """No page asked another host for anything; no script failed, and the security policy refused nothing."""
+        assert (self._elsewhere, self._complaints) == ([], [])
+
+
+def account_path(account: str, tab: str = "") -> str:
+    """The address of an account's page, for operators."""
+    return f"/console/accounts/{segment(account)}{tab}"
+
+
+def figure(page: Page, name: str) -> str:
+    """A live figure, as it is shown."""
+    return page.locator(f"[data-figure={name}]").inner_text().split("\n")[0].removesuffix("CNY").strip()
+
+
+def await_figure(page: Page, name: str, value: str) -> None:
+    """Wait until a live figure is this; the page is not loaded again."""
+    page.locator(f"[data-figure={name}]").filter(has_text=value).wait_for()
+
+
+def shoot(page: Page, path: Path) -> None:
+    """A picture of what is on the screen, once its charts are drawn."""
+    page.wait_for_function("[...document.querySelectorAll('figure[data-chart]')].every(f => f.dataset.drawn)")
+    page.evaluate("document.fonts.ready")
+    page.screenshot(path=path)
