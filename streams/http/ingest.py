@@ -4,7 +4,7 @@ All of a request or nothing: where one completion would be refused, none is take
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -30,6 +30,12 @@ PLAIN, EVENT, EVENTS = "application/json", "application/cloudevents+json", "appl
 
 router = APIRouter(tags=["ingest"])
 
+
+class _Envelope(msgspec.Struct):
+    specversion: Literal["1.0"]
+
+
+_envelope = msgspec.json.Decoder(_Envelope).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -44,6 +50,7 @@ class Item(NamedTuple):
 
     value: bytes
     headers: list[tuple[str, bytes | None]]
+    is_event: bool = False
 
 
 _EXAMPLE = {
@@ -118,13 +125,13 @@ def read_items(kind: str, headers: Sequence[tuple[str, str]], body: bytes) -> li
         raise Problem(415, "unsupported_media_type", f"send {PLAIN}, {EVENT} or {EVENTS}, not {kind[:100]!r}")
     attributes = _attributes(headers)
     if kind == EVENT or not (kind == EVENTS or body.lstrip()[:1] == b"["):
-        return [Item(body, attributes if kind == PLAIN else [])]
+        return [Item(body, attributes if kind == PLAIN else [], kind == EVENT)]
     if attributes and kind == PLAIN:
         raise Problem(400, "bad_request", "a CloudEvent in binary mode (ce- headers) is one completion, not an array")
-    return _many_items(body)
+    return [Item(bytes(item), [], kind == EVENTS) for item in _many_items(body)]
 
 
-def _many_items(body: bytes) -> list[Item]:
+def _many_items(body: bytes) -> list[msgspec.Raw]:
     try:
         if too_deep(body.decode()):
             raise Problem(400, "not_json", f"nested deeper than {MAX_DEPTH} levels")
@@ -133,7 +140,7 @@ def _many_items(body: bytes) -> list[Item]:
         raise Problem(400, "not_json", f"the body is no JSON array: {error}") from error
     if not 1 <= len(items) <= MAX_JOBS:
         raise Problem(422, "bad_length", f"1 to {MAX_JOBS} completions in a request, got {len(items)}")
-    return [Item(bytes(item), []) for item in items]
+    return items
 
 
 def _attributes(headers: Sequence[tuple[str, str]]) -> list[tuple[str, bytes | None]]:
@@ -166,12 +173,22 @@ def _read(item: Item, rules: Rules, now_ms: int) -> Job | Refusal:
     if len(item.value) > MAX_LINE_BYTES:
         return Refusal(Code.TOO_LARGE, f"a completion has at most {MAX_LINE_BYTES} bytes")
     job = read_job(item.value, item.headers)
+    if isinstance(job, Job) and item.is_event and not _is_event(item.value):
+        return Refusal(Code.BAD_FIELDS, "specversion: a CloudEvent is of version 1.0")
     if isinstance(job, Refusal) or rules.clock is Clock.SIMULATED:
         return job
     age_us = now_ms * 1000 - job.completed_us
     if -rules.future_tolerance_ms * 1000 <= age_us <= rules.horizon_ms * 1000:
         return job
     return untimely(job, age_us < 0, rules)
+
+
+def _is_event(value: bytes) -> bool:
+    try:
+        _envelope(value)
+    except msgspec.MsgspecError:
+        return False
+    return True
 
 
 def _error(index: int, refusal: Refusal) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Log:
         self._settings = settings
         self._rules: Rules | None = None
         self._why = "the connection to Kafka is being made"
-        self._is_up = False
+        self._is_up = self._was_up = False
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._expected: dict[str, list[asyncio.Queue[CommandResult]]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None
@@ -98,11 +98,15 @@ class Log:
             raise self._away()
         return self._rules
 
-    async def commit(self, records: Sequence[Outgoing]) -> None:
-        """Put records into the log, on all in-sync replicas, all or none. Raises Problem (503) where Kafka is away."""
+    async def need(self) -> None:
+        """Raises Problem (503) where Kafka is away."""
         await self._first_look()
         if not self._is_up:
             raise self._away()
+
+    async def commit(self, records: Sequence[Outgoing]) -> None:
+        """Put records into the log, on all in-sync replicas, all or none. Raises Problem (503) where Kafka is away."""
+        await self.need()
         waiting = _Waiting(records, asyncio.get_running_loop().create_future())
         self._queue.put_nowait(waiting)
         await waiting.committed
@@ -130,22 +134,24 @@ class Log:
     # -- the connection --------------------------------------------------------------------------------------------
 
     async def _keep_connected(self) -> None:
-        delay_s, longest_s = RETRY_S
+        shortest_s, longest_s = RETRY_S
+        delay_s = shortest_s
         while True:
+            self._was_up = False
             try:
                 await self._connection()
             except (MeterError, KafkaError, OSError, TimeoutError) as error:
-                again = self._is_up
                 self._down(error)
-                delay_s = RETRY_S[0] if again else min(delay_s * 2, longest_s)
             await asyncio.sleep(delay_s)
+            delay_s = shortest_s if self._was_up else min(delay_s * 2, longest_s)
 
     def _down(self, error: BaseException) -> None:
-        self._is_up = False
-        self._why = str(error) or type(error).__name__
+        why = str(error) or type(error).__name__
         self._looked.set()
         say = log.error if isinstance(error, RefusalToStartError) else log.warning
-        say("no connection to Kafka", reason=self._why)
+        if why != self._why or self._is_up:
+            say("no connection to Kafka", reason=why)
+        self._is_up, self._why = False, why
         while not self._queue.empty():
             _fail(self._queue.get_nowait(), self._away())
 
@@ -154,10 +160,14 @@ class Log:
         self._rules = await check(self._settings)
         async with self._producer() as producer, reader(self._settings) as consumer:
             await self._start_at_the_end(consumer, self._rules.partitions)
-            self._is_up = True
+            self._is_up = self._was_up = True
             self._looked.set()
             log.info("connected to Kafka", meter_id=self._rules.meter_id)
-            await _until_one_fails(self._commit_all(producer), self._hand_out(consumer), self._look(consumer))
+            try:
+                await _until_one_fails(self._commit_all(producer), self._hand_out(consumer), self._look(consumer))
+            except (KafkaError, OSError, TimeoutError) as error:
+                self._down(error)  # at once: closing what is lost takes its time
+                raise
 
     @asynccontextmanager
     async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
@@ -295,6 +305,6 @@ async def _stop(producer: AIOKafkaProducer) -> None:
         await asyncio.wait_for(producer.stop(), STOP_S)
         return
     if producer._sender is not None:
-        with suppress(KafkaError, OSError):
-            await producer._sender.close()
+        with suppress(TimeoutError, KafkaError, OSError):
+            await asyncio.wait_for(producer._sender.close(), STOP_S)
     await producer.client.close()

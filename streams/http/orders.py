@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -22,9 +23,10 @@ from meter.models import CommandResult
 from meter.routing import owner
 from meter.rules import Clock, Rules
 from streams.clock import simulated_now
+from streams.errors import MeterError
 from streams.http.callers import Caller, Role
-from streams.http.kafka import Log, Outgoing
-from streams.http.problems import Problem, of_fields
+from streams.http.kafka import PATIENCE_S, Log, Outgoing
+from streams.http.problems import Problem, of_fields, unavailable
 from streams.http.store import Store
 from streams.orders import Command, new_command
 from streams.settings import Settings
@@ -69,6 +71,7 @@ class Desk:
         Waits `wait_s` (METER_HTTP_WAIT_S) for the answer. Raises Problem: 422 for wrong fields and for a key that was
         used for something else, 503 where Kafka or the store is away. Call `raise_if_refused` on the answer.
         """
+        await self._log.need()
         rules = await self._log.rules()
         at_ms = await self._now_ms(rules)
         command = new_command(kind, rules, at_ms, command_id(who, key), **fields)
@@ -81,9 +84,13 @@ class Desk:
         return order
 
     async def _now_ms(self, rules: Rules) -> int:
-        if rules.clock is Clock.SIMULATED:
-            return await simulated_now(self._settings, rules) or int(time.time() * 1000)
-        return int(time.time() * 1000)
+        if rules.clock is Clock.BROKER:
+            return int(time.time() * 1000)
+        try:
+            now_ms = await asyncio.wait_for(simulated_now(self._settings, rules), PATIENCE_S)
+        except (MeterError, KafkaError, TimeoutError) as error:
+            raise unavailable("kafka", f"Kafka does not say what time it is: {error!r}") from error
+        return now_ms or int(time.time() * 1000)
 
     async def _send(self, rules: Rules, command: Command, at_ms: int, wait_s: float) -> Order:
         asked = _asked(command, rules)
