@@ -1,6 +1,8 @@
 """One stage and one browser for all of the console's tests."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -32,3 +34,9 @@ def visitors(stage: Stage, browser: Browser) -> Iterator[Visitors]:
     with Visitors(stage, browser) as them:
         yield them
         them.all_well()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where pictures of pages go: SCREENSHOTS=docs/images keeps them for the docs."""
+    return Path(os.environ.get("SCREENSHOTS", tmp_path))

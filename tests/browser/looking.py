@@ -1,10 +1,12 @@
 """Whoever looks at the console: signed in, with an eye on what their pages ask for and complain of."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request
 
 from streams.http.paths import segment
@@ -95,3 +97,10 @@ def shoot(page: Page, path: Path) -> None:
     page.wait_for_function("[...document.querySelectorAll('figure[data-chart]')].every(f => f.dataset.drawn)")
     page.evaluate("document.fonts.ready")
     page.screenshot(path=path)
+
+
+def serious(page: Page, *, only: Sequence[str] = ()) -> list[tuple[str, list[Any]]]:
+    """The violations of all rules, or some, that axe calls serious or critical: the rule, and where."""
+    found = Axe().run(page, options={"runOnly": list(only)} if only else {}).response["violations"]
+    wrong = [each for each in found if each["impact"] in {"serious", "critical"}]
+    return [(each["id"], [node["target"] for node in each["nodes"]][:3]) for each in wrong]

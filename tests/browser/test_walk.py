@@ -2,11 +2,12 @@
 
 import re
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.looking import Visitors, account_path, await_figure, figure
+from tests.browser.looking import Visitors, account_path, await_figure, figure, serious, shoot
 from tests.browser.stage import AWKWARD, DAYS, IN_ARREARS, SCRIPT, STOPPED, Stage, a_job, at
 
 
@@ -41,10 +42,14 @@ def test_a_bill_is_verified_from_the_log_and_downloaded(visitors: Visitors) -> N
     ]
 
 
-def test_a_stopped_customers_console_is_closed_and_a_top_up_opens_it_by_itself(visitors: Visitors) -> None:
+def test_a_stopped_customers_console_is_closed_and_a_top_up_opens_it_by_itself(
+    visitors: Visitors, pictures: Path
+) -> None:
     customer, operator = visitors.signed_in(STOPPED), visitors.signed_in("operator")
     expect(customer.get_by_role("heading", name="Your service is stopped")).to_be_visible()
     assert figure(customer, "owed") == "84.66"
+    assert serious(customer) == []
+    shoot(customer, pictures / "closed.png")
     for path in ("/console/account", "/console/account/bills", "/console/freshness"):
         assert customer.request.get(path).status == 403, path
     operator.goto(account_path(STOPPED))
@@ -89,6 +94,7 @@ def test_a_refused_record_is_corrected_and_sent_again(visitors: Visitors) -> Non
     page.get_by_role("button", name="Send again").click()
     expect(page.get_by_role("alert")).to_contain_text("unknown region")
     page.get_by_label("Region").fill("ap-tokyo")
+    page.get_by_label("Completed at").fill(at(DAYS - 1, 13, 55).isoformat())
     page.get_by_role("button", name="Send again").click()
     expect(page.get_by_role("status").first).to_contain_text("It was sent again.")
 

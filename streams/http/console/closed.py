@@ -59,7 +59,9 @@ async def open_visitor(request: Request, visitor: AnyVisitor) -> Visitor:
 
 
 def _closed(connection: Connection, visitor: Visitor) -> ClosedError | None:
-    account_id = visitor.caller.account_id or ""
+    if visitor.caller.account_id is None:
+        return None
+    account_id = visitor.caller.account_id
     account = account_by_id(connection, account_id)
     if account is None or account.state is not Service.STOPPED:
         return None
@@ -67,6 +69,12 @@ def _closed(connection: Connection, visitor: Visitor) -> ClosedError | None:
     zone = rules.time_zone if rules else "UTC"
     bills = open_bills(connection, account_id)
     return ClosedError(visitor, account_id, account.owed, account.balance, account.since, bills, zone)
+
+
+async def is_closed(request: Request, visitor: Visitor) -> bool:
+    """Whether the visitor's console is closed just now."""
+    services: Services = request.app.state.services
+    return await services.store.read(lambda connection: _closed(connection, visitor)) is not None
 
 
 async def operator(visitor: Annotated[Visitor, Depends(open_visitor)]) -> Visitor:

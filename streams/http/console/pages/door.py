@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from streams.http.access import need_same_origin
 from streams.http.callers import Role
-from streams.http.console.closed import OpenVisitor
+from streams.http.console.closed import OpenVisitor, is_closed
 from streams.http.console.languages import NAMES
 from streams.http.console.render import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, back_to, plain, see
 from streams.http.services import AllServices
@@ -28,6 +28,14 @@ def home() -> Response:
 async def console(visitor: OpenVisitor) -> Response:
     """An operator begins with the overview, a customer with its own account."""
     return see("/console/overview" if visitor.caller.role is Role.OPERATOR else "/console/account")
+
+
+@router.get("/console/reopened")
+async def reopened(request: Request, visitor: AnyVisitor) -> Response:
+    """What the page of a closed console asks again and again: nothing while it is closed, then the way in."""
+    if await is_closed(request, visitor):
+        return Response(status_code=204)
+    return Response(status_code=200, headers={"HX-Redirect": "/console"})
 
 
 @router.get("/console/sign-in")

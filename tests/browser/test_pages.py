@@ -1,0 +1,114 @@
+"""Every page: no serious accessibility violation in either theme, and its picture for the docs."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.looking import Visitors, account_path, serious, shoot
+from tests.browser.stage import IN_ARREARS, Stage
+
+DOCS = Path(__file__).parents[2] / "docs" / "images"
+LARGEST_BYTES = 250_000
+#: All rules in the light; in the dark only those that colours can break.
+ONLY = {"light": (), "dark": ("color-contrast", "link-in-text-block")}
+
+
+class Look(NamedTuple):
+    """A page: who looks, where, and what its picture is called if the docs have one."""
+
+    who: str | None
+    path: str
+    picture: str | None = None
+
+
+def looks(bill: str) -> list[Look]:
+    """All pages."""
+    operators = [
+        Look("operator", "/console/overview", "overview"),
+        Look("operator", "/console/accounts", "accounts"),
+        Look("operator", "/console/accounts?q=nobody"),
+        Look("operator", account_path("harbour-news"), "account"),
+        Look("operator", account_path("A", "/bills")),
+        Look("operator", account_path("A", "/ledger"), "ledger"),
+        Look("operator", account_path(IN_ARREARS, "/notices"), "notices"),
+        Look("operator", account_path("starlight-video", "/contract")),
+        Look("operator", f"/console/bills/{bill}", "bill"),
+        Look("operator", f"/console/bills/{bill}/print", "bill-print"),
+        Look("operator", "/console/rejects", "rejects"),
+        Look("operator", "/console/prices"),
+        Look("operator", "/console/health", "health"),
+        Look("operator", "/console/audit", "audit"),
+        Look("operator", "/console/nowhere"),
+    ]
+    tabs = ("", "/bills", "/ledger", "/notices", "/contract")
+    return [*operators, *[Look("A", f"/console/account{tab}", "customer" if not tab else None) for tab in tabs]]
+
+
+def first_bill(page: Page) -> str:
+    page.goto(account_path("A", "/bills"))
+    return page.locator("td a.mono").last.inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_serious_violation(visitors: Visitors, pictures: Path, scheme: str) -> None:
+    pages = {who: visitors.signed_in(who, scheme=scheme) for who in ("operator", "A")}
+    wrong = {}
+    for look in looks(first_bill(pages["operator"])):
+        page = pages[look.who or "operator"]
+        page.goto(look.path)
+        if look.picture and scheme == "light":
+            shoot(page, pictures / f"{look.picture}.png")
+        if found := serious(page, only=ONLY[scheme]):
+            wrong[look.path] = found
+    if scheme == "dark":
+        pages["operator"].goto("/console/overview")
+        shoot(pages["operator"], pictures / "overview-dark.png")
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_dialogs_and_the_way_in_have_no_serious_violation(visitors: Visitors, pictures: Path, scheme: str) -> None:
+    nobody, page = visitors.somebody(scheme=scheme), visitors.signed_in("operator", scheme=scheme)
+    nobody.goto("/console/sign-in")
+    only = ONLY[scheme]
+    wrong = {"sign-in": serious(nobody, only=only)}
+    page.goto(account_path("harbour-news"))
+    for dialog in ("top-up", "refund", "adjust", "contract", "threshold"):
+        page.locator(f"[data-open={dialog}]").click()
+        wrong[dialog] = serious(page, only=only)
+        if dialog == "contract" and scheme == "light":
+            shoot(page, pictures / "contract-form.png")
+        page.keyboard.press("Escape")
+    page.goto("/console/rejects")
+    page.locator("tbody td a").first.click()
+    wrong["reject"] = serious(page, only=only)
+    if scheme == "light":
+        shoot(page, pictures / "reject.png")
+    assert not any(wrong.values()), wrong
+
+
+def test_a_phone_shows_pages_without_scrolling_sideways(visitors: Visitors) -> None:
+    page = visitors.signed_in("operator", width=390)
+    for path in ("/console/overview", "/console/accounts", account_path("A"), "/console/rejects", "/console/health"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_pages_work_without_scripts(visitors: Visitors, stage: Stage) -> None:
+    page = visitors.somebody(java_script_enabled=False)
+    page.goto("/console")
+    page.get_by_label("Token").fill(stage.tokens["operator"])
+    page.get_by_role("button", name="Sign in").click()
+    page.goto(account_path("A"))
+    page.locator("figure summary").click()
+    assert page.locator("figure tbody tr").first.is_visible()
+
+
+def test_the_docs_pictures_are_small_and_all_there() -> None:
+    others = {"overview-dark", "contract-form", "reject", "closed"}
+    wanted = others | {look.picture for look in looks("B") if look.picture}
+    sizes = {path.stem: path.stat().st_size for path in DOCS.glob("*.png")}
+    assert wanted <= set(sizes)
+    assert max(sizes.values()) < LARGEST_BYTES
