@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, exists, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, exists, literal_column, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from streams.errors import Exit, MeterError
@@ -20,7 +20,7 @@ from streams.webhooks.events import Message
 
 WAITING, DELIVERED, DEAD = "waiting", "delivered", "dead"
 #: As a literal, so that the store sees that its index of what waits will do.
-_WAITING = literal_column("'waiting'")
+_WAITING: ColumnElement[str] = literal_column("'waiting'")
 MAX_ERROR_CHARS = 300
 
 

@@ -29,24 +29,32 @@ JITTER = 0.2
 #: How many requests to one endpoint are on their way at a time.
 AT_A_TIME = 8
 IDLE_S = 1.0
-#: An endpoint that takes nothing at all is given time, up to this long, so that its messages do not all fail in turn.
-MAX_PAUSE_S = 30.0
-LEASE_MARGIN_S = 10.0
+#: An endpoint that takes nothing at all is given time, from this to that long, so that its messages do not all fail
+#: in turn.
+PAUSE_S = (1.0, 30.0)
+#: How long after an attempt its outcome may be written down; later it is tried again.
+LEASE_MARGIN_S = 2.0
 AWAY_S = (1.0, 15.0)
 
 
 class Sender:
-    """Sends what waits. `retry_after_s`: see `RETRY_AFTER_S`."""
+    """Sends what waits. `retry_after_s` and `pause_s`: see `RETRY_AFTER_S` and `PAUSE_S`."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, partitions: int, retry_after_s: Sequence[float] = RETRY_AFTER_S
+        self,
+        settings: Settings,
+        engine: Engine,
+        partitions: int,
+        retry_after_s: Sequence[float] = RETRY_AFTER_S,
+        pause_s: tuple[float, float] = PAUSE_S,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._reading = Reading(settings, engine, partitions, self._told)
         self._retry_after_s = retry_after_s
-        self._client = new_client(settings.webhook_timeout_s)
-        self._lease = timedelta(seconds=settings.webhook_timeout_s * 2 + LEASE_MARGIN_S)
+        self._pause_s = pause_s
+        self._client = new_client()
+        self._lease = timedelta(seconds=settings.webhook_timeout_s + LEASE_MARGIN_S)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -82,10 +90,11 @@ class Sender:
 
     async def _serve(self, endpoint: Endpoint) -> None:
         async def send_all() -> None:
+            first_s, longest_s = self._pause_s
             pause_s = 0.0
             while True:
                 tried, taken = await self._send_due(endpoint)
-                pause_s = min(MAX_PAUSE_S, pause_s * 2 or IDLE_S) if tried and not taken else 0.0
+                pause_s = min(longest_s, pause_s * 2 or first_s) if tried and not taken else 0.0
                 if pause_s:
                     await asyncio.sleep(pause_s)
                 elif not tried:
@@ -102,10 +111,13 @@ class Sender:
     async def _send_due(self, endpoint: Endpoint) -> tuple[int, int]:
         """Send what is due, a few at a time. Returns how many were tried and how many of them were taken."""
         deliveries = await asyncio.to_thread(self._claim, endpoint)
-        private = self._settings.webhook_private_addresses
-        errors = await asyncio.gather(*(attempt(self._client, endpoint, each, private) for each in deliveries))
+        errors = await asyncio.gather(*(self._attempt(endpoint, each) for each in deliveries))
         await asyncio.to_thread(self._settle, list(zip(deliveries, errors, strict=True)))
         return len(deliveries), errors.count(None)
+
+    async def _attempt(self, endpoint: Endpoint, delivery: queue.Delivery) -> str | None:
+        timeout_s, private = self._settings.webhook_timeout_s, self._settings.webhook_private_addresses
+        return await attempt(self._client, endpoint, delivery, timeout_s=timeout_s, private=private)
 
     def _claim(self, endpoint: Endpoint) -> list[queue.Delivery]:
         with store_errors(self._engine), writing(self._engine) as connection:

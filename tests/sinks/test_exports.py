@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from pyarrow import dataset
 
-from tests.integration.test_money import advance
 from tests.sinks.stage import A_FIRST, ODD, Stage
 
 KINDS = ("csv", "parquet", "focus")
@@ -143,9 +142,9 @@ class TestWhenAPeriodIsRefused:
         assert files(tmp_path) == []
 
     def test_what_is_there_now_can_be_had_with_partial(self, stage: Stage, tmp_path: Path) -> None:
-        done = stage.run("sqlite", "export", "focus", "--out", str(tmp_path), "--period", "2019-03", "--partial")
-        assert (done.returncode, done.stdout) == (0, f"{tmp_path}/focus-2019-03.csv: 0 rows\n")
-        assert done.stderr == "partial: 2019-03 as far as the store has it now\n"
+        done = stage.run("sqlite", "export", "focus", "--out", str(tmp_path), "--period", "2019-04", "--partial")
+        assert (done.returncode, done.stdout) == (0, f"{tmp_path}/focus-2019-04.csv: 0 rows\n")
+        assert done.stderr == "partial: 2019-04 as far as the store has it now\n"
 
     def test_one_of_which_something_is_not_metered_is(self, stage: Stage, tmp_path: Path) -> None:
         """A worker that is away has neither folded nor billed what came in."""
@@ -157,8 +156,6 @@ class TestWhenAPeriodIsRefused:
         stage.meter.wait_folded()
         assert (done.returncode, done.stdout) == (1, "")
         assert "partition 0 has not metered all that was recorded before its settlement" in done.stderr
-        advance(stage.meter, "2019-03-01T18:00:01")
-        stage.project()
 
     @pytest.mark.parametrize(
         ("arguments", "line"),
