@@ -14,6 +14,7 @@ from streams.cli import (
     api,
     bills,
     clock,
+    console,
     export,
     jobs,
     ledger,
@@ -81,6 +82,7 @@ app.command("worker", rich_help_panel=RUN)(running.worker)
 app.command("broker", rich_help_panel=RUN)(running.broker)
 app.add_typer(projector.app, name="projector", rich_help_panel=RUN)
 app.command("api", rich_help_panel=RUN)(api.api)
+app.command("console", rich_help_panel=RUN)(console.console)
 app.add_typer(topics.app, name="topics", rich_help_panel=RUN)
 app.command("demo", rich_help_panel=RUN)(proof.demo)
 app.command("submit", rich_help_panel=USE)(jobs.submit)

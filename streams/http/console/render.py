@@ -2,7 +2,8 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Connection
 
+from meter.money import decimal_text
 from streams.http.callers import Role
 from streams.http.console.languages import NAMES, Format, chosen, translations
 from streams.http.console.views import Scene, scene
@@ -71,10 +73,16 @@ def environment(language: str) -> Environment:
     found.filters |= {
         "segment": segment,
         "state_link": _state_link,
+        "places": _places,
         "kinds": lambda kinds: ", ".join(word(language, "kind", kind) for kind in kinds),
         **{what: _words(language, what) for what in ("cause", "book", "code", "action", "outcome", "refusal")},
     }
     return found
+
+
+def _places(amounts: Iterable[Decimal]) -> int:
+    """The digits after the point that a column of amounts needs, so that all stand under each other."""
+    return max([2, *[len(decimal_text(amount).partition(".")[2]) for amount in amounts]])
 
 
 def _words(language: str, what: str) -> Callable[[str], str]:

@@ -1,0 +1,59 @@
+"""`meter console`: the way to the console that `meter api` serves."""
+
+from typing import Annotated
+
+import typer
+
+from streams.cli.output import note, say
+from streams.errors import Exit
+
+PATIENCE_S = 3.0
+
+
+def console(
+    show_only: Annotated[bool, typer.Option("--print", help="Print its address, and open no browser.")] = False,
+) -> int:
+    """Open the console in a browser, and print its address.
+
+    It is served by `meter api`, on METER_HTTP_HOST and METER_HTTP_PORT. On a
+    machine without a browser the address is all.
+
+    Example:
+      meter console --print
+
+    Exit codes: 0 it answers there; 1 nothing does; 2 wrong setting.
+    """
+    from streams.connect import settings_of_command
+
+    settings = settings_of_command()
+    address = _address(settings.http_host, settings.http_port)
+    if not _answers(address):
+        note(f"no console at {address}: `meter api` serves it")
+        return Exit.FAILED
+    say(f"{address}/console")
+    if not show_only:
+        import webbrowser
+
+        webbrowser.open(f"{address}/console")
+    return Exit.OK
+
+
+def _address(host: str, port: int) -> str:
+    """Where a browser on this machine finds it. Raises SettingError where any port may have been taken."""
+    from streams.errors import SettingError
+
+    if port == 0:
+        raise SettingError("METER_HTTP_PORT=0 is any free port: `meter api` has said which")
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{here}]' if ':' in here else here}:{port}"
+
+
+def _answers(address: str) -> bool:
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
+    try:
+        with urlopen(f"{address}/healthz", timeout=PATIENCE_S) as page:
+            return bool(page.status == 200)
+    except (OSError, HTTPException):
+        return False
