@@ -1,0 +1,136 @@
+"""What pages are made of: the forecast, languages, ways back, and the pages of what is away."""
+
+import string
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from meter.contracts import Contract, Contracts, Mode
+from meter.periods import BillingDays
+from streams.http.app import create_app
+from streams.http.console.forecast import Forecast, forecasts
+from streams.http.console.languages import NAMES, Format, chosen
+from streams.http.console.render import back_to
+from streams.settings import Settings
+from streams.store.queries.usage import Usage
+from tests.browser.messages import catalogue, messages
+
+ZONE = ZoneInfo("Asia/Shanghai")
+DAYS = BillingDays("Asia/Shanghai")
+MONTHLY: Contracts = (Contract("c", "2019-01-01", Mode.MONTHLY),)
+
+
+def used(day: str, amount: str) -> Usage:
+    return Usage(day, "ap-tokyo", 1, 1, Decimal(amount))
+
+
+def at(day: int, hour: int) -> datetime:
+    return datetime(2019, 1, day, hour, tzinfo=ZONE)
+
+
+def told(found: list[Forecast]) -> list[tuple[str, str, str, str]]:
+    return [(each.period, str(each.used), str(each.late), str(each.forecast)) for each in found]
+
+
+def test_a_day_goes_on_at_the_same_rate() -> None:
+    (found,) = forecasts([used("2019-01-02", "8.40")], (), DAYS, at(2, 8))
+    assert (found.used, found.forecast, found.percent, found.over) == (Decimal("8.40"), Decimal("25.20"), 33, False)
+
+
+def test_a_day_that_is_over_is_what_was_used_until_its_bill_is_there() -> None:
+    unbilled = [used("2019-01-01", "16.8049"), used("2019-01-02", "1.00")]
+    assert told(forecasts(unbilled, (), DAYS, at(2, 6))) == [
+        ("2019-01-01", "16.8049", "0.00", "16.80"),
+        ("2019-01-02", "1.00", "0.00", "4.00"),
+    ]
+    assert [each.period for each in forecasts(unbilled, (), DAYS, at(2, 13))] == ["2019-01-01", "2019-01-02"]
+
+
+def test_what_is_left_long_after_the_cut_is_late_on_the_next_bill() -> None:
+    unbilled = [used("2019-01-01", "2.80"), used("2019-01-03", "3.00")]
+    assert told(forecasts(unbilled, (), DAYS, at(3, 12))) == [("2019-01-03", "3.00", "2.80", "8.80")]
+    assert told(forecasts(unbilled[:1], (), DAYS, at(3, 12))) == [("2019-01-03", "0.00", "2.80", "2.80")]
+
+
+def test_a_month_is_one_bill() -> None:
+    unbilled = [used("2019-01-01", "10.00"), used("2019-01-10", "21.00")]
+    assert told(forecasts(unbilled, MONTHLY, DAYS, at(11, 0))) == [("2019-01", "31.00", "0.00", "96.10")]
+
+
+def test_half_a_cent_is_rounded_up_and_no_usage_is_no_bill() -> None:
+    (found,) = forecasts([used("2019-01-01", "0.005")], (), DAYS, at(2, 0))
+    assert found.forecast == Decimal("0.01")
+    assert forecasts([], (), DAYS, at(2, 0)) == []
+
+
+def test_every_message_is_translated_with_the_same_placeholders() -> None:
+    for language in set(NAMES) - {"en"}:
+        kept = catalogue(language)
+        for message in messages():
+            if not message.id:
+                continue
+            own = kept.get(message.id[0] if isinstance(message.id, tuple) else message.id)
+            assert own is not None, message.id
+            texts = own.string if isinstance(own.string, tuple) else (own.string,)
+            assert all(texts), message.id
+            asked = message.id[-1] if isinstance(message.id, tuple) else message.id
+            assert all(_placeholders(text) == _placeholders(asked) for text in texts), message.id
+
+
+def _placeholders(text: str) -> set[str]:
+    return {part.partition(")")[0] for part in text.split("%(")[1:]}
+
+
+def test_money_is_shown_with_all_its_digits() -> None:
+    english = Format("en", ZONE)
+    assert english.money(Decimal("1234567.00274")).striptags() == "1,234,567.00274"
+    assert english.money(Decimal("-0.5"), 4) == '<span class="money" data-pad="00">−0.50</span>'  # noqa: RUF001
+    assert Format("zh", ZONE).region("ap-tokyo") == "东京"
+
+
+@pytest.mark.parametrize(
+    ("cookie", "asked", "language"),
+    [(None, "zh-CN,zh;q=0.9", "zh"), ("en", "zh", "en"), (None, "fr, en;q=0.5", "en"), ("xx", "", "en")],
+)
+def test_the_cookie_goes_before_what_the_browser_asks_for(cookie: str | None, asked: str, language: str) -> None:
+    assert chosen(cookie, asked) == language
+
+
+@pytest.mark.parametrize(
+    "given", ["https://evil.example", "//evil.example", "/v1/jobs", "/console\\@x", "/console\r\nx"]
+)
+def test_a_form_leads_back_into_the_console_only(given: str) -> None:
+    assert back_to(given) == "/console"
+
+
+def test_a_form_leads_back_to_where_it_was() -> None:
+    assert back_to("/console/accounts/a%2Fb?days=7") == "/console/accounts/a%2Fb?days=7"
+
+
+async def test_a_store_that_is_away_is_a_page_that_says_so(tmp_path: Path) -> None:
+    settings = Settings(
+        bootstrap_servers="127.0.0.1:9", data_dir=tmp_path, database_url="postgresql://nobody@127.0.0.1:9/none"
+    )
+    transport = httpx.ASGITransport(create_app(settings, console=True), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        away = await client.get("/console/overview")
+        in_chinese = await client.get("/console/overview", headers={"Accept-Language": "zh"})
+        style = await client.get("/console/static/console.css")
+    assert (away.status_code, away.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert "The read model is away" in away.text
+    assert "读模型暂不可用" in in_chinese.text
+    assert style.status_code == 200
+
+
+def test_pages_have_no_script_or_style_of_their_own_and_name_no_other_host() -> None:
+    for path in (Path(__file__).parents[2] / "streams/http/console/templates").glob("*.html"):
+        markup = path.read_text()
+        assert " style=" not in markup, path
+        assert "<style" not in markup, path
+        assert " onclick=" not in markup, path
+        assert "http://" not in markup and "https://" not in markup, path  # noqa: PT018
+        assert set("".join(part[:1] for part in markup.split("<script")[1:])) <= set(string.whitespace), path
