@@ -42,9 +42,7 @@ def test_a_bill_is_verified_from_the_log_and_downloaded(visitors: Visitors) -> N
     ]
 
 
-def test_a_stopped_customers_console_is_closed_and_a_top_up_opens_it_by_itself(
-    visitors: Visitors, pictures: Path
-) -> None:
+def test_a_stopped_customers_console_is_closed_until_a_top_up(visitors: Visitors, pictures: Path) -> None:
     customer, operator = visitors.signed_in(STOPPED), visitors.signed_in("operator")
     expect(customer.get_by_role("heading", name="Your service is stopped")).to_be_visible()
     assert figure(customer, "owed") == "84.66"
