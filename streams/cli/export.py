@@ -118,16 +118,18 @@ def _export(span: "Span", partial: bool, write: "Callable[[Engine, Rules], Itera
     from streams.store.queries.meter import rules_of
 
     engine = open_engine(settings_of_command())
-    check_store(engine)
-    with store_errors(engine):
-        with engine.connect() as connection:
-            rules = rules_of(connection)
-        if rules is None:
-            raise MeterError("the store is empty: `meter projector` fills it")
-        _see_that_it_is_final(engine, rules, span, partial)
-        for path, rows in write(engine, rules):
-            say(f"{path}: {rows} rows")
-    engine.dispose()
+    try:
+        check_store(engine)
+        with store_errors(engine):
+            with engine.connect() as connection:
+                rules = rules_of(connection)
+            if rules is None:
+                raise MeterError("the store is empty: `meter projector` fills it")
+            _see_that_it_is_final(engine, rules, span, partial)
+            for path, rows in write(engine, rules):
+                say(f"{path}: {rows} rows")
+    finally:
+        engine.dispose()
 
 
 def _see_that_it_is_final(engine: "Engine", rules: "Rules", span: "Span", partial: bool) -> None:

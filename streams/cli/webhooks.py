@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,8 +49,7 @@ def add(
     from streams.webhooks.reading import committed_ends
 
     wanted = read_events(events)
-    with connected(note) as settings:
-        engine = _store(settings)
+    with connected(note) as settings, _store(settings) as engine:
         rules = asyncio.run(check(settings))
         positions = asyncio.run(committed_ends(settings, rules.partitions))
         with writing(engine) as connection:
@@ -67,7 +68,7 @@ def list_webhooks(as_json: Json = False) -> None:
     from streams.connect import settings_of_command
     from streams.webhooks.endpoints import listed
 
-    with _store(settings_of_command()).connect() as connection:
+    with _store(settings_of_command()) as engine, engine.connect() as connection:
         found = listed(connection)
     if as_json:
         for each in found:
@@ -97,7 +98,7 @@ def remove(
     from streams.store.database import writing
     from streams.webhooks.endpoints import remove as remove_endpoint
 
-    with writing(_store(settings_of_command())) as connection:
+    with _store(settings_of_command()) as engine, writing(engine) as connection:
         remove_endpoint(connection, webhook)
     say(f"removed {webhook}")
 
@@ -112,7 +113,7 @@ def dead(webhook: EndpointOption = None, as_json: Json = False) -> None:
     from streams.connect import settings_of_command
     from streams.webhooks.queue import dead as dead_messages
 
-    with _store(settings_of_command()).connect() as connection:
+    with _store(settings_of_command()) as engine, engine.connect() as connection:
         found = dead_messages(connection, webhook)
     if as_json:
         for each in found:
@@ -148,7 +149,7 @@ def retry(
 
     if not messages and not every and webhook is None:
         raise SettingError("say which messages, or --webhook ID, or --all")
-    with writing(_store(settings_of_command())) as connection:
+    with _store(settings_of_command()) as engine, writing(engine) as connection:
         found = dead_messages(connection, webhook)
         chosen = [each for each in found if not messages or each.event_id in messages]
         count = retry_messages(connection, chosen, datetime.now(UTC))
@@ -186,23 +187,32 @@ async def _run(settings: "Settings") -> None:
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    sending = asyncio.ensure_future(run_webhooks(settings, open_engine(settings)))
+    engine = open_engine(settings)
+    sending = asyncio.ensure_future(run_webhooks(settings, engine))
     waiting = asyncio.ensure_future(asked.wait())
     await asyncio.wait([sending, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    if sending.done():
-        sending.result()
+    ended = sending.done()
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
+    engine.dispose()
+    if ended:
+        sending.result()
 
 
-def _store(settings: "Settings") -> "Engine":
-    from streams.store.database import open_engine
+@contextmanager
+def _store(settings: "Settings") -> "Iterator[Engine]":
+    """The store, with its tables. Raises StoreLostError."""
+    from streams.store.database import open_engine, store_errors
     from streams.store.migrate import migrate
 
     engine = open_engine(settings)
-    migrate(engine)
-    return engine
+    try:
+        migrate(engine)
+        with store_errors(engine):
+            yield engine
+    finally:
+        engine.dispose()
 
 
 def _document(endpoint: "Endpoint") -> dict[str, str | None]:
