@@ -1,5 +1,6 @@
 """What pages are made of: the forecast, languages, ways back, and the pages of what is away."""
 
+import re
 import string
 from datetime import datetime
 from decimal import Decimal
@@ -8,15 +9,20 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from sqlalchemy import Connection, insert
 
 from meter.contracts import Contract, Contracts, Mode
 from meter.periods import BillingDays
+from meter.rules import Rules
 from streams.http.app import create_app
 from streams.http.console.forecast import Forecast, forecasts
 from streams.http.console.languages import NAMES, Format, chosen
 from streams.http.console.render import back_to
 from streams.settings import Settings
+from streams.store.database import open_engine, writing
+from streams.store.migrate import migrate
 from streams.store.queries.usage import Usage
+from streams.store.schema import account, meter_info, projector_position
 from tests.browser.messages import catalogue, messages
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -134,3 +140,38 @@ def test_pages_have_no_script_or_style_of_their_own_and_name_no_other_host() -> 
         assert " onclick=" not in markup, path
         assert "http://" not in markup and "https://" not in markup, path  # noqa: PT018
         assert set("".join(part[:1] for part in markup.split("<script")[1:])) <= set(string.whitespace), path
+
+
+async def test_without_kafka_figures_stay_and_a_form_keeps_its_key(tmp_path: Path) -> None:
+    settings = Settings(bootstrap_servers="127.0.0.1:9", data_dir=tmp_path)
+    engine = open_engine(settings)
+    migrate(engine)
+    with writing(engine) as connection:
+        fill_one_account(connection, "A")
+    app = create_app(settings, console=True)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
+    ):
+        page = await client.get("/console/accounts/A")
+        assert page.status_code == 200
+        assert "Kafka is away" in page.text
+        fields = dict(re.findall(r'name="(csrf|key)" value="([^"]+)"', page.text))
+        answer = await client.post("/console/accounts/A/top-up", data=fields | {"amount": "5.00"})
+    engine.dispose()
+    assert answer.status_code == 503
+    assert "it counts once" in answer.text
+    assert set(re.findall(r'name="key" value="([^"]+)"', answer.text)) == {fields["key"]}
+    assert 'value="5.00"' in answer.text
+
+
+def fill_one_account(connection: Connection, account_id: str) -> None:
+    rules, now = Rules(meter_id="m", partitions=2), datetime.now(ZONE)
+    connection.execute(
+        insert(meter_info).values(id=1, meter_id="m", topic_prefix="", rules=rules.model_dump_json(), created_at=now)
+    )
+    money = {"balance": Decimal("0.00"), "unpaid": Decimal("0.00"), "owed": Decimal("0.00")}
+    connection.execute(insert(account).values(account_id=account_id, partition=0, seen_at=now, state="good", **money))
+    at = {"first_offset": 0, "next_offset": 1, "end_offset": 1, "record_at": now, "polled_at": now}
+    connection.execute(insert(projector_position).values(topic="usage.priced", partition=0, **at))

@@ -122,7 +122,7 @@ async def page(
         if here is None:
             raise Problem(503, "no_figures", "no projector has run yet")
         own = around(request, look, visitor, ZoneInfo(here.rules.time_zone))
-        own |= {"freshness": here.fresh, "scene": here}
+        own |= {"freshness": here.fresh, "scene": here, "kafka_up": services.log.is_up}
         return environment(look.language).get_template(template).render(own | dict(question(connection, here)))
 
     return _html(await services.store.read(ask), status)
@@ -303,6 +303,6 @@ WORDS: dict[str, dict[str, str]] = {
         "mode_mid_month": _("Another settlement begins on the 1st of a month."),
         "unknown_region": _("There is no such region."),
         "key_reused": _("This form was sent before with other content. Load the page again."),
-        "kafka_unavailable": _("Kafka is away. Nothing was taken; send the form again a little later."),
+        "kafka_unavailable": _("Kafka is away, or did not confirm. Send this form again as it is: it counts once."),
     },
 }

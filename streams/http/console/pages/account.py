@@ -142,6 +142,7 @@ async def account_page(
             "done": text(language, DONE[given]) if (given := request.query_params.get("done", "")) in DONE else None,
             "paid_bills": views.paid_bills(connection, account_id),
             **TABS[tab](request, connection, here, account_id),
+            **(form["kept"] if form else {}),
         }
 
     return await page(request, visitor, "account.html", ask, status)

@@ -93,6 +93,7 @@ async def accounts_page(
             "rows": found.rows,
             "total": views.account_total(connection, wanted),
             "form": form,
+            **(form["kept"] if form else {}),
             **pager(request, after, found.next),
         }
 

@@ -36,7 +36,7 @@ async def open_account(
     try:
         done = await _order(request, visitor, "open_account", key, {"account_id": account_id})
     except Problem as problem:
-        form = _again(request, problem, "open", {"account_id": account_id})
+        form = _again(request, problem, "open", {"account_id": account_id}, key)
         return await accounts_page(request, visitor, form=form, status=problem.status_code)
     return see(f"/console/accounts/{segment(account_id)}", done="open" if done else "sent")
 
@@ -61,12 +61,13 @@ async def _send(request: Request, visitor: Visitor, account_id: str, kind: str) 
     async with request.form(max_files=0, max_fields=20) as given:
         values = {name: value.strip() for name, value in given.items() if isinstance(value, str)}
     check_form(request, visitor, values.pop("csrf", ""))
+    key = values.pop("key", "")
     command, read = FORMS[kind]
     try:
         fields = read(values) | {"account_id": account_id}
-        done = await _order(request, visitor, command, values.pop("key", ""), fields)
+        done = await _order(request, visitor, command, key, fields)
     except Problem as problem:
-        form = _again(request, problem, kind, values)
+        form = _again(request, problem, kind, values, key)
         return await account_page(request, visitor, account_id, "usage", form=form, status=problem.status_code)
     return see(account_base(visitor, account_id), done=kind if done else "sent")
 
@@ -92,12 +93,16 @@ async def _shown(services: Services, command_id: str) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _again(request: Request, problem: Problem, kind: str, values: Mapping[str, str]) -> dict[str, Any]:
-    """The form as it was filled in, and why it was refused. Raises the problem where it is not about the form."""
+def _again(request: Request, problem: Problem, kind: str, values: Mapping[str, str], key: str) -> dict[str, Any]:
+    """The form as it was filled in, and why it was refused. Raises the problem where it is not about the form.
+
+    Where it may have been taken all the same, it keeps its key, so that sent again it is the same command.
+    """
     if problem.status_code in (401, 403):
         raise problem
     said = word(look_of(request).language, "refusal", problem.code)
-    return {"kind": kind, "values": values, "refused": problem.text if said == problem.code else said}
+    kept = {"key": key} if problem.status_code >= 500 else {}
+    return {"kind": kind, "values": values, "refused": problem.text if said == problem.code else said, "kept": kept}
 
 
 def _top_up(values: Mapping[str, str]) -> dict[str, Any]:
