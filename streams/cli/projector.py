@@ -57,12 +57,12 @@ def migrate() -> int:
     """
     from streams.connect import settings_of_command
     from streams.store import migrate as migrations
-    from streams.store.database import open_engine, shown
+    from streams.store.database import opened_store, shown
 
-    engine = open_engine(settings_of_command())
-    before, now = migrations.migrate(engine)
-    what = "has the tables of this version already" if before == now else f"has the tables of this version now: {now}"
-    say(f"{shown(engine)} {what}")
+    with opened_store(settings_of_command()) as engine:
+        before, now = migrations.migrate(engine)
+    word = "already" if before == now else "now"
+    say(f"{shown(engine)} has the tables of this version {word}: {now}")
     return 0
 
 
@@ -88,18 +88,17 @@ def rebuild(
     """
     from streams.connect import connected
     from streams.errors import MeterError
-    from streams.store.database import open_engine
+    from streams.store.database import opened_store
     from streams.store.migrate import migrate as bring_up
     from streams.store.process import empty, expired, run_projector
 
     with connected(note) as settings:
-        engine = open_engine(settings)
-        bring_up(engine)
-        lost = asyncio.run(expired(settings, engine))
-        if lost and not drop_expired:
-            raise MeterError(f"rebuilding would lose rows of {lost[0]}, which Kafka has no more: --drop-expired")
-        empty(engine)
-        engine.dispose()
+        with opened_store(settings) as engine:
+            bring_up(engine)
+            lost = asyncio.run(expired(settings, engine))
+            if lost and not drop_expired:
+                raise MeterError(f"rebuilding would lose rows of {lost[0]}, which Kafka has no more: --drop-expired")
+            empty(engine)
         return run_projector(settings, caught_up=True)
 
 
@@ -118,15 +117,15 @@ def status(as_json: Json = False) -> int:
     """
     from streams.connect import reachable
     from streams.connect import settings_of_command as configured
-    from streams.store.database import open_engine, store_errors
+    from streams.store.database import opened_store, store_errors
     from streams.store.migrate import check_store
     from streams.store.queries.freshness import positions
 
     settings = reachable()
-    engine = open_engine(settings or configured())
-    check_store(engine)
-    with store_errors(engine), engine.connect() as connection:
-        reached = positions(connection)
+    with opened_store(settings or configured()) as engine:
+        check_store(engine)
+        with store_errors(engine), engine.connect() as connection:
+            reached = positions(connection)
     ends = _ends(settings, 1 + max((row.partition for row in reached), default=0))
     rows = [row._replace(end_offset=max(row.end_offset, ends.get((row.topic, row.partition), 0))) for row in reached]
     topics = [

@@ -62,6 +62,16 @@ def open_engine(settings: Settings, **options: Any) -> Engine:
         ) from error
 
 
+@contextmanager
+def opened_store(settings: Settings) -> Iterator[Engine]:
+    """An engine for the block. Raises SettingError."""
+    engine = open_engine(settings)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def _quick_loss() -> dict[str, Any]:
     """A server that is gone without a word is noticed within a minute."""
     return {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3, "application_name": "meter"}

@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import Engine, delete, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from meter import __version__
 from streams.errors import Exit, MeterError, SettingError
@@ -18,7 +19,7 @@ from streams.kafka import reader, wait_for_broker
 from streams.observe.logs import set_up_logs
 from streams.settings import Settings
 from streams.store import positions
-from streams.store.database import is_postgres, open_engine, shown, store_errors, writing
+from streams.store.database import is_postgres, opened_store, reason, shown, store_errors, writing
 from streams.store.following import Follower
 from streams.store.measures import Measures
 from streams.store.migrate import migrate
@@ -34,14 +35,15 @@ def run_projector(settings: Settings, *, caught_up: bool = False) -> int:
     """Project until SIGTERM or SIGINT, or with `caught_up` until the present end. Returns the exit code."""
     set_up_logs(settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    engine = open_engine(settings)
     try:
-        asyncio.run(_run(settings, engine, caught_up))
+        with opened_store(settings) as engine:
+            asyncio.run(_run(settings, engine, caught_up))
     except MeterError as error:
         log.error(str(error), exit_code=int(error.code))
         return error.code
-    finally:
-        engine.dispose()
+    except SQLAlchemyError as error:
+        log.error(f"the store refused a batch: {reason(error)}", exit_code=int(Exit.STEP_FAILED))
+        return Exit.STEP_FAILED
     return Exit.OK
 
 

@@ -65,6 +65,7 @@ class Projector:
             starts, ends = await follower.bounds()
             check_whole(starts, starts)
             follower.seek(await self._waiting(lambda: self._begin(starts, ends), asked))
+            log.info("follows the topics", partitions=self._rules.partitions)
             while not asked.is_set():
                 try:
                     await self._follow(follower, asked, ends if caught_up else None)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, FromClause, Table, Text, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
 
 from streams.store.database import is_postgres
 from streams.store.decode import Row
@@ -37,10 +38,17 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 
 def _copy(connection: Connection, name: str, rows: Iterable[Row]) -> None:
+    """COPY by the driver itself, which SQLAlchemy knows nothing of: its errors are made SQLAlchemy's here."""
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+    try:
+        with driver.cursor() as cursor, cursor.copy(f"COPY {name} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    except connection.dialect.loaded_dbapi.Error as error:
+        is_lost = bool(driver.closed)
+        if is_lost:
+            connection.invalidate(error)
+        raise DBAPIError(f"COPY {name}", None, error, connection_invalidated=is_lost) from error
 
 
 def _marks(table: Table) -> str:
