@@ -103,7 +103,7 @@ def main() -> None:
     arguments.add_argument("--accounts", type=int, default=10_000)
     arguments.add_argument("--rounds", type=int, default=40)
     asked = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as name, Postgres(Path(name)) as server:
+    with tempfile.TemporaryDirectory() as name, Postgres() as server:
         url = server.new_database()
         engine = create_engine(url)
         began = time.perf_counter()
