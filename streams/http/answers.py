@@ -54,7 +54,7 @@ BillingDay = Annotated[
 From = Annotated[BillingDay | None, Query(alias="from", description="the first billing day")]
 To = Annotated[BillingDay | None, Query(description="the last billing day")]
 Region = Annotated[str | None, AfterValidator(_known), Query(max_length=128, description="a code, name or price zone")]
-After = Annotated[str | None, Query(max_length=1000, description="the `next` of the page before")]
+After = Annotated[str | None, Query(min_length=1, max_length=1000, description="the `next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many at most")]
 
 

@@ -5,18 +5,19 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from sqlalchemy import Connection, select
 
-from meter.billing_models import AgreeContract, Money
-from meter.contracts import Mode
-from meter.models import Day, Id, PriceBookCommand
-from streams.http.access import Anyone, Operator
-from streams.http.answers import After, Limit, Page, answer
+from meter.billing_models import AgreeContract, Money, Positive
+from meter.contracts import EVERY_REGION, Mode
+from meter.models import Id, PriceBookCommand
+from meter.regions import ZONE_OF
+from streams.http.access import Anyone, OpenAccount, Operator
+from streams.http.answers import After, BillingDay, Limit, Page, answer
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
 from streams.http.documents import AuditItem, CommandDocument
-from streams.http.orders import MAX_KEY_CHARS, Order, note_outcome, together
+from streams.http.orders import KEY_PATTERN, Order, note_outcome, together
 from streams.http.paths import one, segment
 from streams.http.problems import PROBLEMS, not_found
 from streams.http.services import AllServices, Services
@@ -32,8 +33,7 @@ Key = Annotated[
     str,
     Header(
         alias="Idempotency-Key",
-        min_length=1,
-        max_length=MAX_KEY_CHARS,
+        pattern=KEY_PATTERN,
         description="sent again with the same key, a command is done once and has the same answer; a payment's number",
         examples=["payment-4711"],
     ),
@@ -43,6 +43,20 @@ SENT: dict[int | str, dict[str, Any]] = {
     **PROBLEMS,
     202: {"model": CommandDocument, "description": "In the log, and not answered yet: `Location` is where to ask"},
 }
+
+
+#: The meter's own readers of money, with a pattern that says all that they refuse.
+_AMOUNT = r"(?=.*[1-9])[0-9]{1,12}(\.[0-9]{1,2})?$"
+PositiveMoney = Annotated[Positive, WithJsonSchema({"type": "string", "pattern": f"^{_AMOUNT}"})]
+NonZeroMoney = Annotated[Money, WithJsonSchema({"type": "string", "pattern": f"^-?{_AMOUNT}"})]
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 72.0 is a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Hours = Annotated[int, Field(ge=1, le=8784, strict=True), BeforeValidator(_whole)]
 
 
 class Body(BaseModel):
@@ -60,7 +74,7 @@ class OpenBody(Body):
 class TopUpBody(Body):
     """What a customer has paid in."""
 
-    amount: Money = Field(examples=["100.00"])
+    amount: PositiveMoney = Field(examples=["100.00"])
 
 
 class RefundBody(Body):
@@ -68,42 +82,41 @@ class RefundBody(Body):
 
     ticket: Id = Field(examples=["T-1"])
     bill_id: Id = Field(examples=["B20190103-559aead08264d579"])
-    amount: Money = Field(examples=["5.00"])
+    amount: PositiveMoney = Field(examples=["5.00"])
 
 
 class AdjustBody(Body):
     """A correction by hand, up or down, with its reason."""
 
-    amount: Money = Field(examples=["-5.00"])
+    amount: NonZeroMoney = Field(examples=["-5.00"])
     reason: Annotated[str, Field(min_length=1, max_length=500)] = Field(examples=["booked twice"])
 
 
 class LowBalanceBody(Body):
     """The balance below which the customer gets a notice; null: no longer."""
 
-    threshold: Money | None = Field(examples=["20.00"])
+    threshold: PositiveMoney | None = Field(examples=["20.00"])
 
 
 class ContractBody(Body):
     """A contract from a billing day on, at least an hour from now; a change of mode on the 1st of a month."""
 
-    effective_from: Day = Field(examples=["2027-01-01"])
+    effective_from: BillingDay = Field(examples=["2027-01-01"])
     mode: Mode = Mode.DAILY
     prices: dict[str, str] = Field(
         default_factory=dict,
         description="region code, price zone or * -> CNY per minute",
+        json_schema_extra={"propertyNames": {"enum": [EVERY_REGION, *ZONE_OF]}},
         examples=[{"*": "0.30", "ap-guangzhou": "0.25"}],
     )
-    grace_hours: Annotated[int, Field(ge=1, le=8784, strict=True)] | None = Field(
-        None, description=AgreeContract.model_fields["grace_hours"].description
-    )
+    grace_hours: Hours | None = Field(None, description=AgreeContract.model_fields["grace_hours"].description)
 
 
 class PriceBookBody(Body):
     """A price book: CNY per minute for each price zone, from a billing day on."""
 
     version: Id = Field(examples=["2027"])
-    effective_from: Day = Field(examples=["2027-01-01"])
+    effective_from: BillingDay = Field(examples=["2027-01-01"])
     prices: dict[str, str] = Field(description=PriceBookCommand.model_fields["prices"].description)
 
 
@@ -184,14 +197,13 @@ async def set_low_balance(
     response: Response,
     services: AllServices,
     who: Anyone,
+    account: OpenAccount,
     key: Key,
-    account_id: AccountId,
     body: LowBalanceBody,
 ) -> CommandDocument:
     """Set the balance below which the customer gets a notice. The customer may do that too."""
-    who.need_account(account_id)
     fields = body.model_dump(mode="json")
-    return await _give(request, response, services, who, key, "low_balance", account_id=account_id, **fields)
+    return await _give(request, response, services, who, key, "low_balance", account_id=account, **fields)
 
 
 @router.post("/prices", response_model=CommandDocument, responses=SENT)

@@ -21,6 +21,7 @@ from streams.http.documents import (
     TopicItem,
     UsageDocument,
 )
+from streams.http.paths import one
 from streams.http.problems import PROBLEMS, Problem, unavailable
 from streams.http.services import AllServices
 from streams.store.queries import usage
@@ -43,7 +44,7 @@ async def show_totals(
     return await answer(request, await services.store.read(question))
 
 
-@router.get("/totals/{day}/accounts", response_model=Page[AccountDayItem], responses=PROBLEMS)
+@router.get("/totals" + one("day") + "/accounts", response_model=Page[AccountDayItem], responses=PROBLEMS)
 async def list_day(
     request: Request,
     services: AllServices,

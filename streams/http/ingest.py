@@ -64,6 +64,13 @@ _EXAMPLE = {
 _EVENT = {"specversion": "1.0", "type": CLOUD_EVENT_TYPE, "id": "e1", "source": "/recognition", "data": _EXAMPLE}
 
 
+#: More than 0, at most 31,536,000 s.
+_DURATION = (
+    r"^((?=.*[1-9])(0{0,2}[0-9]{1,7}|0?([12][0-9]{7}|30[0-9]{6}|31[0-4][0-9]{5}|315[0-2][0-9]{4}|3153[0-5][0-9]{3}))"
+    r"(\.[0-9]{1,18})?|0?31536000(\.0{1,18})?)$"
+)
+
+
 def _event_schema() -> dict[str, Any]:
     return {
         "type": "object",
@@ -77,7 +84,9 @@ def _event_schema() -> dict[str, Any]:
 
 
 def _completion_schema() -> dict[str, Any]:
-    return {**JobCompleted.model_json_schema(), "title": "Completion"}
+    schema = {**JobCompleted.model_json_schema(), "title": "Completion"}
+    schema["properties"]["duration_s"]["anyOf"][1]["pattern"] = _DURATION
+    return schema
 
 
 def _many(schema: dict[str, Any]) -> dict[str, Any]:
@@ -109,8 +118,9 @@ async def submit(request: Request, services: AllServices, who: Producer) -> Resp
     """One completion, an array of up to 1,000, or CloudEvents: structured, a batch, or binary (`ce-` headers).
 
     202: all of them are in Kafka on all in-sync replicas. 422 (400 for what is no JSON): none was taken, and `errors`
-    names each that is wrong, by index, with the code that the meter would refuse it with. 503: Kafka is away; send
-    the same again. That does no harm at any time: a job is charged once.
+    names each that is wrong, by index, with the code that the meter would refuse it with; 409 where all that is wrong
+    is that it comes too late or too early. 503: Kafka is away; send the same again, which does no harm at any time: a
+    job is charged once.
     """
     items = read_items(media_type(request), request.headers.items(), await request.body())
     rules = await services.log.rules()
@@ -198,8 +208,10 @@ def _error(index: int, refusal: Refusal) -> dict[str, Any]:
 
 
 def _refused(errors: list[dict[str, Any]], count: int) -> Problem:
-    first = errors[0]
-    status = {Code.NOT_JSON: 400, Code.TOO_LARGE: 413}.get(first["code"], 422) if count == 1 else 422
+    first, codes = errors[0], {error["code"] for error in errors}
+    status = 409 if codes <= {Code.TOO_OLD, Code.IN_FUTURE} else 422
+    if count == 1:
+        status = {Code.NOT_JSON: 400, Code.TOO_LARGE: 413}.get(first["code"], status)
     code = first["code"] if count == 1 else "completions_refused"
     detail = first["message"] if count == 1 else f"{len(errors)} of {count} completions are wrong; none was taken"
     return Problem(status, code, detail, errors=errors)

@@ -7,6 +7,7 @@ does it once, and gives the same answer. The audit trail has one row for each co
 import asyncio
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,11 +33,8 @@ from streams.orders import Command, new_command
 from streams.settings import Settings
 from streams.store.schema import audit_entry
 
-MAX_KEY_CHARS = 128
-#: Codes of the meter that are about what is there, and not about what was asked.
-STATUS = {"unknown_account": 404} | dict.fromkeys(
-    ("account_exists", "over_balance", "not_paid", "over_paid", "ticket_conflict", "overlapping", "version_exists"), 409
-)
+#: Of a command's key: it is a header, and the command's id.
+KEY_PATTERN = "^[!-~]([ -~]{0,126}[!-~])?$"
 
 
 class Order(NamedTuple):
@@ -51,7 +49,7 @@ class Order(NamedTuple):
         """Raises Problem with the meter's code where it refused."""
         if self.outcome == "refused":
             code = self.code or "refused"
-            status = STATUS.get(code, 422)
+            status = 404 if code == "unknown_account" else 409
             raise Problem(status, code, self.message or code, command_id=self.command_id)
 
 
@@ -68,7 +66,7 @@ class Desk:
     ) -> Order:
         """Give a command of a kind of the contract, with its fields; `key` makes it the same command when sent again.
 
-        Waits `wait_s` (METER_HTTP_WAIT_S) for the answer. Raises Problem: 422 for wrong fields and for a key that was
+        Waits `wait_s` (METER_HTTP_WAIT_S) for the answer. Raises Problem: 422 for wrong fields, 409 for a key that was
         used for something else, 503 where Kafka or the store is away. Call `raise_if_refused` on the answer.
         """
         await self._log.need()
@@ -118,10 +116,10 @@ def together(command: str, answers: Sequence[tuple[str, str | None, str | None]]
 def command_id(who: Caller, key: str) -> str:
     """The id of a command: the key itself, which may be a payment's number; customers have a room of their own.
 
-    Raises Problem (400) for a key that is none.
+    Raises Problem (422) for a key that is none.
     """
-    if not 1 <= len(key) <= MAX_KEY_CHARS or not key.isprintable():
-        raise Problem(400, "bad_key", f"Idempotency-Key has 1 to {MAX_KEY_CHARS} printable characters")
+    if not re.fullmatch(KEY_PATTERN, key):
+        raise Problem(422, "bad_key", "an Idempotency-Key has 1 to 128 printable ASCII characters")
     if who.role is not Role.ACCOUNT:
         return key
     return "customer:" + hashlib.sha256(json.dumps([who.account_id, key]).encode()).hexdigest()[:40]
@@ -145,7 +143,7 @@ class _Known(NamedTuple):
 
 
 def _write_down(connection: Connection, who: Caller, remote: str | None, command: Command) -> _Known:
-    """The audit trail's row of this command, made now or before. Raises Problem (422) where it is another command."""
+    """The audit trail's row of this command, made now or before. Raises Problem (409) where it is another command."""
     try:
         with connection.begin_nested():
             connection.execute(insert(audit_entry).values(_audit_row(who, remote, command)))
@@ -156,7 +154,7 @@ def _write_down(connection: Connection, who: Caller, remote: str | None, command
         first: Command = json.loads(row.detail)["command"]
         if _content(first) != _content(command):
             raise Problem(
-                422, "key_reused", "this Idempotency-Key was used for another command: take a new one"
+                409, "key_reused", "this Idempotency-Key was used for another command: take a new one"
             ) from None
         message = json.loads(row.detail).get("message")
         return _Known(Order(row.command_id, row.outcome, row.code, message), first)

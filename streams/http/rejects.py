@@ -18,6 +18,7 @@ from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller
 from streams.http.documents import RedriveDocument, RejectDocument, RejectItem
 from streams.http.kafka import Outgoing
+from streams.http.paths import one
 from streams.http.problems import PROBLEMS, Problem, not_found
 from streams.http.services import AllServices, Services
 from streams.read import Position
@@ -85,7 +86,7 @@ async def list_rejects(
     return await answer(request, await services.store.read(question))
 
 
-@router.get("/{position}", response_model=RejectDocument, responses=PROBLEMS)
+@router.get(one("position"), response_model=RejectDocument, responses=PROBLEMS)
 async def show_reject(request: Request, services: AllServices, _: Operator, position: Where) -> Response:
     """One refused record, with its original."""
 
@@ -109,7 +110,7 @@ def _fields(row: rejects.Reject) -> dict[str, Any]:
     return {**row._asdict(), "position": f"{row.partition}:{row.position}", "source": source}
 
 
-@router.post("/{position}/redrive", status_code=202, response_model=RedriveDocument, responses=PROBLEMS)
+@router.post(one("position") + "/redrive", status_code=202, response_model=RedriveDocument, responses=PROBLEMS)
 async def redrive_reject(
     request: Request, services: AllServices, who: Operator, position: Where, body: RedriveBody | None = None
 ) -> RedriveDocument:

@@ -54,7 +54,7 @@ def _problems() -> Iterator[None]:
     try:
         yield
     except BadCursorError as error:
-        raise Problem(400, "bad_cursor", str(error)) from error
+        raise Problem(404, "bad_cursor", str(error)) from error
     except StoreLostError as error:
         raise unavailable(
             "store", "the SQL store is away: figures cannot be read, completions still come in"

@@ -1,4 +1,8 @@
-"""One meter with some history for all tests of the API, and its read model in both stores."""
+"""One meter with some history for all tests of the API, and its read model in both stores.
+
+Tests that read come before those that write, by the names of their files; last come the wildest questions, which move
+the meter's simulated clock by centuries.
+"""
 
 from collections.abc import Iterator
 

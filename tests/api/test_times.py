@@ -19,6 +19,6 @@ def test_what_the_meter_would_refuse_by_its_time_is_refused_at_once(age: timedel
     at = (datetime.now(UTC) - age).isoformat()
     with pytest.raises(Problem) as refused:
         check_items([Item(json.dumps(job(completed_at=at)).encode(), [])], rules)
-    assert (refused.value.status_code, refused.value.code) == (422, code)
+    assert (refused.value.status_code, refused.value.code) == (409, code)
     close = (datetime.now(UTC) - age * 0.9).isoformat()
     assert len(check_items([Item(json.dumps(job(completed_at=close)).encode(), [])], rules)) == 1

@@ -64,7 +64,7 @@ def test_a_key_is_of_one_command_alone(operator: httpx.Client, meter: Meter, min
     payment = key(f"once-{mine}")
     operator.post(at("A", "/top-ups"), json={"amount": "0.01"}, headers=payment).raise_for_status()
     for path, body in ((at("A", "/top-ups"), {"amount": "0.02"}), (at("B", "/top-ups"), {"amount": "0.01"})):
-        assert problem(operator.post(path, json=body, headers=payment), 422)["code"] == "key_reused"
+        assert problem(operator.post(path, json=body, headers=payment), 409)["code"] == "key_reused"
     assert len(entries(meter, f"once-{mine}")) == 1
 
 
@@ -78,10 +78,10 @@ def test_a_key_is_of_one_command_alone(operator: httpx.Client, meter: Meter, min
         ("/adjustments", {"amount": "-100000", "reason": "no"}, 409, "over_balance"),
         ("/adjustments", {"amount": "1", "reason": ""}, 422, "bad_fields"),
         ("/refunds", {"ticket": "t", "bill_id": "none", "amount": "1"}, 409, "not_paid"),
-        ("/contracts", {"effective_from": "2019-01-01"}, 422, "effective_in_past"),
-        ("/contracts", {"effective_from": "2019-06-02", "mode": "monthly"}, 422, "mode_mid_month"),
+        ("/contracts", {"effective_from": "2019-01-01"}, 409, "effective_in_past"),
+        ("/contracts", {"effective_from": "2019-06-02", "mode": "monthly"}, 409, "mode_mid_month"),
         ("/contracts", {"effective_from": "2019-06-01", "prices": {"Mars": "1"}}, 422, "unknown_region"),
-        ("/contracts", {"effective_from": "2019-06-01", "prices": {"*": "free"}}, 422, "bad_price"),
+        ("/contracts", {"effective_from": "2019-06-01", "prices": {"*": "free"}}, 409, "bad_price"),
     ],
 )
 def test_what_the_meter_refuses_is_a_problem_with_its_code(

@@ -1,0 +1,55 @@
+"""What /openapi.json says is what the API does: schemathesis asks every route what it can think of."""
+
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+
+from tests.api.serving import Api
+from tests.api.test_access import MATRIX
+
+pytestmark = pytest.mark.parametrize("api", ["postgresql"], indirect=True)
+EXAMPLES = 10
+#: Whatever is asked of these is a right question.
+TAKES_ANYTHING = {("get", "/v1/accounts/{account_id}/service"), ("get", "/v1/status")}
+
+
+@pytest.fixture(scope="module")
+def described(api: Api) -> Any:
+    """The API as its description has it."""
+    return schemathesis.openapi.from_url(f"{api.url}/openapi.json")
+
+
+@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize(("method", "path"), MATRIX)
+def test_a_route_answers_as_described(
+    api: Api, described: Any, method: str, path: str, mode: schemathesis.GenerationMode
+) -> None:
+    headers = {"Authorization": f"Bearer {api.tokens['operator']}"}
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=described[path][method].as_strategy(generation_mode=mode))
+    def ask(case: Any) -> None:
+        case.call_and_validate(headers=headers)
+
+    with suppress(Unsatisfiable) if (method, path) in TAKES_ANYTHING else nullcontext():
+        ask()
+
+
+def test_the_description_is_openapi_3_1_and_names_what_can_go_wrong(described: Any) -> None:
+    document = described.raw_schema
+    assert document["openapi"].startswith("3.1")
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert {"4XX", "5XX"} <= set(operation["responses"]), path
+            assert operation["description"], path
