@@ -42,7 +42,7 @@ def test_the_consumer_in_java(stage: Stage, tmp_path: Path) -> None:
     compiler = maven_context(default_cache_dir()).project(group, artifact).at_version(version).artifact("").resolve()
     assert sha256_of(compiler) == COMPILER_SHA256
     compiled = subprocess.run(
-        [java(), "-jar", compiler, "--release", "17", "-cp", jars, "-d", tmp_path, EXAMPLES / "Bills.java"],
+        [java(), "-jar", compiler, "-17", "-cp", jars, "-d", tmp_path, EXAMPLES / "Bills.java"],
         capture_output=True, check=False, text=True,
     )  # fmt: skip
     assert compiled.returncode == 0, compiled.stderr

@@ -144,7 +144,7 @@ def ids(requests: list[Request]) -> list[str]:
 
 def test_a_sender_that_is_killed_repeats_at_most(stage: Stage, store: str) -> None:
     wanted = sum(len(published(stage, event)) for event in EVENTS)
-    kills = 3
+    kills = 2
     with Receiver() as receiver, endpoint_of_all(stage, store, receiver.url) as (engine, endpoint):
         for kill in range(kills):
             with running(stage, store) as process:
