@@ -61,7 +61,7 @@ def main() -> None:
                 measure(settings, rules, given.database, given.jobs)
                 return
             measure(settings, rules, f"sqlite:///{work}/store.sqlite", given.jobs)
-            with Postgres(work) as postgres:
+            with Postgres() as postgres:
                 measure(settings, rules, postgres.new_database(), given.jobs)
 
 

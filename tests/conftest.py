@@ -31,7 +31,7 @@ def kafka_process(kafka_address: BrokerAddress) -> psutil.Process:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL, stopped when the run ends; `new_database()` gives the URL of an empty database."""
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+    with Postgres() as server:
         yield server

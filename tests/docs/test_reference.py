@@ -73,12 +73,11 @@ def commands() -> Iterator[tuple[str, set[str]]]:
 
     def walk(command: Any, path: str) -> Iterator[tuple[str, set[str]]]:
         inner = getattr(command, "commands", None)
-        if inner is None:
+        if inner is None or command.invoke_without_command:
             options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
             yield path, {name for name in options if name.startswith("--")}
-        else:
-            for name, child in inner.items():
-                yield from walk(child, f"{path} {name}")
+        for name, child in (inner or {}).items():
+            yield from walk(child, f"{path} {name}")
 
     return walk(typer.main.get_command(app), "meter")
 

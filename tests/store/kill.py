@@ -159,7 +159,7 @@ def main() -> int:
         (root / "meter").mkdir()
         with (
             EmbeddedBroker(root / "kafka", port=0) as kafka,
-            Postgres(root) as postgres,
+            Postgres() as postgres,
             Meter(kafka.bootstrap_servers, root / "meter") as meter,
         ):
             meter.create().open_worker()

@@ -2,6 +2,7 @@
 
 import atexit
 import secrets
+import tempfile
 import warnings
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +16,14 @@ with warnings.catch_warnings():
 
 
 class Postgres:
-    """A server whose data is in `root`. Run by root it takes another user, and makes the way there open to it."""
+    """A server with a directory of its own: not one of pytest's, whose parents any other run closes to other users.
 
-    def __init__(self, root: Path) -> None:
-        pgdata = root / "pgdata"
+    Run by root it takes another user.
+    """
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True)
+        pgdata = Path(self._directory.name) / "pgdata"
         pgdata.mkdir()
         self._server = PostgresServer(pgdata)
 
@@ -28,6 +33,7 @@ class Postgres:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+        self._directory.cleanup()
 
     def start(self) -> None:
         self._server.start()
