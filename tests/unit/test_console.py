@@ -2,6 +2,8 @@
 
 import re
 import string
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -142,28 +144,60 @@ def test_pages_have_no_script_or_style_of_their_own_and_name_no_other_host() -> 
         assert set("".join(part[:1] for part in markup.split("<script")[1:])) <= set(string.whitespace), path
 
 
+BAD = {
+    "/console/accounts?after=nonsense": 404,
+    "/console/accounts/A/bills?after=nonsense": 404,
+    "/console/accounts?state=nonsense": 200,
+    "/console/accounts?q=%00%F0%9F%8E%AC%25_": 200,
+    "/console/accounts/A?days=10000&show=nonsense&done=nonsense": 200,
+    "/console/accounts/A/nonsense": 404,
+    "/console/accounts/%FF": 404,
+    f"/console/accounts/{'x' * 200}": 404,
+    "/console/bills/nonsense": 404,
+    "/console/rejects/nonsense": 404,
+    "/console/rejects/0:17": 404,
+    "/console/nonsense": 404,
+}
+
+
+async def test_a_wrong_address_is_a_page_and_never_a_failure(tmp_path: Path) -> None:
+    async with console_of_account_a(tmp_path) as client:
+        answers = {path: await client.get(path) for path in BAD}
+        wrong_way = await client.post("/console/overview")
+    assert {path: answer.status_code for path, answer in answers.items()} == BAD
+    assert all("Recognition meter" in answer.text for answer in [*answers.values(), wrong_way])
+    assert wrong_way.status_code == 405
+
+
 async def test_without_kafka_figures_stay_and_a_form_keeps_its_key(tmp_path: Path) -> None:
-    settings = Settings(bootstrap_servers="127.0.0.1:9", data_dir=tmp_path)
-    engine = open_engine(settings)
-    migrate(engine)
-    with writing(engine) as connection:
-        fill_one_account(connection, "A")
-    app = create_app(settings, console=True)
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
-    ):
+    async with console_of_account_a(tmp_path) as client:
         page = await client.get("/console/accounts/A")
         assert page.status_code == 200
         assert "Kafka is away" in page.text
         fields = dict(re.findall(r'name="(csrf|key)" value="([^"]+)"', page.text))
         answer = await client.post("/console/accounts/A/top-up", data=fields | {"amount": "5.00"})
-    engine.dispose()
     assert answer.status_code == 503
     assert "it counts once" in answer.text
     assert set(re.findall(r'name="key" value="([^"]+)"', answer.text)) == {fields["key"]}
     assert 'value="5.00"' in answer.text
+
+
+@asynccontextmanager
+async def console_of_account_a(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """The console of a store with one account, without a Kafka."""
+    settings = Settings(bootstrap_servers="127.0.0.1:9", data_dir=folder)
+    engine = open_engine(settings)
+    migrate(engine)
+    with writing(engine) as connection:
+        fill_one_account(connection, "A")
+    engine.dispose()
+    app = create_app(settings, console=True)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
+    ):
+        yield client
 
 
 def fill_one_account(connection: Connection, account_id: str) -> None:

@@ -35,9 +35,9 @@ async def error_page(request: Request, problem: Problem) -> Response:
         return RedirectResponse(f"/console/sign-in?{urlencode({'to': here_of(request)})}", 303)
     if isinstance(problem, ClosedError):
         return closed_page(request, problem)
-    code = problem.code if problem.code in KNOWN else BY_STATUS.get(problem.status_code, "other")
-    response = plain(
-        request, None, "error.html", problem.status_code, code=code, number=problem.status_code, detail=problem.text
-    )
+    # An address that cannot be one of ours is not found; of a form that was tampered with it is said what is wrong.
+    status = 404 if problem.status_code in {400, 422} and request.method == "GET" else problem.status_code
+    code = problem.code if problem.code in KNOWN else BY_STATUS.get(status, "other")
+    response = plain(request, None, "error.html", status, code=code, number=status, detail=problem.text)
     response.headers.update(problem.headers or {})
     return response
