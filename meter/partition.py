@@ -179,7 +179,7 @@ class Step:
         else:
             used[0] += 1
             used[1] += minutes
-        if account_id in self.state.stopped:
+        if account_id in self.state.stopped or account_id in self.till.stopped:
             self._completed_while_stopped(account_id, completed_us)
 
     def price_for(self, account_id: str, region: str, day: str) -> Price:
@@ -229,7 +229,8 @@ class Step:
             contracts = self.contracts.get(account_id)
             period = day if contracts is None else period_of(day, mode_on(contracts, day))
             key = ShareKey(account_id, period, Kind.USAGE, region, day)
-        share = self.shares.get(key) or self.state.unbilled.get(key) or Share(0, 0, ZERO, self.seq, self.seq)
+        before = self.shares[key] if key in self.shares else self.state.unbilled.get(key)
+        share = before or Share(0, 0, ZERO, self.seq, self.seq)
         self.shares[key] = share.plus(jobs, minutes, amount, self.seq)
 
     def _reroute(self, chunk: Chunk, record: Record, job: Job, home: int) -> None:
@@ -328,10 +329,11 @@ class Step:
     # -- what falls due --------------------------------------------------------------------------------------
 
     def run_due(self, until_ms: int, limit: int) -> int:
-        """Do the first actions that are due by an instant, `limit` at most: a step of its own. Returns how many.
+        """Do the first actions due by an instant, `limit` at most, before anything is folded. Returns how many.
 
-        Every input must be folded up to an end that was taken after `until_ms`. Deductions and stops happen at
-        `until_ms`; what is on a bill depends on its cut alone.
+        Every input must have been folded, by the steps before, up to an end that was taken after `until_ms`. Deductions
+        and stops happen at `until_ms`; what is on a bill depends on its cut alone, so the records that this step goes
+        on to fold are on later ones.
         """
         assert not self.inputs
         until_ms = max(until_ms, self.due_until)  # a clock that jumped back does not take settlement back
