@@ -339,11 +339,14 @@ class Step:
         until_ms = max(until_ms, self.due_until)  # a clock that jumped back does not take settlement back
         actions = list(islice(self.state.agenda.until(until_ms), limit))
         self.due_until = until_ms
+        forgotten_ms = until_ms - self.rules.horizon_ms - FORGET_AFTER_MS
+        first_kept = self.state.days.day_of(forgotten_ms * 1000)
         for due in actions:
             if due.action is Action.STOP:
                 self.till.expire(due.account_id, until_ms)
             else:
                 self._settle(due.account_id, due.period, until_ms)
+                self._forget_days(due.account_id, first_kept)
         self.due = DueRun(until=until_ms, actions=len(actions))
         return len(actions)
 
@@ -366,12 +369,9 @@ class Step:
         self.billed_amount = EXACT.add(self.billed_amount, issued.total)
         self.shares.update(dict.fromkeys(keys))
         self.till.charge(account_id, issued.open, issued.total, at_ms, contract_on(contracts, last_day(period)))
-        self._forget_days(account_id)
 
-    def _forget_days(self, account_id: str) -> None:
+    def _forget_days(self, account_id: str, first_kept: str) -> None:
         """Drop totals to which no job can be added any more, and paid bills of which nothing is refunded any more."""
-        oldest_ms = self.due_until - self.rules.horizon_ms - FORGET_AFTER_MS
-        first_kept = self.state.days.day_of(oldest_ms * 1000)
         for region, day in self.state.used.get(account_id, ()):
             key = (account_id, region, day)
             if day < first_kept and self.state.unbilled.own(key) is None:

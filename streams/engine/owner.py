@@ -28,7 +28,7 @@ from meter.partition import Step
 from meter.records import Chunk, HoleError
 from meter.rules import Rules
 from meter.state import PartitionState
-from streams.engine.due import DueGate, TakeEnds
+from streams.engine.due import DueGate, Pace, TakeEnds
 from streams.engine.needed import JOB_INPUTS, NeededSince, needed_since
 from streams.engine.recovery import AheadError, catch_up, read_state
 from streams.engine.seen import DiskSeen
@@ -49,8 +49,6 @@ QUEUE_RECORDS = 2 * STEP_RECORDS
 STEP_INTERVAL_S = 0.03
 #: How long completions go on without the commands having been read to their end: a price takes effect no sooner.
 COMMANDS_SILENCE_S = 3_600.0
-#: Due actions of one step: some 10 ms of work, so that completions are not kept waiting.
-SLICE_ACTIONS = 200
 #: How soon to look again when they wait.
 COMMANDS_RETRY_S = 0.25
 #: How often the dedupe index is put on disk.
@@ -76,6 +74,7 @@ class PartitionOwner:
         metrics: Metrics,
         input_end: Callable[[str, int], InputEnd | None],
         take_ends: TakeEnds,
+        pace: Pace,
     ) -> None:
         self.partition = partition
         self.state = PartitionState(rules, partition, totals)
@@ -88,6 +87,7 @@ class PartitionOwner:
         self._metrics = metrics
         self._input_end = input_end
         self._gate = DueGate(take_ends)
+        self._pace = pace
         self._writer = PartitionWriter(settings, partition)
         self._seen: DiskSeen | None = None
         self._queues: dict[str, deque[Chunk]] = {topic: deque() for topic in topics.INPUTS}
@@ -101,7 +101,6 @@ class PartitionOwner:
         self._commands_end_at: float | None = None
         self._saved_at = 0.0
         self._stepped_at = 0.0
-        self._is_settling = False
         self._needed: NeededSince | None = None
 
     # -- opening and closing ---------------------------------------------------------------------------------
@@ -252,7 +251,7 @@ class PartitionOwner:
     async def _gather(self) -> None:
         """Let a small step wait a little for company: what a transaction costs does not depend on its size."""
         pause_s = self._stepped_at + STEP_INTERVAL_S - time.monotonic()
-        if pause_s > 0 and self._queued < STEP_RECORDS // 4 and not self._is_settling:
+        if pause_s > 0 and self._queued < STEP_RECORDS // 4:
             await asyncio.sleep(pause_s)
 
     def _put_back(self, chunks: list[Chunk]) -> None:
@@ -281,22 +280,31 @@ class PartitionOwner:
             await self._commit(Step(self.state, self._seen))
         until_ms = await self._due_until()
         step = Step(self.state, self._seen)
-        self._is_settling = until_ms is not None and step.run_due(until_ms, SLICE_ACTIONS) > 0
+        settles = until_ms is not None and self._settle(step, until_ms)
         chunks = self._take()
         if any(chunk.records for chunk in chunks):
             await self._fold(step, chunks)
         else:
             self._put_back(chunks)
-            if self._is_settling:
+            if settles:
                 await self._commit(step)
-        if self._is_settling:
-            self._work.set()
 
     async def _due_until(self) -> int | None:
         """The instant by which what is due may be done now, before anything more is folded."""
         if not self._gate.is_due(self.state):
             return None
         return await self._gate.until(self.state, self._covered())
+
+    def _settle(self, step: Step, until_ms: int) -> bool:
+        """Do as much of what is due as may be done now, and come back for the rest."""
+        asyncio.get_running_loop().call_later(STEP_INTERVAL_S, self._work.set)
+        allowed = self._pace.allowance()
+        if not allowed:
+            return False
+        began = time.monotonic()
+        done = step.run_due(until_ms, allowed)
+        self._pace.spent(done, time.monotonic() - began)
+        return True
 
     def _covered(self) -> dict[str, int]:
         """Up to where each input is folded; what holds no records, only markers, counts as folded."""

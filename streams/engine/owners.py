@@ -12,6 +12,7 @@ from faust.types import TP
 from meter import topics
 from meter.rules import Rules
 from streams.engine.consumer import Fetched
+from streams.engine.due import Pace
 from streams.engine.owner import InputEnd, PartitionOwner
 from streams.engine.table import BillingDay, PartitionTotals
 from streams.errors import BrokerLostError, RefusalToStartError
@@ -72,6 +73,7 @@ class Owners:
         self._sought: set[TP] = set()
         self._changed = asyncio.Event()
         self._ends = InputEnds(settings)
+        self._pace = Pace()
 
     # -- assignment ------------------------------------------------------------------------------------------
 
@@ -114,6 +116,7 @@ class Owners:
             self._metrics,
             self._input_end,
             self._ends.take,
+            self._pace,
         )
         self.by_partition[partition] = owner
         try:
