@@ -80,6 +80,7 @@ class Till:
         self.entries: list[Keyed] = []
         self.notices: list[Keyed] = []
         self.services: list[Keyed] = []
+        self.stopped: set[str] = set()
 
     # -- looking ---------------------------------------------------------------------------------------------
 
@@ -134,6 +135,7 @@ class Till:
         account = self.find(account_id)
         if account is None or account.deadline_ms is None or account.deadline_ms > at_ms or account.owed <= 0:
             return
+        self.stopped.add(account_id)
         owed = f"{decimal_text(account.owed)} {CURRENCY}"
         self._serve(account_id, Event.DEADLINE_REACHED, account.deadline_ms, f"{owed} were not paid in time", None)
         at_ms = account.deadline_ms

@@ -37,9 +37,12 @@ class Agenda:
         return due in self._actions
 
     def add(self, due: Due) -> None:
-        """Add an action, unless it is there."""
-        if due not in self._actions:
-            self._actions.add(due)
+        """Add an action that is not there yet."""
+        self._actions.add(due)
+
+    def drop_first(self, count: int) -> None:
+        """Take the first actions away: they are done."""
+        del self._actions[:count]
 
     def remove(self, due: Due) -> None:
         """Take an action away, if it is there."""

@@ -179,7 +179,7 @@ class Step:
         else:
             used[0] += 1
             used[1] += minutes
-        if account_id in self.state.stopped:
+        if account_id in self.state.stopped or account_id in self.till.stopped:
             self._completed_while_stopped(account_id, completed_us)
 
     def price_for(self, account_id: str, region: str, day: str) -> Price:
@@ -229,7 +229,8 @@ class Step:
             contracts = self.contracts.get(account_id)
             period = day if contracts is None else period_of(day, mode_on(contracts, day))
             key = ShareKey(account_id, period, Kind.USAGE, region, day)
-        share = self.shares.get(key) or self.state.unbilled.get(key) or Share(0, 0, ZERO, self.seq, self.seq)
+        before = self.shares[key] if key in self.shares else self.state.unbilled.get(key)
+        share = before or Share(0, 0, ZERO, self.seq, self.seq)
         self.shares[key] = share.plus(jobs, minutes, amount, self.seq)
 
     def _reroute(self, chunk: Chunk, record: Record, job: Job, home: int) -> None:
@@ -328,20 +329,24 @@ class Step:
     # -- what falls due --------------------------------------------------------------------------------------
 
     def run_due(self, until_ms: int, limit: int) -> int:
-        """Do the first actions that are due by an instant, `limit` at most: a step of its own. Returns how many.
+        """Do the first actions due by an instant, `limit` at most, before anything is folded. Returns how many.
 
-        Every input must be folded up to an end that was taken after `until_ms`. Deductions and stops happen at
-        `until_ms`; what is on a bill depends on its cut alone.
+        Every input must have been folded, by the steps before, up to an end that was taken after `until_ms`. Deductions
+        and stops happen at `until_ms`; what is on a bill depends on its cut alone, so the records that this step goes
+        on to fold are on later ones.
         """
         assert not self.inputs
         until_ms = max(until_ms, self.due_until)  # a clock that jumped back does not take settlement back
         actions = list(islice(self.state.agenda.until(until_ms), limit))
         self.due_until = until_ms
+        forgotten_ms = until_ms - self.rules.horizon_ms - FORGET_AFTER_MS
+        first_kept = self.state.days.day_of(forgotten_ms * 1000)
         for due in actions:
             if due.action is Action.STOP:
                 self.till.expire(due.account_id, until_ms)
             else:
                 self._settle(due.account_id, due.period, until_ms)
+                self._forget_days(due.account_id, first_kept)
         self.due = DueRun(until=until_ms, actions=len(actions))
         return len(actions)
 
@@ -364,12 +369,9 @@ class Step:
         self.billed_amount = EXACT.add(self.billed_amount, issued.total)
         self.shares.update(dict.fromkeys(keys))
         self.till.charge(account_id, issued.open, issued.total, at_ms, contract_on(contracts, last_day(period)))
-        self._forget_days(account_id)
 
-    def _forget_days(self, account_id: str) -> None:
+    def _forget_days(self, account_id: str, first_kept: str) -> None:
         """Drop totals to which no job can be added any more, and paid bills of which nothing is refunded any more."""
-        oldest_ms = self.due_until - self.rules.horizon_ms - FORGET_AFTER_MS
-        first_kept = self.state.days.day_of(oldest_ms * 1000)
         for region, day in self.state.used.get(account_id, ()):
             key = (account_id, region, day)
             if day < first_kept and self.state.unbilled.own(key) is None:

@@ -35,6 +35,8 @@ def replay(
     for entry in journal:
         _check_order(entry, state)
         step = Step(state, memory, entry.meter_version)
+        if entry.due is not None:
+            _run_due(entry, step)
         for span in entry.inputs:
             if span.start != step.next.get(span.topic):
                 raise JournalError(
@@ -43,18 +45,14 @@ def replay(
             if span.next < span.start:
                 raise JournalError(f"step {entry.seq}: {span.topic} runs from {span.start} back to {span.next}")
             step.fold(Chunk(span.topic, span.start, span.next, read(span)))
-        if entry.due is not None:
-            _run_due(entry, step)
         _check_counts(entry, step)
         yield entry, step, state
         state.merge(step, memory)
 
 
 def _run_due(entry: JournalStep, step: Step) -> None:
-    """What fell due, in the agenda's order: what is left over of it must be what the journal leaves for later."""
+    """What fell due, in the agenda's order, before the inputs: as much as the journal says, the rest is for later."""
     assert entry.due is not None
-    if entry.inputs:
-        raise JournalError(f"step {entry.seq}: inputs and due actions in one step")
     if entry.due.until < step.due_until:
         raise JournalError(f"step {entry.seq}: due actions run backwards")
     done = step.run_due(entry.due.until, entry.due.actions)
@@ -90,12 +88,12 @@ def replay_bills(
     for entry in journal:
         _check_order(entry, state)
         step = Step(state, memory, entry.meter_version)
-        for span in entry.inputs:
-            step.fold(Chunk(span.topic, span.start, span.next, read(span)))
         if entry.due is not None:
             # The agenda holds this account's actions alone: all of them that are due belong to this step or an
             # earlier slice of the same instant.
             step.run_due(entry.due.until, len(state.agenda))
+        for span in entry.inputs:
+            step.fold(Chunk(span.topic, span.start, span.next, read(span)))
         step.record_time = entry.record_time
         yield from (row for row in step.bills if row[0] == account_id.encode())
         state.merge(step, memory)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -115,12 +116,12 @@ def bill(
     ordered = sorted(shares, key=lambda item: (item[0].kind is Kind.LATE, item[0].day, item[0].region))
     total = ZERO
     lines = []
-    prices = []
+    prices = set()
     for key, share in ordered:
         price = price_of(account_id, key.region, key.day)
         total = EXACT.add(total, share.amount)
         lines.append(_line(key, share, price, contracts))
-        prices.append((key.region, key.day, price.version, price.unit_price_text))
+        prices.add((key.region, key.day, price.version, price.unit_price_text))
     due = OpenBill(bill_id_of(account_id, period), payable(total))
     value = {
         "v": 1,
@@ -141,12 +142,18 @@ def bill(
                 "to": max(share.last_seq for _, share in ordered),
             },
             "cut": days.text(days.cut_ms(period)),
-            "prices_hash": hashlib.sha256(_encode(sorted(set(prices)))).hexdigest(),
+            "prices_hash": _prices_hash(frozenset(prices)),
             "rules_version": rules.rules_version,
             "meter_version": meter_version,
         },
     }
     return Bill(due, total, _encode(value))
+
+
+@lru_cache(maxsize=4_096)
+def _prices_hash(prices: frozenset[tuple[str, str, str, str]]) -> str:
+    """SHA-256 of the prices that a bill's lines go by: (region, day, version, unit price), sorted, as JSON."""
+    return hashlib.sha256(_encode(sorted(prices))).hexdigest()
 
 
 def _line(key: ShareKey, share: Share, price: Price, contracts: Contracts) -> dict[str, object]:

@@ -50,6 +50,8 @@ class PartitionState:
         self.seq = step.seq
         self.record_time = step.record_time
         self.due_until = step.due_until
+        if step.due is not None:
+            self.agenda.drop_first(step.due.actions)
         self.books = step.books
         self.contracts = step.contracts
         for command_id in step.forgotten:
@@ -84,28 +86,24 @@ class PartitionState:
         """An account as it is now, and its deadline."""
         before = self.accounts.get(account_id)
         self.accounts[account_id] = account
-        deadline = account.deadline_ms
-        if before is not None and before.deadline_ms is not None and before.deadline_ms != deadline:
-            self.agenda.remove(Due(before.deadline_ms, Action.STOP, account_id))
-        if deadline is not None:
-            self.agenda.add(Due(deadline, Action.STOP, account_id))
+        deadline, former = account.deadline_ms, None if before is None else before.deadline_ms
+        if deadline != former:
+            if former is not None:
+                self.agenda.remove(Due(former, Action.STOP, account_id))
+            if deadline is not None:
+                self.agenda.add(Due(deadline, Action.STOP, account_id))
         if account.service is Service.STOPPED:
             self.stopped.add(account_id)
         else:
             self.stopped.discard(account_id)
 
     def put_share(self, key: ShareKey, share: Share | None) -> None:
-        """Usage that is to be billed, or None once it has been; and when its period is settled."""
+        """Usage that is to be billed, and when its period is settled; or None once it has been."""
         account_id, period = key.account_id, key.period
         waited = self.unbilled.waits(account_id, period)
         self.unbilled.put(key, share)
-        if waited is self.unbilled.waits(account_id, period):
-            return
-        due = Due(due_ms(self.days, self.rules, account_id, period), Action.SETTLE, account_id, period)
-        if waited:
-            self.agenda.remove(due)
-        else:
-            self.agenda.add(due)
+        if not waited and share is not None:
+            self.agenda.add(Due(due_ms(self.days, self.rules, account_id, period), Action.SETTLE, account_id, period))
 
     def put_paid(self, account_id: str, bill_id: str, paid: PaidBill | None) -> None:
         """A bill that may be refunded, or None when it may no longer be."""

@@ -19,6 +19,8 @@ JVM_OPTIONS = (
     "-Xmx1g",
     # One collector thread: the broker shares a small machine with its workers, and its heap is small.
     "-XX:+UseSerialGC",
+    # The second compiler would take a core for the first minute, and the broker is no faster for it here.
+    "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
     "-XX:ErrorFile=logs/jvm-crash-%p.log",

@@ -22,6 +22,39 @@ SAY_EVERY_S = 60.0
 TakeEnds = Callable[[int], Awaitable[Mapping[str, int]]]
 
 
+#: How much of a worker's time the slices of all its partitions may take. What else an action costs, its outputs and
+#: the changes of the state, is half as much again; the rest of the time is the completions'.
+SHARE = 0.35
+#: The longest slice: completions wait for no more than this.
+SLICE_S = 0.010
+#: What an action costs, before one has been measured.
+ACTION_S = 0.000_05
+LEAST_ACTIONS = 10
+
+
+class Pace:
+    """How many due actions a worker may do now, over all its partitions, so that completions are not kept waiting."""
+
+    def __init__(self) -> None:
+        self._credit_s = SLICE_S
+        self._counted_at = time.monotonic()
+        self._action_s = ACTION_S
+
+    def allowance(self) -> int:
+        """How many actions may be done now; 0: not yet."""
+        now = time.monotonic()
+        self._credit_s = min(SLICE_S, self._credit_s + (now - self._counted_at) * SHARE)
+        self._counted_at = now
+        actions = int(self._credit_s / self._action_s)
+        return actions if actions >= LEAST_ACTIONS else 0
+
+    def spent(self, actions: int, seconds: float) -> None:
+        """So many were done in so many seconds."""
+        self._credit_s -= seconds
+        if actions:
+            self._action_s = max(1e-6, 0.8 * self._action_s + 0.2 * seconds / actions)
+
+
 class BrokerTime:
     """What the broker's clock says at least."""
 

@@ -6,9 +6,10 @@ The order, stated once:
 2. Only then the state is read back, committed records only, up to an end taken after fencing; the log is checked
    against it; the dedupe index is brought up from `usage.priced`.
 3. The consumer is seeked to the state's positions and nowhere else.
-4. A step takes chunks from the queue, commands first, folds them, sends everything in one transaction, awaits every
-   send, and commits. Then, and only then, its changes become part of the state.
-5. What is due is done in steps of their own, a slice at a time, so that intake never stalls: see `due.py`.
+4. A step does a slice of what is due, if anything may be done yet (see `due.py`), takes chunks from the queue, commands
+   first, folds them, sends everything in one transaction, awaits every send, and commits. Then, and only then, its
+   changes become part of the state.
+5. A slice is small, so that intake never stalls, and shares the step's transaction, which costs more than the slice.
 6. Any error or unknown outcome ends the process. Restart is the only recovery path.
 """
 
@@ -27,7 +28,7 @@ from meter.partition import Step
 from meter.records import Chunk, HoleError
 from meter.rules import Rules
 from meter.state import PartitionState
-from streams.engine.due import DueGate, TakeEnds
+from streams.engine.due import DueGate, Pace, TakeEnds
 from streams.engine.needed import JOB_INPUTS, NeededSince, needed_since
 from streams.engine.recovery import AheadError, catch_up, read_state
 from streams.engine.seen import DiskSeen
@@ -48,11 +49,6 @@ QUEUE_RECORDS = 2 * STEP_RECORDS
 STEP_INTERVAL_S = 0.03
 #: How long completions go on without the commands having been read to their end: a price takes effect no sooner.
 COMMANDS_SILENCE_S = 3_600.0
-#: Due actions of one step: some 20 ms of work, so that completions are not kept waiting.
-SLICE_ACTIONS = 400
-#: Partitions of a worker that do so at a time: all at once they would keep each other's completions waiting.
-SLICES_AT_ONCE = 2
-DUE_RETRY_S = 0.01
 #: How soon to look again when they wait.
 COMMANDS_RETRY_S = 0.25
 #: How often the dedupe index is put on disk.
@@ -78,7 +74,7 @@ class PartitionOwner:
         metrics: Metrics,
         input_end: Callable[[str, int], InputEnd | None],
         take_ends: TakeEnds,
-        slices: asyncio.Semaphore,
+        pace: Pace,
     ) -> None:
         self.partition = partition
         self.state = PartitionState(rules, partition, totals)
@@ -91,7 +87,7 @@ class PartitionOwner:
         self._metrics = metrics
         self._input_end = input_end
         self._gate = DueGate(take_ends)
-        self._slices = slices
+        self._pace = pace
         self._writer = PartitionWriter(settings, partition)
         self._seen: DiskSeen | None = None
         self._queues: dict[str, deque[Chunk]] = {topic: deque() for topic in topics.INPUTS}
@@ -246,12 +242,7 @@ class PartitionOwner:
             await self._gather()
             self._idle.clear()
             try:
-                chunks = self._take()
-                if any(chunk.records for chunk in chunks):
-                    await self._step(chunks)
-                else:
-                    self._put_back(chunks)
-                await self._do_due()
+                await self._turn()
             finally:
                 self._idle.set()
             # Let the others have the loop: a fold does not give way by itself.
@@ -282,24 +273,38 @@ class PartitionOwner:
         if self.is_open and (self._gate.time_is_unknown(self.state) or self._gate.is_due(self.state)):
             self._work.set()
 
-    async def _do_due(self) -> None:
-        """One slice of what is due. An empty step tells the time where nothing else has."""
+    async def _turn(self) -> None:
+        """One step, if there is anything to do. An empty one tells the time where nothing else has."""
         assert self._seen is not None
         if self._gate.time_is_unknown(self.state):
             await self._commit(Step(self.state, self._seen))
-        if not self._gate.is_due(self.state):
-            return
-        until_ms = await self._gate.until(self.state, self._covered())
-        if until_ms is None:
-            return
-        if self._slices.locked():
-            asyncio.get_running_loop().call_later(DUE_RETRY_S, self._work.set)
-            return
-        async with self._slices:
-            step = Step(self.state, self._seen)
-            if step.run_due(until_ms, SLICE_ACTIONS):
+        until_ms = await self._due_until()
+        step = Step(self.state, self._seen)
+        settles = until_ms is not None and self._settle(step, until_ms)
+        chunks = self._take()
+        if any(chunk.records for chunk in chunks):
+            await self._fold(step, chunks)
+        else:
+            self._put_back(chunks)
+            if settles:
                 await self._commit(step)
-                self._work.set()
+
+    async def _due_until(self) -> int | None:
+        """The instant by which what is due may be done now, before anything more is folded."""
+        if not self._gate.is_due(self.state):
+            return None
+        return await self._gate.until(self.state, self._covered())
+
+    def _settle(self, step: Step, until_ms: int) -> bool:
+        """Do as much of what is due as may be done now, and come back for the rest."""
+        asyncio.get_running_loop().call_later(STEP_INTERVAL_S, self._work.set)
+        allowed = self._pace.allowance()
+        if not allowed:
+            return False
+        began = time.monotonic()
+        done = step.run_due(until_ms, allowed)
+        self._pace.spent(done, time.monotonic() - began)
+        return True
 
     def _covered(self) -> dict[str, int]:
         """Up to where each input is folded; what holds no records, only markers, counts as folded."""
@@ -308,10 +313,8 @@ class PartitionOwner:
             for topic, queue in self._queues.items()
         }
 
-    async def _step(self, chunks: list[Chunk]) -> None:
-        assert self._seen is not None
+    async def _fold(self, step: Step, chunks: list[Chunk]) -> None:
         began = time.monotonic()
-        step = Step(self.state, self._seen)
         for chunk in chunks:
             step.fold(chunk)
         oldest = min(record.timestamp for chunk in chunks for record in chunk.records[:1])

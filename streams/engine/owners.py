@@ -12,7 +12,8 @@ from faust.types import TP
 from meter import topics
 from meter.rules import Rules
 from streams.engine.consumer import Fetched
-from streams.engine.owner import SLICES_AT_ONCE, InputEnd, PartitionOwner
+from streams.engine.due import Pace
+from streams.engine.owner import InputEnd, PartitionOwner
 from streams.engine.table import BillingDay, PartitionTotals
 from streams.errors import BrokerLostError, RefusalToStartError
 from streams.observe.metrics import Metrics
@@ -72,7 +73,7 @@ class Owners:
         self._sought: set[TP] = set()
         self._changed = asyncio.Event()
         self._ends = InputEnds(settings)
-        self._slices = asyncio.Semaphore(SLICES_AT_ONCE)
+        self._pace = Pace()
 
     # -- assignment ------------------------------------------------------------------------------------------
 
@@ -115,7 +116,7 @@ class Owners:
             self._metrics,
             self._input_end,
             self._ends.take,
-            self._slices,
+            self._pace,
         )
         self.by_partition[partition] = owner
         try:

@@ -89,6 +89,8 @@ class Meter:
         self.rules = Rules(meter_id="test", partitions=1, settlement_spread_s=spread_s)
         self.partition = Partition(self.rules)
         self.logs: dict[str, list[Input]] = {topic: [] for topic in topics.INPUTS}
+        #: What is to be done in one step with the records that come next: until when, how many.
+        self.due: tuple[int, int] | None = None
 
     def append(self, topic: str, at_ms: int, value: bytes | None) -> None:
         self.logs[topic].append(Input(len(self.logs[topic]), at_ms, None, value, ()))
@@ -99,12 +101,19 @@ class Meter:
         waiting = [(topic, state.next[topic], len(self.logs[topic])) for topic in topics.INPUTS]
         chunks = [Chunk(topic, a, b, self.logs[topic][a:b]) for topic, a, b in waiting if b > a]
         if chunks:
-            self._commit(self.partition.prepare_chunks(*chunks), crash)
+            step = Step(state, self.partition.seen)
+            if self.due is not None:
+                step.run_due(*self.due)
+            for chunk in chunks:
+                step.fold(chunk)
+            self.due = None
+            self._commit(step, crash)
 
     def settle(self, until_ms: int, limit: int, crash: str | None = None) -> None:
         """A slice of what is due by an instant."""
         step = Step(self.partition.state, self.partition.seen)
         step.run_due(until_ms, limit)
+        self.due = None
         self._commit(step, crash)
 
     def settle_all(self, until_ms: int, limit: int) -> None:
@@ -147,6 +156,7 @@ events = st.lists(
         *[st.tuples(st.just("command"), commands, numbers)] * 3,
         *[st.tuples(st.just("time"), jumps, st.just(0))] * 2,
         *[st.tuples(st.just("settle"), crashes, st.sampled_from([1, 3, 1000]))] * 2,
+        st.tuples(st.just("settle with the next"), st.none(), st.sampled_from([1, 3, 1000])),
         st.tuples(st.just("fold"), crashes, st.just(0)),
     ),
     min_size=30,  # short ones show little: a bill that is not paid in time takes two days and a dozen events
@@ -170,6 +180,9 @@ def lived(history: list[tuple[str, Any, int]]) -> Meter:
             case "settle":
                 meter.fold()
                 meter.settle(now_ms, number, detail)
+            case "settle with the next":
+                meter.fold()
+                meter.due = now_ms, number
     meter.fold()
     return meter
 
@@ -256,6 +269,10 @@ def check_stops(meter: Meter) -> None:
     arrears: dict[str, datetime] = {}
     for step in meter.steps:
         now = datetime.fromtimestamp(max(step.record_time, step.due_until) / 1000, UTC)
+        entries = [LedgerEntry.read(value) for _, value in step.till.entries]
+        for entry in entries:
+            if entry.cause == "bill":
+                unpaid[entry.account_id].add(entry.reference)
         for service in (AccountService.read(value) for _, value in step.till.services):
             since = datetime.fromisoformat(service.since)
             if service.state == "in_arrears":
@@ -264,10 +281,8 @@ def check_stops(meter: Meter) -> None:
                 grace_h = 1 if meter.partition.state.contracts.get(service.account_id) else 24
                 assert arrears[service.account_id] + timedelta(hours=grace_h) <= since <= now
                 assert unpaid[service.account_id]
-        for entry in (LedgerEntry.read(value) for _, value in step.till.entries):
-            if entry.cause == "bill":
-                unpaid[entry.account_id].add(entry.reference)
-            elif entry.cause == "payment":
+        for entry in entries:
+            if entry.cause == "payment":
                 unpaid[entry.account_id].remove(entry.reference)
 
 
@@ -288,8 +303,13 @@ logs = st.lists(
 )
 
 
-def settled(log: list[tuple[str, int, bytes | None]], outage_ms: int, limit: int, chunk: int) -> Meter:
-    """The same records, folded in chunks and settled as often as the outages allow, in slices of so many actions."""
+def settled(
+    log: list[tuple[str, int, bytes | None]], outage_ms: int, limit: int, chunk: int, *, beside: bool = False
+) -> Meter:
+    """The same records, folded in chunks and settled as often as the outages allow, in slices of so many actions.
+
+    `beside`: slices share their steps with the records that come next.
+    """
     meter, up_ms = Meter(), 0
     for (topic, at_ms, value), (_, next_ms, _) in pairwise([*log, (topics.COMMANDS, log[-1][1] + 60 * DAY_MS, None)]):
         meter.append(topic, at_ms, value)
@@ -297,6 +317,9 @@ def settled(log: list[tuple[str, int, bytes | None]], outage_ms: int, limit: int
             meter.fold()
         if next_ms - 1 >= up_ms:
             meter.fold()
+            if beside:
+                meter.due = next_ms - 1, limit
+                continue
             for instant_ms in range(at_ms, next_ms, HOUR_MS) if not outage_ms else [next_ms - 1]:
                 meter.settle_all(instant_ms, limit)
             up_ms = next_ms + outage_ms
@@ -328,6 +351,6 @@ def test_on_time_after_three_days_in_one_slice_or_a_thousand_the_bills_are_the_s
     on_time = settled(log, outage_ms=0, limit=1000, chunk=1)
     check_sums(on_time)
     assert on_time.partition.state.unbilled.amount() == 0
-    for outage_ms, limit in ((0, 1), (3 * DAY_MS, 1000), (3 * DAY_MS, 1)):
-        other = settled(log, outage_ms, limit, chunk)
+    for outage_ms, limit, beside in ((0, 1, False), (3 * DAY_MS, 1000, False), (3 * DAY_MS, 1, False), (0, 2, True)):
+        other = settled(log, outage_ms, limit, chunk, beside=beside)
         assert without_place(other) == without_place(on_time)

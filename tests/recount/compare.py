@@ -57,9 +57,9 @@ def fold_journal(count: PartitionCount, inputs: dict[str, list[Record]], journal
         for part in step["inputs"]:
             yield from follow(here, step["seq"], part, reached)
             records += between(inputs.get(part["topic"], []), part["from"], part["to"])
-        yield from same_counts(f"{here} seq {step['seq']}", step, count.fold(records, step["seq"]))
         if step.get("due"):
             yield from run_due(count, f"{here} seq {step['seq']}", **step["due"])
+        yield from same_counts(f"{here} seq {step['seq']}", step, count.fold(records, step["seq"]))
     for topic, end in reached.items():
         left = len(inputs.get(topic, [])) - at(inputs.get(topic, []), end)
         if left:

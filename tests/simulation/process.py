@@ -49,6 +49,7 @@ class Process:
         self.disk: tuple[int, MemorySeen] = (0, MemorySeen())
         self.step_of = NeverLate if fault == "never late" else Step
         self.settles_from_ms = 0
+        self.due_until_ms: int | None = None
         self.crashes = 0
         self.state, self.seen = self._open()
 
@@ -83,6 +84,9 @@ class Process:
         if not any(chunk.records for chunk in chunks):
             return False
         step = self.step_of(self.state, self.seen)
+        if self.due_until_ms is not None:
+            step.run_due(self.due_until_ms, self.world.chance.choice([1, 2, 5]))
+            self.due_until_ms = None
         for chunk in chunks:
             step.fold(chunk)
         self._commit(step)
@@ -96,6 +100,9 @@ class Process:
             return False
         least = max(first, self.state.due_until)
         until_ms = now_ms if chance.random() < 0.7 or least > now_ms else chance.randint(least, now_ms)
+        if chance.random() < 0.4:
+            self.due_until_ms = until_ms  # in one step with the records that come next
+            return False
         step = self.step_of(self.state, self.seen)
         step.run_due(until_ms, chance.choice([1, 2, 5, 1000]))
         self._commit(step)
@@ -116,6 +123,7 @@ class Process:
             self._die_if(dies_at == "merged")
         except CrashError:
             self.crashes += 1
+            self.due_until_ms = None
             if chance.random() < 0.005:
                 self.disk = (0, MemorySeen())  # the disk is lost too
             self.state, self.seen = self._open()
