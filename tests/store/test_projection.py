@@ -1,6 +1,5 @@
 """What is in the store is what is in the topics, on SQLite and on PostgreSQL, whatever happens."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,31 +18,6 @@ from tests.integration.running import Meter, job, until
 from tests.store.expected import differences
 from tests.store.following import Projector, engine_of
 from tests.store.postgres import Postgres
-from tests.store.stage import set_stage
-
-
-@pytest.fixture(scope="module")
-def meter(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meter]:
-    with Meter(kafka, tmp_path_factory.mktemp("stage"), instance_id="worker", web_port=0) as meter:
-        meter.create("--clock", "simulated").open_worker()
-        set_stage(meter)
-        yield meter
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty store."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/store.sqlite"
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return postgres.new_database()
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Engine]:
-    engine = engine_of(url)
-    yield engine
-    engine.dispose()
 
 
 def project(meter: Meter, url: str) -> None:

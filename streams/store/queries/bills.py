@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, or_, select
+from sqlalchemy import Connection, Row, Select, and_, or_, select
 
 from meter.money import ZERO
 from streams.store.queries.pages import Page, page
@@ -72,7 +72,8 @@ def bills(
     if account_id is not None:
         query = query.where(bill.c.account_id == account_id)
     if period is not None:
-        query = query.where(or_(bill.c.period == period, bill.c.period.between(f"{period}-", f"{period}-~")))
+        of_month = and_(bill.c.period >= f"{period}-", bill.c.period <= f"{period}-~")
+        query = query.where(or_(bill.c.period == period, of_month))
     if state == "open":
         query = query.where(or_(bill_standing.c.bill_id.is_(None), bill_standing.c.paid_at.is_(None)))
     elif state == "paid":
