@@ -14,6 +14,7 @@ from meter.money import CURRENCY, EXACT, ZERO, decimal_text
 from meter.rules import Clock
 from streams.broker import EmbeddedBroker
 from streams.cli.output import say, say_table
+from streams.demo.finale import on_a_terminal, show_console
 from streams.demo.money import MoneyPlay
 from streams.demo.stage import Cast, Progress, progress
 from streams.demo.traffic import DUPLICATE, MISPLACED, NEW, Day, Sent, guide_example
@@ -46,6 +47,7 @@ class _Play:
     def __init__(self, settings: Settings, seed: int, folder: Path) -> None:
         self._settings = settings
         self._seed = seed
+        self._folder = folder
         self._cast = Cast(settings, folder, say)
         self._sent: Counter[str] = Counter()
         self._right = True
@@ -62,6 +64,8 @@ class _Play:
             await self._results(watch)
             await self._money()
             await self._proof()
+            if on_a_terminal():
+                await show_console(self._settings, self._folder)
             return Exit.OK if self._right else Exit.FAILED
         finally:
             await asyncio.to_thread(self._cast.stop)

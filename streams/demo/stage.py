@@ -18,8 +18,8 @@ from meter.rules import Rules
 from streams.broker.ports import free_port
 from streams.errors import MeterError
 from streams.kafka import reader
+from streams.processes import STOP_PATIENCE_S, Ended, worker
 from streams.settings import Settings
-from streams.up import STOP_PATIENCE_S, Ended, Worker
 
 PATIENCE_S = 60.0
 LOOK_S = 0.05
@@ -34,14 +34,14 @@ class Cast:
         self._stopping = False
         self.exits: list[int] = []
         self.workers = [
-            Worker(number, settings.model_copy(update={"web_port": port - number}), say, log=log)
+            worker(number, settings.model_copy(update={"web_port": port - number}), say, log=log)
             for number, (port, log) in enumerate(zip(self._ports, self._logs, strict=True))
         ]
 
     def start(self) -> None:
         """Start both."""
-        for worker in self.workers:
-            worker.start(self._ended)
+        for process in self.workers:
+            process.start(self._ended)
 
     def restart(self, number: int) -> None:
         """Start one again, as `meter up` or any supervisor does."""
@@ -50,11 +50,11 @@ class Cast:
     def stop(self) -> None:
         """Ask both to stop, and wait."""
         self._stopping = True
-        for worker in self.workers:
-            worker.ask_to_stop()
+        for process in self.workers:
+            process.ask_to_stop()
         deadline = time.monotonic() + STOP_PATIENCE_S
-        for worker in self.workers:
-            worker.wait(deadline)
+        for process in self.workers:
+            process.wait(deadline)
 
     def _ended(self, ended: Ended) -> None:
         if not self._stopping:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -24,7 +25,7 @@ class Up:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.log = root / "up.log"
-        self.environment = clean_environment(data_dir=root / "data", web_port=0)
+        self.environment = clean_environment(data_dir=root / "data", web_port=0, http_port=0)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [METER, "up", "--workers", "2", "--port", "0"], env=self.environment, cwd=root,
@@ -47,6 +48,16 @@ class Up:
 
     def family(self) -> set[psutil.Process]:
         return set(psutil.Process(self.process.pid).children(recursive=True))
+
+
+def page(url: str) -> str:
+    """What a page says; empty while it cannot be had."""
+    try:
+        with urlopen(url, timeout=5) as answer:
+            text: str = answer.read().decode()
+    except OSError:
+        return ""
+    return text
 
 
 def alive(processes: set[psutil.Process]) -> list[psutil.Process]:
@@ -88,6 +99,17 @@ def test_a_killed_worker_is_started_again_and_ctrl_c_ends_them_all(up: Up) -> No
     assert "Traceback" not in up.said()
 
 
+def test_the_console_shows_what_was_submitted(up: Up) -> None:
+    until(lambda: "Ctrl-C stops it all" in up.said(), "everything to be started")
+    found = re.search(r"^api +process \d+, console at (http://\S+)/console$", up.said(), re.MULTILINE)
+    assert found is not None
+    account = found[1] + "/v1/accounts/C-7/usage?from=2020-01-01&to=2100-01-01"
+    until(lambda: "<html" in page(f"{found[1]}/console"), "the console to open")
+    assert up.meter("submit", "-", given=lines(job(account_id="C-7"))).returncode == 0
+    until(lambda: '"jobs":1' in page(account).replace(" ", ""), "the job to be shown")
+    assert "console    not started" not in up.said()
+
+
 def test_sigkill_of_it_leaves_nothing_behind_either(up: Up) -> None:
     until(lambda: "Ctrl-C stops it all" in up.said(), "everything to be started")
     family = up.family()
@@ -108,4 +130,4 @@ def test_ports_that_do_not_exist_are_refused_before_anything_starts(tmp_path: Pa
     with Meter("127.0.0.1:1", tmp_path, web_port=65535) as meter:
         done = meter.execute("up", "--workers", "2")
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-        assert done.stderr.startswith("meter: METER_WEB_PORT: 2 workers need ports 65535 and up")
+        assert done.stderr.startswith("meter: METER_WEB_PORT: 2 workers and the projector need ports 65535 and up")

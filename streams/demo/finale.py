@@ -1,0 +1,86 @@
+"""The end of the demo on a terminal: the console on what the demo has made, until a key is pressed."""
+
+import asyncio
+import json
+import os
+import sys
+import termios
+import time
+import tty
+from pathlib import Path
+from urllib.request import urlopen
+
+from streams.broker.ports import free_port
+from streams.cli.output import say
+from streams.errors import MeterError
+from streams.processes import STOP_PATIENCE_S, Ended, Process, console_at, readers
+from streams.settings import Settings
+
+PATIENCE_S = 60.0
+LOOK_S = 0.1
+
+
+def on_a_terminal() -> bool:
+    """Whether somebody is there to look, and to press a key."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+async def show_console(settings: Settings, folder: Path) -> None:
+    """Start projector and API, say where the console is, wait for a key. Raises MeterError when they do not start."""
+    own = settings.model_copy(
+        update={"http_port": free_port(), "web_port": free_port(), "http_host": "127.0.0.1", "database_url": None}
+    )
+    processes = readers(own, 0, lambda _: None, folder)
+    if not processes:
+        say("The console needs more packages: pip install 'recognition-meter[http]'")
+        return
+    exits: list[Ended] = []
+    try:
+        for process in processes:
+            process.start(exits.append)
+        await _caught_up(own, exits)
+        say("")
+        say(f"The console, on this data: {console_at(own)}")
+        say("Press any key to end.")
+        await asyncio.to_thread(_wait_for_key)
+    finally:
+        await asyncio.to_thread(_stop, processes)
+
+
+async def _caught_up(settings: Settings, exits: list[Ended]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not await asyncio.to_thread(_is_shown, settings):
+        if exits:
+            raise MeterError(f"{exits[0].who.name} ended with exit code {exits[0].code}")
+        if time.monotonic() > deadline:
+            raise MeterError(f"the console did not start within {PATIENCE_S:.0f} s")
+        await asyncio.sleep(LOOK_S)
+
+
+def _is_shown(settings: Settings) -> bool:
+    """Whether all that is in the topics is in the read model, by the API's own word."""
+    try:
+        with urlopen(f"http://127.0.0.1:{settings.http_port}/v1/status", timeout=2) as page:
+            topics = json.load(page)["topics"]
+    except (OSError, ValueError):
+        return False
+    return bool(topics) and all(topic["as_of"] and not topic["lag"] for topic in topics)
+
+
+def _wait_for_key() -> None:
+    """One key, whichever; Ctrl-C is one too."""
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    try:
+        tty.setcbreak(terminal)
+        os.read(terminal, 1)
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _stop(processes: list[Process]) -> None:
+    for process in processes:
+        process.ask_to_stop()
+    deadline = time.monotonic() + STOP_PATIENCE_S
+    for process in processes:
+        process.wait(deadline)

@@ -1,0 +1,199 @@
+"""The processes of a meter on this machine, each started again by whoever looks after it: `meter up`, the demo.
+
+They are tied to this one: the kernel stops them should it be killed. Their exits come in through one queue.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from streams.broker import EmbeddedBroker
+from streams.broker.child import TIED
+from streams.broker.ports import free_port
+from streams.connect import Say
+from streams.settings import PREFIX, Settings
+
+STOP_PATIENCE_S = 45.0
+FIRST_DELAY_S = 1.0
+LONGEST_DELAY_S = 30.0
+#: Whoever ran this long did start: the next delay is the first one again.
+STEADY_AFTER_S = 60.0
+
+
+class Ended(NamedTuple):
+    """Something that was to run has ended; its exit code, negative for a signal."""
+
+    who: "Process | Kafka"
+    code: int
+
+
+class Backoff:
+    """How long to wait before the next start: longer each time, until something has run for a while."""
+
+    def __init__(self) -> None:
+        self._delay_s = FIRST_DELAY_S
+        self._started = 0.0
+
+    def started(self) -> None:
+        """A start was made now."""
+        self._started = time.monotonic()
+
+    def next_s(self) -> float:
+        """Seconds until the next start."""
+        steady = time.monotonic() - self._started >= STEADY_AFTER_S
+        delay_s = FIRST_DELAY_S if steady else self._delay_s
+        self._delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+        return delay_s
+
+
+class Kafka:
+    """The embedded broker, or the one that runs on this data directory already, which is left alone."""
+
+    name = "Kafka"
+
+    def __init__(self, settings: Settings, port: int, say: Say) -> None:
+        self.backoff = Backoff()
+        self._broker = EmbeddedBroker(settings.data_dir, port=port, say=say)
+        self._say = say
+
+    def start(self, ended: Callable[[Ended], None]) -> str:
+        """Its address, once it answers. Raises BrokerError."""
+        self.backoff.started()
+        address = self._broker.start()
+        if self._broker.owned:
+            threading.Thread(target=lambda: ended(Ended(self, self._broker.wait())), daemon=True).start()
+        found = "" if self._broker.owned else "; it ran already and is left running"
+        self._say(f"Kafka      {address.bootstrap_servers} (process {address.pid}), log {address.log_file}{found}")
+        return address.bootstrap_servers
+
+    def restart(self, ended: Callable[[Ended], None]) -> None:
+        """Start it again, on the same port."""
+        self._broker.stop()
+        self.start(ended)
+
+    def stop(self) -> None:
+        """Shut it down, if it is ours."""
+        if self._broker.owned:
+            self._say("stopping Kafka")
+        self._broker.stop()
+
+
+class Process:
+    """One process of a meter: `meter <command>`. Its output goes to a file where `log` names one."""
+
+    def __init__(
+        self, name: str, command: str, settings: Settings, say: Say, *, where: str, log: Path | None = None
+    ) -> None:
+        self.name = name
+        self.backoff = Backoff()
+        self.counts = command == "worker"
+        self._command = command.split()
+        self._say = say
+        self._where = where
+        self._log = log
+        self._environment = {
+            **os.environ,
+            f"{PREFIX}BOOTSTRAP_SERVERS": settings.bootstrap_servers or "",
+            f"{PREFIX}DATA_DIR": str(settings.data_dir),
+            f"{PREFIX}TOPIC_PREFIX": settings.topic_prefix,
+            f"{PREFIX}WEB_PORT": str(settings.web_port),
+            f"{PREFIX}HTTP_PORT": str(settings.http_port),
+        }
+        if settings.instance_id:
+            self._environment[f"{PREFIX}INSTANCE_ID"] = settings.instance_id
+        if settings.database_url:
+            self._environment[f"{PREFIX}DATABASE_URL"] = settings.database_url.get_secret_value()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, ended: Callable[[Ended], None]) -> None:
+        """Start the process. It has a session of its own, so that Ctrl-C comes to it through us, and in order."""
+        self.backoff.started()
+        tied = [sys.executable, "-I", "-S", str(TIED), str(os.getpid())]
+        with self._log.open("ab") if self._log else nullcontext() as log:
+            process = subprocess.Popen(
+                [*tied, sys.executable, "-m", "streams", *self._command],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._process = process
+        threading.Thread(target=lambda: ended(Ended(self, process.wait())), daemon=True).start()
+        self._say(f"{self.name:<10} process {process.pid}, {self._where}")
+
+    restart = start
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def ask_to_stop(self) -> None:
+        """Finish the step in flight, leave the group, end."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self, deadline: float) -> None:
+        """Wait until it has ended; one that has not by the deadline is killed, which loses nothing."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._say(f"{self.name} does not end: killed")
+            self.kill()
+
+
+def worker(number: int, settings: Settings, say: Say, log: Path | None = None) -> Process:
+    """Worker `number`, which serves its pages on the web port and its number, with a name of its own in the group."""
+    port = settings.web_port + number if settings.web_port else 0
+    name = f"{settings.instance_id or settings.app_id}-{number}"
+    own = settings.model_copy(update={"web_port": port, "instance_id": name})
+    return Process(f"worker {number}", "worker", own, say, where=_pages(own), log=log)
+
+
+def readers(settings: Settings, workers: int, say: Say, folder: Path | None = None) -> list[Process]:
+    """What only reads: the projector, the API with the console, and the webhooks' sender; none without their packages.
+
+    The projector's pages are on the web port after the workers'.
+    """
+    missing = [package for package in ("sqlalchemy", "fastapi") if find_spec(package) is None]
+    if missing:
+        say("console    not started: pip install 'recognition-meter[http]'")
+        return []
+    port = settings.web_port + workers if settings.web_port else 0
+    own = settings.model_copy(update={"web_port": port, "http_port": settings.http_port or free_port()})
+
+    def log(name: str) -> Path | None:
+        return folder / f"{name}.log" if folder else None
+
+    return [
+        Process("projector", "projector", own, say, where=_pages(own), log=log("projector")),
+        Process("webhooks", "webhooks run", own, say, where="signed messages to those that asked", log=log("webhooks")),
+        Process("api", "api", own, say, where=f"console at {console_at(own)}", log=log("api")),
+    ]
+
+
+def console_at(settings: Settings) -> str:
+    """Where a browser on this machine finds the console."""
+    host = "127.0.0.1" if settings.http_host in {"0.0.0.0", "::"} else settings.http_host
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}/console"
+
+
+def _pages(settings: Settings) -> str:
+    return f"http://{settings.web_host}:{settings.web_port}" if settings.web_port else "no web pages"
