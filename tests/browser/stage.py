@@ -91,6 +91,7 @@ class Stage:
         self._settings = Settings(
             bootstrap_servers=meter.bootstrap_servers, topic_prefix=meter.prefix, app_id=meter.app_id
         )
+        self.sessions: dict[str, Any] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:

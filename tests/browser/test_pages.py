@@ -39,7 +39,7 @@ def looks(bill: str) -> list[Look]:
         Look("operator", "/console/rejects", "rejects"),
         Look("operator", "/console/prices"),
         Look("operator", "/console/health", "health"),
-        Look("operator", "/console/audit", "audit"),
+        Look("operator", "/console/audit"),
         Look("operator", "/console/nowhere"),
     ]
     tabs = ("", "/bills", "/ledger", "/notices", "/contract")
@@ -56,6 +56,8 @@ def test_no_page_has_a_serious_violation(visitors: Visitors, pictures: Path, sch
     pages = {who: visitors.signed_in(who, scheme=scheme) for who in ("operator", "A")}
     wrong = {}
     for look in looks(first_bill(pages["operator"])):
+        if scheme == "dark" and look.who == "A":
+            continue  # the same templates in the same colours
         page = pages[look.who or "operator"]
         page.goto(look.path)
         if look.picture and scheme == "light":
