@@ -142,10 +142,8 @@ def test_a_wrong_question_is_a_problem(operator: httpx.Client, path: str, status
 
 def test_prices_and_totals_are_those_of_the_commands(operator: httpx.Client, meter: Meter) -> None:
     prices = operator.get("/v1/prices", params={"day": "2019-03-01"}).json()
-    assert (prices["in_force"], [book["version"] for book in prices["books"]]) == (
-        "2019-02",
-        ["guide-2023-09-19", "2019-02"],
-    )
+    assert prices["in_force"] == "2019-02"
+    assert [book["version"] for book in prices["books"]][:2] == ["guide-2023-09-19", "2019-02"]
     day = {"from": "2019-01-01", "to": "2019-01-01"}
     assert (
         operator.get("/v1/totals", params=day).json()["sum"]["amount"]

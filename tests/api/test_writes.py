@@ -113,7 +113,7 @@ def test_a_price_book_is_on_all_partitions(operator: httpx.Client, meter: Meter,
     assert operator.post("/v1/prices", json=body, headers=key(f"book-{mine}")).json()["outcome"] == "done"
     rows = [row for row in meter.rows("meter.command-results") if row["command_id"] == f"book-{mine}"]
     assert sorted(row["partition"] for row in rows) == list(range(meter.partitions))
-    late = operator.post("/v1/prices", json=body | {"version": "x"}, headers=key(f"late-{mine}"))
+    late = operator.post("/v1/prices", json=body | {"version": f"late-{mine}"}, headers=key(f"late-{mine}"))
     assert late.json()["outcome"] == "done"
     twice = operator.post("/v1/prices", json=body, headers=key(f"twice-{mine}"))
     assert problem(twice, 409)["code"] == "version_exists"
