@@ -1,12 +1,13 @@
 """Bills: the list by account, period and whether they are paid; one with its lines and its published JSON."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 
 from meter.money import ZERO
+from streams.errors import SettingError
 from streams.store.queries.pages import Page, page
 from streams.store.schema import bill, bill_line, bill_standing
 
@@ -67,18 +68,35 @@ def bills(
     after: str | None = None,
     limit: int = 50,
 ) -> Page[Bill]:
-    """Bills, the latest first. `period`: a day, or a month with its days."""
+    """Bills, the latest first. `period`: a day, or a month with its days. Raises SettingError, BadCursorError."""
     query = _bills()
     if account_id is not None:
         query = query.where(bill.c.account_id == account_id)
     if period is not None:
-        of_month = and_(bill.c.period >= f"{period}-", bill.c.period <= f"{period}-~")
-        query = query.where(or_(bill.c.period == period, of_month))
+        query = query.where(_is_of(period))
     if state == "open":
-        query = query.where(or_(bill_standing.c.bill_id.is_(None), bill_standing.c.paid_at.is_(None)))
+        # From the few that are open: to look at all bills for them would take long where most are paid.
+        query = query.where(
+            bill.c.bill_id.in_(select(bill_standing.c.bill_id).where(bill_standing.c.paid_at.is_(None)))
+        )
     elif state == "paid":
         query = query.where(bill_standing.c.paid_at.is_not(None))
     return page(connection, query, (bill.c.issued_at, bill.c.bill_id), _bill, after=after, limit=limit, descending=True)
+
+
+def _is_of(period: str) -> ColumnElement[bool]:
+    """Whether a bill is of a period. Bills are issued soon after it ends, which the index by that time makes use of."""
+    is_month = len(period) == 7
+    try:
+        start = datetime.fromisoformat(f"{period}-01" if is_month else period).replace(tzinfo=UTC)
+    except ValueError:
+        raise SettingError(f"a period is a day, YYYY-MM-DD, or a month, YYYY-MM, got {period!r}") from None
+    of_month = and_(bill.c.period >= f"{period}-", bill.c.period <= f"{period}-~")
+    return and_(
+        or_(bill.c.period == period, of_month) if is_month else bill.c.period == period,
+        bill.c.issued_at >= start - timedelta(days=1),
+        bill.c.issued_at < start + timedelta(days=35 if is_month else 4),
+    )
 
 
 def bill_by_id(connection: Connection, bill_id: str) -> WholeBill | None:
