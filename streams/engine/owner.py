@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 #: Records of one step. Larger steps are cheaper, smaller ones are quicker.
 STEP_RECORDS = 8_000
-#: A partition with more than this in its queue is not fetched.
+#: An input with more than this in its queue is not fetched. Each by itself: completions may have to wait for commands.
 QUEUE_RECORDS = 2 * STEP_RECORDS
 #: Small steps of a partition begin at least so far apart: the broker's work for a transaction is most of their cost.
 STEP_INTERVAL_S = 0.03
@@ -51,6 +51,7 @@ STEP_INTERVAL_S = 0.03
 COMMANDS_SILENCE_S = 3_600.0
 #: How soon to look again when they wait.
 COMMANDS_RETRY_S = 0.25
+SAY_EVERY_S = 60.0
 #: How often the dedupe index is put on disk.
 SAVE_INTERVAL_S = 15.0
 
@@ -92,7 +93,7 @@ class PartitionOwner:
         self._seen: DiskSeen | None = None
         self._queues: dict[str, deque[Chunk]] = {topic: deque() for topic in topics.INPUTS}
         self._expected: dict[str, int] = {}
-        self._queued = 0
+        self._queued = dict.fromkeys(topics.INPUTS, 0)
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -100,6 +101,7 @@ class PartitionOwner:
         self._commands_end = 0
         self._commands_end_at: float | None = None
         self._saved_at = 0.0
+        self._said_at = -SAY_EVERY_S
         self._stepped_at = 0.0
         self._needed: NeededSince | None = None
 
@@ -154,7 +156,7 @@ class PartitionOwner:
         """Wait for the step in flight, and forget what is queued: it is read again."""
         for queue in self._queues.values():
             queue.clear()
-        self._queued = 0
+        self._queued = dict.fromkeys(topics.INPUTS, 0)
         self._gate.forget()
         await self._idle.wait()
         self._expected = dict(self.state.next)
@@ -173,13 +175,12 @@ class PartitionOwner:
 
     # -- the queue -------------------------------------------------------------------------------------------
 
-    @property
-    def has_room(self) -> bool:
-        """Whether more should be fetched."""
-        return self.is_open and self._queued < QUEUE_RECORDS
+    def has_room(self, topic: str) -> bool:
+        """Whether more of an input should be fetched."""
+        return self.is_open and self._queued[topic] < QUEUE_RECORDS
 
     async def wait_for_room(self) -> None:
-        """Wait until more should be fetched."""
+        """Wait until more of any input should be fetched."""
         await self._has_room.wait()
 
     def offer(self, chunk: Chunk) -> None:
@@ -193,8 +194,8 @@ class PartitionOwner:
             chunk = Chunk(chunk.topic, expected, chunk.next, [r for r in chunk.records if r.offset >= expected])
         self._queues[chunk.topic].append(chunk)
         self._expected[chunk.topic] = chunk.next
-        self._queued += len(chunk.records)
-        if not self.has_room:
+        self._queued[chunk.topic] += len(chunk.records)
+        if not any(map(self.has_room, topics.INPUTS)):
             self._has_room.clear()
         if chunk.records:
             self._work.set()
@@ -214,8 +215,8 @@ class PartitionOwner:
                     queue.appendleft(rest)
                 taken.append(chunk)
                 room -= len(chunk.records)
-        self._queued -= sum(len(chunk.records) for chunk in taken)
-        if self.has_room:
+                self._queued[topic] -= len(chunk.records)
+        if any(map(self.has_room, topics.INPUTS)):
             self._has_room.set()
         return taken
 
@@ -251,7 +252,7 @@ class PartitionOwner:
     async def _gather(self) -> None:
         """Let a small step wait a little for company: what a transaction costs does not depend on its size."""
         pause_s = self._stepped_at + STEP_INTERVAL_S - time.monotonic()
-        if pause_s > 0 and self._queued < STEP_RECORDS // 4:
+        if pause_s > 0 and sum(self._queued.values()) < STEP_RECORDS // 4:
             await asyncio.sleep(pause_s)
 
     def _put_back(self, chunks: list[Chunk]) -> None:
@@ -260,8 +261,15 @@ class PartitionOwner:
             self._queues[chunk.topic].appendleft(chunk)
         self._work.clear()
         if any(chunk.records for queue in self._queues.values() for chunk in queue):
-            log.warning("completions wait: commands are not read to their end", partition=self.partition)
+            self._say_that_completions_wait()
             asyncio.get_running_loop().call_later(COMMANDS_RETRY_S, self._work.set)
+
+    def _say_that_completions_wait(self) -> None:
+        """Now and then: catching up with many commands is no fault, and takes a while."""
+        now = time.monotonic()
+        if now - self._said_at > SAY_EVERY_S:
+            self._said_at = now
+            log.warning("completions wait: commands are not read to their end", partition=self.partition)
 
     @property
     def settlement_is_paused(self) -> bool:

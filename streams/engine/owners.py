@@ -168,7 +168,7 @@ class Owners:
 
     def _has_room(self, tp: TP) -> bool:
         owner = self.by_partition.get(tp.partition)
-        return owner is not None and owner.has_room
+        return owner is not None and owner.has_room(self._settings.bare(tp.topic))
 
     async def wait_for_room(self, timeout_s: float) -> None:
         """Wait until some input may be fetched, or for a time."""
