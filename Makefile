@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup test lint demo chaos simulate bench lock clean
+.PHONY: help setup test lint browser vendor demo chaos simulate bench lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,7 +23,13 @@ lint: setup ## ruff (lint and format) and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## All checks and tests, on real Kafka; pytest's closing line comes last
+browser: setup
+	$(BIN)/python -m tests.browser.chromium
+
+vendor: setup ## Fetch the console's libraries anew, at the versions that are pinned (needs npm)
+	$(BIN)/python -m tests.browser.vendor
+
+test: lint browser ## All checks and tests, on real Kafka; pytest's closing line comes last
 	$(BIN)/python -m pytest
 
 demo: setup ## Kafka, two workers, a day of traffic, a SIGKILL, bills, and the proof that nothing was lost

@@ -14,12 +14,26 @@ from tests.docs.test_reference import COMMANDS
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: service for name, service in SERVICES.items() if name != "kafka"}
+OURS = {name: service for name, service in SERVICES.items() if name not in {"kafka", "postgres"}}
+READERS = ("projector", "webhooks", "api")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 
 
-def test_there_are_kafka_its_topics_and_two_workers() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "worker-0", "worker-1"}
+def test_there_are_kafka_its_topics_two_workers_and_who_reads() -> None:
+    assert set(SERVICES) == {"kafka", "topics", "worker-0", "worker-1", "postgres", *READERS}
+
+
+def test_readers_find_the_database_and_wait_for_it() -> None:
+    made = SERVICES["postgres"]["environment"]
+    user, password, name = (made[f"POSTGRES_{part}"] for part in ("USER", "PASSWORD", "DB"))
+    for reader in READERS:
+        service = OURS[reader]
+        assert service["environment"]["METER_DATABASE_URL"] == f"postgresql://{user}:{password}@postgres:5432/{name}"
+        assert service["depends_on"]["postgres"] == {"condition": "service_healthy"}
+        assert service["depends_on"]["topics"] == {"condition": "service_completed_successfully"}
+        assert service["restart"] == "on-failure"
+    port = Settings.model_fields["http_port"].default
+    assert OURS["api"]["ports"] == [f"127.0.0.1:{port}:{port}"]
 
 
 def test_kafka_is_the_one_that_is_embedded() -> None:
