@@ -2,13 +2,14 @@
 
 import hashlib
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from fastapi import Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from meter.periods import instant_us
 from meter.regions import REGION_CODES
 from streams.http.services import Services
 from streams.store.queries.freshness import data_as_of
@@ -51,6 +52,39 @@ BillingDay = Annotated[
     AfterValidator(_real),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-24"]}),
 ]
+
+
+def _period(text: str) -> str:
+    date.fromisoformat(text if len(text) == 10 else f"{text}-01")
+    return text
+
+
+Period = Annotated[
+    str,
+    AfterValidator(_period),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "date"},
+                {"type": "string", "pattern": "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])$"},
+            ],
+            "description": "a day, or a month with its days",
+            "examples": ["2026-11-24", "2026-11"],
+        }
+    ),
+]
+
+
+def _instant(text: Any) -> datetime:
+    microseconds = instant_us(text) if isinstance(text, str) else None
+    if microseconds is None:
+        raise ValueError("must be an RFC 3339 date-time with an offset")
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+
 From = Annotated[BillingDay | None, Query(alias="from", description="the first billing day")]
 To = Annotated[BillingDay | None, Query(description="the last billing day")]
 Region = Annotated[str | None, AfterValidator(_known), Query(max_length=128, description="a code, name or price zone")]

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.http import api
@@ -28,7 +29,7 @@ from streams.store.database import open_engine
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -78,6 +79,8 @@ def is_api(path: str) -> bool:
 
 def _handle_problems(app: FastAPI, pages: Any) -> None:
     async def handle(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            error.headers = {"Allow": ", ".join(_methods_of(app, request))}
         if pages is None or is_api(request.url.path):
             return await api_problem(request, error)
         page: Response | Awaitable[Response] = pages.error_page(request, of_error(error))
@@ -85,6 +88,15 @@ def _handle_problems(app: FastAPI, pages: Any) -> None:
 
     for kind in (Problem, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, handle)
+
+
+def _methods_of(app: FastAPI, request: Request) -> list[str]:
+    """What a path can be asked: it may be several routes, and the framework names the first one's methods alone."""
+    return [
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in app.routes)
+    ]
 
 
 class _Headers:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from streams.errors import BrokerLostError
 from streams.http.access import Anyone, Operator
-from streams.http.answers import After, Limit, Page, answer, page_of
+from streams.http.answers import After, Limit, Page, Period, answer, page_of
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
 from streams.http.documents import BillDocument, BillItem, EntryItem, LineItem, VerifyDocument
@@ -23,7 +23,6 @@ from streams.store.queries import bills, money
 router = APIRouter(prefix="/v1/bills", tags=["bills"], route_class=JsonRoute)
 ONE = one("bill_id")
 BillId = Annotated[str, Path(min_length=1, max_length=128)]
-Period = Annotated[str | None, Query(pattern=r"^[0-9]{4}-[0-9]{2}(-[0-9]{2})?$", description="a day, or a month")]
 #: A proof reads a partition's whole log.
 PROOF_PATIENCE_S = 120.0
 
@@ -33,7 +32,7 @@ async def list_bills(
     request: Request,
     services: AllServices,
     _: Operator,
-    period: Period = None,
+    period: Annotated[Period | None, Query()] = None,
     state: Annotated[Literal["open", "paid"] | None, Query()] = None,
     after: After = None,
     limit: Limit = 50,

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, insert
 
 from meter import topics
 from meter.models import Id, Rejected
 from meter.rejects import Code
 from streams.http.access import Operator
-from streams.http.answers import After, Limit, Page, answer
+from streams.http.answers import After, Instant, Limit, Page, answer
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller
 from streams.http.documents import RedriveDocument, RejectDocument, RejectItem
@@ -62,8 +62,8 @@ async def list_rejects(
     _: Operator,
     code: Code | None = None,
     account_id: Annotated[str | None, Query(max_length=128)] = None,
-    start: Annotated[AwareDatetime | None, Query(alias="from", description="of record time")] = None,
-    to: Annotated[AwareDatetime | None, Query(description="up to this record time, exclusive")] = None,
+    start: Annotated[Instant | None, Query(alias="from", description="of record time")] = None,
+    to: Annotated[Instant | None, Query(description="up to this record time, exclusive")] = None,
     state: Annotated[Literal["open", "all"], Query(description="open: not put right yet")] = "all",
     after: After = None,
     limit: Limit = 50,

@@ -7,6 +7,7 @@ from typing import TypeVar
 from anyio import to_thread
 from sqlalchemy import Connection, Engine
 
+from streams.errors import SettingError
 from streams.http.problems import Problem, unavailable
 from streams.store.database import StoreLostError, store_errors, writing
 from streams.store.queries.pages import BadCursorError
@@ -55,6 +56,8 @@ def _problems() -> Iterator[None]:
         yield
     except BadCursorError as error:
         raise Problem(404, "bad_cursor", str(error)) from error
+    except SettingError as error:
+        raise Problem(422, "bad_fields", str(error)) from error
     except StoreLostError as error:
         raise unavailable(
             "store", "the SQL store is away: figures cannot be read, completions still come in"

@@ -97,7 +97,7 @@ def put_priced_later(connection: Connection, rows: Sequence[Row]) -> None:
             priced_usage,
             (priced_usage.c.account_id == table.account_id)
             & (priced_usage.c.job_id == table.job_id)
-            & (priced_usage.c.recorded_at > table.recorded_at),
+            & (priced_usage.c.recorded_at >= table.recorded_at),  # a simulated clock may stand still
         )
         .where(~table.priced_later, table.code != _NEVER_PUT_RIGHT)
         .distinct()

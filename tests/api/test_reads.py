@@ -123,7 +123,8 @@ def test_what_is_not_there_is_a_problem(operator: httpx.Client, path: str) -> No
 
 
 def test_another_method_is_a_problem(operator: httpx.Client) -> None:
-    assert problem(operator.delete("/v1/totals"), 405)["code"] == "method_not_allowed"
+    answer = operator.delete("/v1/prices")
+    assert (problem(answer, 405)["code"], answer.headers["allow"]) == ("method_not_allowed", "GET, POST")
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,9 @@ def test_another_method_is_a_problem(operator: httpx.Client) -> None:
         ("/v1/accounts?limit=0", 422, "bad_fields"),
         ("/v1/totals?from=2019-02-30", 422, "bad_fields"),
         ("/v1/rejects?code=unheard_of", 422, "bad_fields"),
+        ("/v1/rejects?to=0.5", 422, "bad_fields"),
+        ("/v1/bills?period=2019-13", 422, "bad_fields"),
+        ("/v1/bills?period=2019-02-30", 422, "bad_fields"),
         (at("A", "/jobs") + "?after=WyIyMDE5LTk5LTk5IiwxXQ", 404, "bad_cursor"),
     ],
 )
