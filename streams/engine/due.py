@@ -30,6 +30,8 @@ SLICE_S = 0.010
 #: What an action costs, before one has been measured.
 ACTION_S = 0.000_05
 LEAST_ACTIONS = 10
+#: A slice in which the process itself stood still (stopped, swapped out) is not paid for in full.
+MAX_DEBT_S = 1.0
 
 
 class Pace:
@@ -46,11 +48,14 @@ class Pace:
         self._credit_s = min(SLICE_S, self._credit_s + (now - self._counted_at) * SHARE)
         self._counted_at = now
         actions = int(self._credit_s / self._action_s)
-        return actions if actions >= LEAST_ACTIONS else 0
+        if actions >= LEAST_ACTIONS:
+            return actions
+        # However dear the last ones were: only doing some can show that they no longer are.
+        return LEAST_ACTIONS if self._credit_s >= SLICE_S else 0
 
     def spent(self, actions: int, seconds: float) -> None:
         """So many were done in so many seconds."""
-        self._credit_s -= seconds
+        self._credit_s = max(self._credit_s - seconds, -MAX_DEBT_S)
         if actions:
             self._action_s = max(1e-6, 0.8 * self._action_s + 0.2 * seconds / actions)
 

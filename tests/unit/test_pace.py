@@ -1,0 +1,60 @@
+"""Settlement goes on whatever a slice of it has cost: nothing that was measured once keeps it waiting for ever."""
+
+import pytest
+
+from streams.engine import due
+from streams.engine.due import LEAST_ACTIONS, SLICE_S, Pace
+
+
+class Clock:
+    """A monotonic clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(due, "time", clock)
+    return clock
+
+
+def test_a_few_slow_actions_do_not_end_settlement(clock: Clock) -> None:
+    pace = Pace()
+    pace.spent(5, 0.1)  # as when the garbage collector, or another process, comes in between
+    clock.now_s += 10
+    assert pace.allowance() == LEAST_ACTIONS
+
+
+def test_a_process_that_was_stopped_for_an_hour_within_a_slice_settles_again_within_seconds(clock: Clock) -> None:
+    pace = Pace()
+    pace.spent(100, 3_600.0)
+    clock.now_s += 4
+    assert pace.allowance() >= LEAST_ACTIONS
+
+
+def test_the_pace_is_found_again_once_actions_are_quick(clock: Clock) -> None:
+    pace = Pace()
+    before = pace.allowance()
+    pace.spent(5, 0.1)
+    for _ in range(60):
+        clock.now_s += 1
+        done = pace.allowance()
+        pace.spent(done, done * due.ACTION_S)
+    clock.now_s += 1
+    assert pace.allowance() >= 0.9 * before
+
+
+def test_actions_that_stay_slow_leave_completions_their_time(clock: Clock) -> None:
+    pace, spent_s, began_s = Pace(), 0.0, clock.now_s
+    while clock.now_s - began_s < 60:
+        clock.now_s += 0.03
+        if done := pace.allowance():
+            pace.spent(done, done * 0.005)
+            spent_s += done * 0.005
+            clock.now_s += done * 0.005
+    assert 0 < spent_s <= 60 * due.SHARE + SLICE_S * 10
