@@ -1,6 +1,8 @@
 """Commands: top-ups, refunds, adjustments, contracts, price books; what became of one; and who gave which."""
 
+import asyncio
 import json
+import time
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -22,6 +24,7 @@ from streams.http.paths import one, segment
 from streams.http.problems import PROBLEMS, not_found
 from streams.http.services import AllServices, Services
 from streams.store.queries import commands
+from streams.store.queries.accounts import account_by_id
 from streams.store.queries.meter import rules_of
 from streams.store.queries.pages import page
 from streams.store.schema import audit_entry
@@ -39,6 +42,8 @@ Key = Annotated[
     ),
 ]
 AccountId = Annotated[str, Path(min_length=1, max_length=128)]
+SHOWN_WITHIN_S = 2.0
+LOOK_EVERY_S = 0.05
 SENT: dict[int | str, dict[str, Any]] = {
     **PROBLEMS,
     202: {"model": CommandDocument, "description": "In the log, and not answered yet: `Location` is where to ask"},
@@ -124,11 +129,21 @@ class PriceBookBody(Body):
 async def open_account(
     request: Request, response: Response, services: AllServices, who: Operator, key: Key, body: OpenBody
 ) -> CommandDocument:
-    """Open an account: daily mode, no balance."""
+    """Open an account: daily mode, no balance. `Location` is the account, once it can be read."""
     done = await _give(request, response, services, who, key, "open_account", account_id=body.account_id)
-    if done.outcome == "done":
+    if done.outcome == "done" and await _is_shown(services, body.account_id):
         response.headers["Location"] = f"/v1/accounts/{segment(body.account_id)}"
     return done
+
+
+async def _is_shown(services: Services, account_id: str) -> bool:
+    """Whether the read model has an account; it is behind the meter by a moment, which is waited for."""
+    deadline = time.monotonic() + SHOWN_WITHIN_S
+    while await services.store.read(lambda connection: account_by_id(connection, account_id)) is None:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(LOOK_EVERY_S)
+    return True
 
 
 @router.post(ONE + "/top-ups", response_model=CommandDocument, responses=SENT)

@@ -51,7 +51,7 @@ def put_rejected(
     for record, refused in read:
         day = days.day_of(refused.source.timestamp * 1000)
         at = decode.of_ms(refused.source.timestamp)
-        later = priced.get(_key(refused) or ("", ""), "") > at
+        later = priced.get(_key(refused) or ("", ""), "") >= at
         rows.append(decode.rejected_row(record, refused, day, later))
         amount = Decimal(refused.amount_at_risk or 0)
         change = _Change(1, amount, int(not later), ZERO if later else amount)

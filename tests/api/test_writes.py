@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from streams.http.callers import Role
 from tests.api.serving import Api, at, make_token, problem
 from tests.integration.running import Meter
+from tests.store.following import Projector
 from tests.store.stage import ODD
 
 
@@ -98,11 +100,22 @@ def test_a_refused_command_is_refused_again(operator: httpx.Client, mine: str) -
         assert (found["code"], found["command_id"]) == ("unknown_account", f"nobody-{mine}")
 
 
-def test_an_account_is_opened_under_an_address_of_its_own(operator: httpx.Client, mine: str) -> None:
+def test_an_account_is_opened_under_an_address_of_its_own(
+    api: Api, operator: httpx.Client, meter: Meter, mine: str, tmp_path: Path
+) -> None:
+    assert api.settings.database_url is not None
+    projector = Projector(meter, api.settings.database_url.get_secret_value(), tmp_path / "projector.log")
+    try:
+        open_and_look(operator, mine)
+    finally:
+        projector.kill()
+
+
+def open_and_look(operator: httpx.Client, mine: str) -> None:
     for number, account_id in enumerate((f"{mine}/é '\"<script>", f"~{mine}")):
         answer = operator.post("/v1/accounts", json={"account_id": account_id}, headers=key(f"open-{number}-{mine}"))
         assert answer.status_code == 201
-        assert operator.get(answer.headers["location"] + "/service").json()["account_id"] == account_id
+        assert operator.get(answer.headers["location"]).json()["account_id"] == account_id
         again = operator.post("/v1/accounts", json={"account_id": account_id}, headers=key(f"again-{number}-{mine}"))
         assert problem(again, 409)["code"] == "account_exists"
 
