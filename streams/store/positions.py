@@ -111,7 +111,12 @@ _MOVE = (
 
 
 def move(connection: Connection, moves: Iterable[Moved]) -> None:
-    """Move positions by compare-and-set, in one order. Raises OtherProjectorError where one is not as expected."""
+    """Move positions by compare-and-set, in one order. Raises OtherProjectorError where one is not as expected.
+
+    One projector at a time: where two are at work, their batches may move different positions and still add to the same
+    sums, which are read and written anew.
+    """
+    connection.execute(select(meter_info.c.id).with_for_update())
     for moved in sorted(moves, key=lambda moved: moved.place):
         topic, partition = moved.place
         values = {
