@@ -12,7 +12,7 @@ from streams.cli.output import note, say, say_json, say_table
 if TYPE_CHECKING:
     from streams.settings import Settings
 
-app = typer.Typer(help="Keep a read model of the topics in SQL.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
