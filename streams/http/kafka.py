@@ -15,8 +15,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Self
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
+from pydantic import ValidationError
 
 from meter import topics
 from meter.models import CommandResult
@@ -142,6 +143,9 @@ class Log:
                 await self._connection()
             except (MeterError, KafkaError, OSError, TimeoutError) as error:
                 self._down(error)
+            except Exception as error:  # whoever waits must be told, and the next connection tried, whatever it was
+                log.exception("the connection to Kafka broke")
+                self._down(error)
             await asyncio.sleep(delay_s)
             delay_s = shortest_s if self._was_up else min(delay_s * 2, longest_s)
 
@@ -203,9 +207,18 @@ class Log:
         while True:
             for records in (await consumer.getmany(timeout_ms=1000)).values():
                 for record in records:
-                    result = CommandResult.read(record.value)
-                    for queue in self._expected.get(result.command_id, ()):
-                        queue.put_nowait(result)
+                    self._hand_over(record)
+
+    def _hand_over(self, record: ConsumerRecord) -> None:
+        """Nobody waits for what is no answer: it must not cut off whoever waits for another."""
+        try:
+            result = CommandResult.read(record.value or b"")
+        except ValidationError as error:
+            where = f"{record.topic}[{record.partition}] at {record.offset}"
+            log.error("a record that is no answer of the meter is left aside", at=where, errors=error.error_count())
+            return
+        for queue in self._expected.get(result.command_id, ()):
+            queue.put_nowait(result)
 
     # -- commits ---------------------------------------------------------------------------------------------------
 

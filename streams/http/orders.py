@@ -31,6 +31,7 @@ from streams.http.problems import Problem, of_fields, unavailable
 from streams.http.store import Store
 from streams.orders import Command, new_command
 from streams.settings import Settings
+from streams.store.queries.commands import command_by_id
 from streams.store.schema import audit_entry
 
 #: Of a command's key: it is a header, and the command's id.
@@ -147,17 +148,34 @@ def _write_down(connection: Connection, who: Caller, remote: str | None, command
     try:
         with connection.begin_nested():
             connection.execute(insert(audit_entry).values(_audit_row(who, remote, command)))
+        _need_unused(connection, command)
         return _Known(Order(command["command_id"], "new"), command)
     except IntegrityError:
         known = select(audit_entry).where(audit_entry.c.command_id == command["command_id"])
         row = connection.execute(known).one()
         first: Command = json.loads(row.detail)["command"]
         if _content(first) != _content(command):
-            raise Problem(
-                409, "key_reused", "this Idempotency-Key was used for another command: take a new one"
-            ) from None
+            raise _key_reused() from None
         message = json.loads(row.detail).get("message")
         return _Known(Order(row.command_id, row.outcome, row.code, message), first)
+
+
+def _need_unused(connection: Connection, command: Command) -> None:
+    """Raises Problem (409) where somebody else has sent another command of this id to the log.
+
+    To the meter it would be that command, sent again: it would say done, and do nothing of this one.
+    """
+    for record in command_by_id(connection, command["command_id"]):
+        try:
+            sent: Any = json.loads(record.value)
+        except ValueError:
+            sent = None
+        if not isinstance(sent, dict) or _content(sent) != _content(command):
+            raise _key_reused()
+
+
+def _key_reused() -> Problem:
+    return Problem(409, "key_reused", "this Idempotency-Key was used for another command: take a new one")
 
 
 def _audit_row(who: Caller, remote: str | None, command: Command) -> dict[str, Any]:

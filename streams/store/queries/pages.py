@@ -3,11 +3,11 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, Integer, Row, Select, literal, tuple_
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, Row, Select, literal, tuple_
 
 from streams.errors import SettingError
 from streams.store.types import Day, Moment
@@ -78,7 +78,7 @@ def _read(cursor: str, order: Sequence[Column[Any]]) -> list[Any]:
 
 def _typed(value: str | int, column: Column[Any], bad: BadCursorError) -> Any:
     if isinstance(column.type, Integer):
-        if isinstance(value, int) and abs(value) < 2**63:
+        if isinstance(value, int) and abs(value) < (2**63 if isinstance(column.type, BigInteger) else 2**31):
             return value
         raise bad
     if not isinstance(value, str):
@@ -86,9 +86,11 @@ def _typed(value: str | int, column: Column[Any], bad: BadCursorError) -> Any:
     try:
         if isinstance(column.type, Day):
             return date.fromisoformat(value).isoformat()
-        moment = datetime.fromisoformat(value) if isinstance(column.type, Moment) else None
-    except ValueError:
+        if not isinstance(column.type, Moment):
+            return value
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise bad
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter for the first and the last hours of all
         raise bad from None
-    if moment is not None and moment.tzinfo is None:
-        raise bad
-    return value if moment is None else moment
