@@ -13,6 +13,14 @@ from streams.errors import Exit, MeterError
 _UsageError: Any = typer.BadParameter.__base__
 
 
+#: What brings a package that not every installation has.
+_EXTRA_OF = {
+    **dict.fromkeys(("sqlalchemy", "alembic", "psycopg", "httpx", "standardwebhooks"), "sql"),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "jinja2", "babel", "multipart"), "http"),
+    "pyarrow": "parquet",
+}
+
+
 def explain(error: Exception) -> tuple[int, str]:
     """The exit code and the line for an exception that a command did not handle."""
     if isinstance(error, MeterError):
@@ -21,6 +29,8 @@ def explain(error: Exception) -> tuple[int, str]:
         return Exit.WRONG_SETTING, _usage(error)
     if isinstance(error, typer.Abort):
         return 130, "stopped"
+    if isinstance(error, ModuleNotFoundError) and (extra := _EXTRA_OF.get((error.name or "").partition(".")[0])):
+        return Exit.WRONG_SETTING, f"this needs the package {error.name}: pip install 'recognition-meter[{extra}]'"
     return _kafka(error) or _bug(error)
 
 

@@ -1,0 +1,29 @@
+"""A command whose packages are not installed says which ones, and how to get them."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys
+sys.modules[sys.argv[1]] = None  # as if it were not installed
+from streams.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "command", "extra"),
+    [
+        ("sqlalchemy", ["projector", "status"], "sql"),
+        ("sqlalchemy", ["webhooks", "list"], "sql"),
+        ("fastapi", ["api"], "http"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(package: str, command: list[str], extra: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, package, *command], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr == f"meter: this needs the package {package}: pip install 'recognition-meter[{extra}]'\n"
