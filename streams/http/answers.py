@@ -79,7 +79,10 @@ def _instant(text: Any) -> datetime:
     microseconds = instant_us(text) if isinstance(text, str) else None
     if microseconds is None:
         raise ValueError("must be an RFC 3339 date-time with an offset")
-    return EPOCH + timedelta(microseconds=microseconds)
+    try:
+        return EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:  # the first and the last hours of all, with an offset that leads beyond them
+        raise ValueError("there is no such instant in UTC") from None
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
