@@ -9,6 +9,18 @@ import pytest
 from streams.broker import BrokerAddress, EmbeddedBroker
 from tests.store.postgres import Postgres
 
+#: Folders whose tests go through one stage in their order; elsewhere a file does.
+IN_ORDER = ("api", "browser", "sinks", "store")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What belongs together runs in one process, where several run the tests (`pytest -n 2 --dist loadgroup`)."""
+    for item in items:
+        folder = item.path.parent
+        together = folder if folder.name in IN_ORDER else item.path
+        item.add_marker(pytest.mark.xdist_group(together.name))
+
 
 @pytest.fixture(scope="session")
 def kafka_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:

@@ -59,7 +59,7 @@ def meter(
 
     Every finished job is priced once, and every figure can be proved.
     A first run, on this machine alone:
-      meter up                  Kafka, topics, two workers, until Ctrl-C
+      meter up                  Kafka, two workers, the console, until Ctrl-C
       meter submit jobs.jsonl   completions, one JSON object a line
       meter totals              what each account used, by region and day
       meter verify              recompute it all from the log, and compare

@@ -16,13 +16,15 @@ def up(
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many workers share the partitions.")] = 2,
     port: Port = DEFAULT_PORT,
 ) -> int:
-    """Run Kafka, topics and workers on this machine, until Ctrl-C.
+    """Run it all on this machine, until Ctrl-C: Kafka, topics, workers, console.
 
-    What exits is started again. Without METER_BOOTSTRAP_SERVERS Kafka is
-    the embedded one, and missing topics are created as by `meter topics
-    create`; on a configured Kafka create them first, since it is for you to
-    say how many replicas it keeps. Worker n serves its metrics on
-    METER_WEB_PORT + n (8321, 8322, ...; 0: none).
+    The projector, the webhooks' sender and the API with the console are
+    started too; the console's address is printed. What exits is started
+    again. Without METER_BOOTSTRAP_SERVERS Kafka is the embedded one, and
+    missing topics are created as by `meter topics create`; on a configured
+    Kafka create them first, since it is for you to say how many replicas it
+    keeps. Worker n serves its metrics on
+    METER_WEB_PORT + n (8321, 8322, ...; 0: none), the projector after them.
 
     Example:
       meter up --workers 3
