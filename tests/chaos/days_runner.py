@@ -38,7 +38,7 @@ class DaysPlan:
 
     @classmethod
     def short(cls, seed: int) -> "DaysPlan":
-        return cls(seed, accounts=120, days=14, kills=5, least_aborted=2)
+        return cls(seed, accounts=120, days=14, kills=5, least_aborted=1)
 
     @classmethod
     def long(cls, seed: int) -> "DaysPlan":

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from streams.settings import Settings
 from streams.store.database import open_engine
-from tests.integration.running import Meter, job, lines
+from tests.integration.running import METER, Meter, job, lines
 from tests.integration.test_money import CHINA, InProcess, advance, told
 
 #: An id that nothing may read as anything but an id.
@@ -45,7 +45,7 @@ class Stage(NamedTuple):
         """Bring both stores up to the topics as they are."""
         started = [
             subprocess.Popen(
-                ["meter", "projector", "rebuild"],
+                [METER, "projector", "rebuild"],
                 env=self.meter.environment(database_url=url, web_port=0),
                 stderr=subprocess.PIPE, text=True, cwd=self.meter.root,
             )
