@@ -21,8 +21,9 @@ from meter.regions import REGIONS, ZONE_OF
 from meter.rules import Rules
 from meter.settlement import Kind
 from streams.export.files import as_text, whole
-from streams.export.jobs import Written, one_moment
+from streams.export.jobs import Written
 from streams.export.period import Span
+from streams.store.database import one_moment
 from streams.store.queries.commands import books_of, price_books
 from streams.store.schema import bill, ledger_entry
 

@@ -13,6 +13,7 @@ from streams.export.files import whole
 from streams.export.formats import Format
 from streams.export.period import Span, Window, windows
 from streams.export.usage import Rows
+from streams.store.database import one_moment
 
 
 class Written(NamedTuple):
@@ -35,12 +36,6 @@ def export_jobs(
                 with whole(path) as file:
                     rows = kind.write(pieces, file)
                 yield Written(path, rows)
-
-
-def one_moment(engine: Engine) -> Engine:
-    """An engine whose transactions see the store as it was when they began; in SQLite they always do."""
-    is_sqlite = engine.dialect.name == "sqlite"
-    return engine if is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
 
 
 def _files(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from streams.errors import SettingError
 from streams.http.problems import Problem, unavailable
-from streams.store.database import StoreLostError, store_errors, writing
+from streams.store.database import StoreLostError, one_moment, store_errors, writing
 from streams.store.queries.pages import BadCursorError
 
 Result = TypeVar("Result")
@@ -20,11 +20,12 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._snapshots = one_moment(engine)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One snapshot, in a thread. Raises Problem (503) where the store is away."""
-        with _problems(), store_errors(self.engine), self.engine.begin() as connection:
+        with _problems(), store_errors(self.engine), self._snapshots.begin() as connection:
             yield connection
 
     @contextmanager

@@ -108,6 +108,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def one_moment(engine: Engine) -> Engine:
+    """An engine whose transactions see the store as it was when they began; in SQLite they always do."""
+    return engine.execution_options(isolation_level="REPEATABLE READ") if is_postgres(engine) else engine
+
+
 def is_postgres(engine: Any) -> bool:
     """Whether an engine or connection is one of PostgreSQL."""
     return bool(engine.dialect.name == "postgresql")
