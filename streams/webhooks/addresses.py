@@ -62,8 +62,9 @@ async def find_target(url: str, private: bool) -> Target:
 def check_address(text: str, scheme: str, private: bool) -> None:
     """See that a webhook may go to an address. Raises AddressError."""
     address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    if isinstance(address, IPv6Address):
+        # One of version 4 in other clothes is judged as what it is.
+        address = address.ipv4_mapped or address.sixtofour or address
     if address.is_link_local or address.is_multicast or address.is_unspecified or _reserved(address):
         raise AddressError(f"{address} is no address for webhooks")
     if not address.is_global and not private:
@@ -73,5 +74,6 @@ def check_address(text: str, scheme: str, private: bool) -> None:
 
 
 def _reserved(address: IPv4Address | IPv6Address) -> bool:
-    """Loopback is reserved too in version 6; it is private here."""
-    return address.is_reserved and not address.is_loopback
+    """Loopback is reserved too in version 6; it is private here. Site-local is what `fc00::/7` was before."""
+    site_local = isinstance(address, IPv6Address) and address.is_site_local
+    return site_local or (address.is_reserved and not address.is_loopback)

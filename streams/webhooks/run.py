@@ -19,7 +19,7 @@ from streams.topics import check
 from streams.webhooks import queue
 from streams.webhooks.endpoints import Endpoint
 from streams.webhooks.reading import Reading
-from streams.webhooks.sending import attempt, new_client
+from streams.webhooks.sending import Client, attempt, new_client
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,6 @@ class Sender:
         self._reading = Reading(settings, engine, partitions, self._told)
         self._retry_after_s = retry_after_s
         self._pause_s = pause_s
-        self._client = new_client()
         self._lease = timedelta(seconds=settings.webhook_timeout_s + LEASE_MARGIN_S)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._news: dict[str, asyncio.Event] = {}
@@ -70,7 +69,6 @@ class Sender:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._client.aclose()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A task ends by being cancelled; whatever else it ends by ends the process."""
@@ -93,14 +91,17 @@ class Sender:
             first_s, longest_s = self._pause_s
             pause_s = 0.0
             while True:
-                tried, taken = await self._send_due(endpoint)
+                tried, taken = await self._send_due(endpoint, client)
                 pause_s = min(longest_s, pause_s * 2 or first_s) if tried and not taken else 0.0
                 if pause_s:
                     await asyncio.sleep(pause_s)
                 elif not tried:
                     await self._wait_for_news(endpoint)
 
-        await self._patiently(send_all)
+        # Each its own: a connection is kept by its address, and must not serve another name behind the same one,
+        # whose certificate nobody has looked at.
+        async with new_client() as client:
+            await self._patiently(send_all)
 
     async def _wait_for_news(self, endpoint: Endpoint) -> None:
         news = self._news[endpoint.endpoint_id]
@@ -108,16 +109,16 @@ class Sender:
         with suppress(TimeoutError):
             await asyncio.wait_for(news.wait(), IDLE_S)
 
-    async def _send_due(self, endpoint: Endpoint) -> tuple[int, int]:
+    async def _send_due(self, endpoint: Endpoint, client: Client) -> tuple[int, int]:
         """Send what is due, a few at a time. Returns how many were tried and how many of them were taken."""
         deliveries = await asyncio.to_thread(self._claim, endpoint)
-        errors = await asyncio.gather(*(self._attempt(endpoint, each) for each in deliveries))
+        errors = await asyncio.gather(*(self._attempt(endpoint, client, each) for each in deliveries))
         await asyncio.to_thread(self._settle, list(zip(deliveries, errors, strict=True)))
         return len(deliveries), errors.count(None)
 
-    async def _attempt(self, endpoint: Endpoint, delivery: queue.Delivery) -> str | None:
+    async def _attempt(self, endpoint: Endpoint, client: Client, delivery: queue.Delivery) -> str | None:
         timeout_s, private = self._settings.webhook_timeout_s, self._settings.webhook_private_addresses
-        return await attempt(self._client, endpoint, delivery, timeout_s=timeout_s, private=private)
+        return await attempt(client, endpoint, delivery, timeout_s=timeout_s, private=private)
 
     def _claim(self, endpoint: Endpoint) -> list[queue.Delivery]:
         with store_errors(self._engine), writing(self._engine) as connection:

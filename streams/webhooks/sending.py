@@ -19,16 +19,18 @@ from standardwebhooks import Webhook
 
 MAX_ANSWER_BYTES = 65_536
 
+Client = httpx.AsyncClient
 
-def new_client() -> httpx.AsyncClient:
-    """A client for all attempts. Redirects are not followed: a receiver that moves is added anew."""
+
+def new_client() -> Client:
+    """A client for all attempts at one endpoint. Redirects are not followed: a receiver that moves is added anew."""
     # Proxies of the environment are left aside: behind one the address that is looked at is not the one reached.
     # An attempt's time is limited as a whole.
     return httpx.AsyncClient(timeout=None, follow_redirects=False, trust_env=False)
 
 
 async def attempt(
-    client: httpx.AsyncClient, endpoint: Endpoint, delivery: Delivery, *, timeout_s: float, private: bool
+    client: Client, endpoint: Endpoint, delivery: Delivery, *, timeout_s: float, private: bool
 ) -> str | None:
     """Post a delivery. Returns what went wrong; None: it was taken."""
     try:
@@ -40,7 +42,7 @@ async def attempt(
         return str(error) or type(error).__name__
 
 
-async def _post(client: httpx.AsyncClient, endpoint: Endpoint, delivery: Delivery, target: Target) -> str | None:
+async def _post(client: Client, endpoint: Endpoint, delivery: Delivery, target: Target) -> str | None:
     headers = signed(endpoint, delivery, datetime.now(UTC))
     headers["host"] = urlsplit(endpoint.url).netloc
     async with client.stream(

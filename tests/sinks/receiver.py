@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, Self
 
 
 class Request(NamedTuple):
-    """One request: its headers (names in lower case) and its body."""
+    """One request: its headers (names in lower case), its body, and the port that it came from."""
 
     headers: dict[str, str]
     body: bytes
+    came_from: int
 
     @property
     def message_id(self) -> str:
@@ -31,7 +32,9 @@ class Receiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                request = Request({name.lower(): value for name, value in self.headers.items()}, body)
+                request = Request(
+                    {name.lower(): value for name, value in self.headers.items()}, body, self.client_address[1]
+                )
                 self.send_response(receiver.take(request))
                 self.send_header("content-length", "0")
                 self.send_header("location", receiver.url)

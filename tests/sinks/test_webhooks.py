@@ -196,6 +196,23 @@ def test_a_redirect_is_not_followed_and_a_slow_receiver_is_not_waited_for(stage:
     assert (dead.last_error, len(receiver.requests)) == ("status 307", 1)
 
 
+def test_names_behind_one_address_share_no_connection(stage: Stage) -> None:
+    """Over TLS a connection was made for one name, whose certificate says nothing of the other."""
+    with Receiver() as receiver:
+        other = receiver.url.replace("127.0.0.1", "127.1")
+        with (
+            endpoint_of_all(stage, "sqlite", receiver.url, ("bill",), "A") as (engine, _),
+            endpoint_of_all(stage, "sqlite", other, ("bill",), "A"),
+        ):
+            bills = len([text for text in published(stage, "bill") if '"account_id":"A"' in text])
+            in_process(stage, "sqlite", engine, lambda: len(receiver.requests) >= 2 * bills)
+    ports = defaultdict(set)
+    for request in receiver.requests:
+        ports[request.headers["host"]].add(request.came_from)
+    assert len(ports) == 2
+    assert not set.intersection(*ports.values())
+
+
 def test_two_senders_do_not_both_read(stage: Stage, store: str) -> None:
     """The positions move by compare-and-set: whoever comes second changes nothing."""
     record = b'{"v":1,"account_id":"A","issued_at":"2019-01-02T12:00:00+08:00"}'
@@ -283,6 +300,9 @@ class TestWhereAWebhookMayGo:
             ("169.254.169.254", "http", True, "no address for webhooks"),
             ("::ffff:169.254.169.254", "http", True, "no address for webhooks"),
             ("fe80::1%eth0", "http", True, "no address for webhooks"),
+            ("fec0::1", "https", False, "no address for webhooks"),
+            ("2002:a00:1::1", "https", False, "private"),
+            ("2002:a9fe:a9fe::1", "https", True, "no address for webhooks"),
             ("224.0.0.1", "http", True, "no address for webhooks"),
             ("0.0.0.0", "http", True, "no address for webhooks"),
         ],
