@@ -38,6 +38,7 @@ LINGER_S = 0.1
 SMALL_RECORDS = 1_000
 #: So often the store is told that there was nothing new, for it to say how old it is.
 TOUCH_EVERY_S = 2.0
+FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 15.0
 
 _T = TypeVar("_T")
@@ -54,6 +55,7 @@ class Projector:
         self._seen = Seen()
         self._measures = measures
         self._touched = 0.0
+        self._has_written = False
 
     async def run(self, asked: asyncio.Event, caught_up: bool = False) -> None:
         """Project until asked to stop, or with `caught_up` until all is projected that the topics hold when it begins.
@@ -66,12 +68,17 @@ class Projector:
             check_whole(starts, starts)
             follower.seek(await self._waiting(lambda: self._begin(starts, ends), asked))
             log.info("follows the topics", partitions=self._rules.partitions)
+            delay_s = FIRST_BACKOFF_S
             while not asked.is_set():
+                self._has_written = False
                 try:
                     await self._follow(follower, asked, ends if caught_up else None)
                     return
                 except StoreLostError as error:
-                    log.warning(str(error), what="the store is away; what comes in waits in Kafka")
+                    # A store may answer and yet take nothing, with a full disk for example.
+                    delay_s = FIRST_BACKOFF_S if self._has_written else min(delay_s * 2, MAX_BACKOFF_S)
+                    log.warning(str(error), what="the store is away; what comes in waits in Kafka", retry_in_s=delay_s)
+                    await _pause(asked, delay_s)
                     self._seen = Seen()
                     follower.seek(await self._waiting(self._positions, asked))
 
@@ -100,6 +107,7 @@ class Projector:
             batch = Batch([move for move in batch.moves if move.next_offset != move.expected], batch.records)
         if batch.moves:
             rows = await asyncio.to_thread(self._write, batch)
+            self._has_written = True
             self._seen.note(rows)
             self._measures.wrote(batch, time.monotonic() - now)
 
@@ -132,20 +140,25 @@ class AskedToStop(Exception):  # noqa: N818 - it is none
 
 async def wait_for_store(ask: Callable[[], _T], asked: asyncio.Event, measures: Measures) -> _T:
     """What the store answers; while it is away it is asked again, with backoff and without end, until asked to stop."""
-    delay_s = 0.5
+    delay_s = FIRST_BACKOFF_S
     while not asked.is_set():
         try:
             answer = await asyncio.to_thread(ask)
         except StoreLostError as error:
             measures.store_is_away(True)
             log.warning(str(error), retry_in_s=delay_s)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asked.wait(), delay_s)
+            await _pause(asked, delay_s)
             delay_s = min(delay_s * 2, MAX_BACKOFF_S)
         else:
             measures.store_is_away(False)
             return answer
     raise AskedToStop
+
+
+async def _pause(asked: asyncio.Event, seconds: float) -> None:
+    """Wait, unless the process is asked to stop."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asked.wait(), seconds)
 
 
 async def _kafka(answer: Awaitable[Any]) -> Any:
