@@ -31,7 +31,11 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                size = int(self.headers["content-length"])
+                body = self.rfile.read(size)
+                if len(body) < size:
+                    self.close_connection = True
+                    return  # the sender was killed half-way: that is no request yet
                 request = Request(
                     {name.lower(): value for name, value in self.headers.items()}, body, self.client_address[1]
                 )
