@@ -121,7 +121,9 @@ class PartitionOwner:
         self._expected = dict(self.state.next)
         self._has_room.set()
         self.is_open = True
-        self.last_moved = self._saved_at = time.monotonic()
+        self.last_moved = time.monotonic()
+        # Not all partitions of a worker at a time: each save takes the disk for a moment.
+        self._saved_at = self.last_moved - SAVE_INTERVAL_S * self.partition / self._rules.partitions
         took_s = time.monotonic() - started
         self._metrics.opened(self.partition, took_s)
         self._metrics.remembered(self.partition, len(self._seen), self._seen.size_bytes)
