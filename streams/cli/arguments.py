@@ -1,6 +1,8 @@
 """Arguments that several commands take, read into what the meter calls them."""
 
+import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +89,8 @@ def opened(name: str) -> Iterator[int]:
     except OSError as error:
         raise SettingError(f"{name}: {error.strerror}") from error
     try:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise SettingError(f"{name}: {os.strerror(errno.EISDIR)}")
         yield file
     finally:
         os.close(file)

@@ -37,6 +37,8 @@ def explain(error: Exception) -> tuple[int, str]:
 def _usage(error: Any) -> str:
     context = error.ctx
     message = " ".join(error.format_message().split())
+    if not message:
+        return "say which command"  # the help is on the screen already
     return f"{message.rstrip('.')}; `{context.command_path} --help` explains" if context else message
 
 

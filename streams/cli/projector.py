@@ -99,7 +99,8 @@ def rebuild(
             if lost and not drop_expired:
                 raise MeterError(f"rebuilding would lose rows of {lost[0]}, which Kafka has no more: --drop-expired")
             empty(engine)
-        return run_projector(settings, caught_up=True)
+        # Without pages: their port is the running projector's, and there is nothing left to show it on.
+        return run_projector(settings.model_copy(update={"web_port": 0}), caught_up=True)
 
 
 @app.command()

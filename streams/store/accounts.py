@@ -84,7 +84,12 @@ class Accounts:
         self._connection = connection
         self._before: dict[str, AccountRow] = {}
         self.rows: dict[str, AccountRow] = {}
-        self._load(sorted(set(touched)))
+        self._asked = set(touched)
+        self._load(sorted(self._asked))
+
+    def asked(self, account_id: str) -> bool:
+        """Whether the store was asked for the account's row."""
+        return account_id in self._asked
 
     def _load(self, ids: list[str]) -> None:
         if not ids:
@@ -97,7 +102,8 @@ class Accounts:
             self._before[row.account_id] = _account_row(found)
 
     def seen(self, account_id: str, partition: int, at: str) -> AccountRow:
-        """The account (id as kept), which something speaks of at an instant."""
+        """The account (id as kept), which something speaks of at an instant. The store was asked for it."""
+        assert account_id in self._asked, account_id
         row = self.rows.get(account_id)
         if row is None:
             row = self.rows[account_id] = AccountRow(account_id, partition, at)

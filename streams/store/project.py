@@ -110,7 +110,8 @@ def _put_priced(connection: Connection, read: _Read, accounts: Accounts, _: Bill
         if known is None or at < known[1]:
             first[account_id] = record.partition, at
     for account_id, (partition, at) in first.items():
-        accounts.seen(account_id, partition, at)
+        if accounts.asked(account_id):  # of the others the store has the row, and a job changes nothing of it
+            accounts.seen(account_id, partition, at)
     put_priced_later(connection, rows)
 
 

@@ -84,6 +84,29 @@ def test_of_two_projectors_one_ends_with_a_clear_line_and_nothing_is_there_twice
         assert differences(meter, store) == []
 
 
+def test_a_job_of_a_known_account_changes_nothing_of_its_balance(
+    kafka: str, url: str, store: Engine, tmp_path: Path
+) -> None:
+    """Batch after batch of one projector, which remembers whom it has seen."""
+    with Meter(kafka, tmp_path, web_port=0) as meter:
+        meter.create().open_worker()
+        projector = Projector(meter, url, tmp_path / "projector.log")
+        try:
+            until(lambda: "follows the topics" in projector.said(), "the projector to follow")
+            for number in range(3):
+                meter.submit(job(job_id=f"j{number}", completed_at=datetime.now(UTC).isoformat()))
+                until(lambda: at_end(meter, url), "the job to be projected")
+                assert differences(meter, store) == []
+                assert meter.run("account", "topup", "A", "--amount", "5").returncode == 0
+                until(lambda: at_end(meter, url), "the top-up to be projected")
+                assert differences(meter, store) == []
+            assert projector.stop() == 0
+        finally:
+            projector.kill()
+        with store.connect() as connection:
+            assert connection.execute(select(schema.account.c.balance)).scalar_one() == 15
+
+
 def at_end(meter: Meter, url: str) -> bool:
     """Whether all is projected."""
     status = meter.ask("projector", "status", database_url=url)
