@@ -2,7 +2,8 @@
 
 The order, stated once:
 
-1. The partition's transactional producer starts: the former owner is fenced, what it left open is settled.
+1. The partition's transactional producer starts: the former owner is fenced, what it left open is settled. What Kafka
+   itself has left without an end is aborted: see `hanging.py`.
 2. Only then the state is read back, committed records only, up to an end taken after fencing; the log is checked
    against it; the dedupe index is brought up from `usage.priced`.
 3. The consumer is seeked to the state's positions and nowhere else.
@@ -29,6 +30,7 @@ from meter.records import Chunk, HoleError
 from meter.rules import Rules
 from meter.state import PartitionState
 from streams.engine.due import DueGate, Pace, TakeEnds
+from streams.engine.hanging import close_what_hangs
 from streams.engine.needed import JOB_INPUTS, NeededSince, needed_since
 from streams.engine.recovery import AheadError, catch_up, read_state
 from streams.engine.seen import DiskSeen
@@ -112,6 +114,7 @@ class PartitionOwner:
         started = time.monotonic()
         await self._writer.start()
         async with reader(self._settings) as consumer:
+            await close_what_hangs(consumer, self._settings, self.partition, self._rules.partitions, self._writer)
             self.state = await read_state(consumer, self._settings, self._rules, self.partition, self._totals)
             self._needed = await needed_since(consumer, self._settings, self.state)
             self._seen, read = await self._open_seen(consumer)

@@ -58,6 +58,19 @@ class PartitionWriter:
         """Close the connection; nothing is open between steps."""
         await self._producer.stop()
 
+    async def abort_on(self, places: Iterable[tuple[str, int]]) -> None:
+        """An aborted transaction with a record on each of these topics and partitions: it ends what hangs there."""
+        await self._producer.begin_transaction()
+        sends = []
+        for topic, partition in places:
+            batch = self._producer.create_batch()
+            batch.append(timestamp=int(time.time() * 1000), key=b"aborted", value=b"", headers=[])
+            batch.close()
+            sends.append(await self._producer.send_batch(batch, self._settings.topic(topic), partition=partition))
+        for send in sends:
+            await send
+        await self._producer.abort_transaction()
+
     async def publish(self, step: Step) -> Published:
         """Everything that a step puts out, in one transaction; every send is awaited before the commit.
 
