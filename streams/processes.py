@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -157,6 +157,16 @@ class Process:
         except subprocess.TimeoutExpired:
             self._say(f"{self.name} does not end: killed")
             self.kill()
+
+
+def stop_all(processes: Iterable[Process]) -> None:
+    """Ask them all to stop, and wait until they have ended."""
+    asked = list(processes)
+    for process in asked:
+        process.ask_to_stop()
+    deadline = time.monotonic() + STOP_PATIENCE_S
+    for process in asked:
+        process.wait(deadline)
 
 
 def worker(number: int, settings: Settings, say: Say, log: Path | None = None) -> Process:

@@ -12,7 +12,7 @@ from meter.rules import Rules
 from streams.broker.foreground import stop_signals_interrupt
 from streams.connect import Say
 from streams.errors import Exit, SettingError
-from streams.processes import STOP_PATIENCE_S, Ended, Kafka, Process, readers, worker
+from streams.processes import Ended, Kafka, Process, readers, stop_all, worker
 from streams.settings import Settings
 from streams.topics import check, create, new_rules
 
@@ -108,11 +108,7 @@ class _Up:
         """Workers first, while there is a Kafka to commit their last steps to."""
         if self._processes:
             self._say("stopping the workers")
-        for process in self._processes:
-            process.ask_to_stop()
-        deadline = time.monotonic() + STOP_PATIENCE_S
-        for process in self._processes:
-            process.wait(deadline)
+        stop_all(self._processes)
         if self._kafka is not None:
             self._kafka.stop()
 

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 from streams.broker.ports import free_port
 from streams.cli.output import say
 from streams.errors import MeterError
-from streams.processes import STOP_PATIENCE_S, Ended, Process, console_at, readers
+from streams.processes import Ended, console_at, readers, stop_all
 from streams.settings import Settings
 
 PATIENCE_S = 60.0
@@ -44,7 +44,7 @@ async def show_console(settings: Settings, folder: Path) -> None:
         say("Press any key to end.")
         await asyncio.to_thread(_wait_for_key)
     finally:
-        await asyncio.to_thread(_stop, processes)
+        await asyncio.to_thread(stop_all, processes)
 
 
 async def _caught_up(settings: Settings, exits: list[Ended]) -> None:
@@ -76,11 +76,3 @@ def _wait_for_key() -> None:
         os.read(terminal, 1)
     finally:
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)
-
-
-def _stop(processes: list[Process]) -> None:
-    for process in processes:
-        process.ask_to_stop()
-    deadline = time.monotonic() + STOP_PATIENCE_S
-    for process in processes:
-        process.wait(deadline)

@@ -18,7 +18,7 @@ from meter.rules import Rules
 from streams.broker.ports import free_port
 from streams.errors import MeterError
 from streams.kafka import reader
-from streams.processes import STOP_PATIENCE_S, Ended, worker
+from streams.processes import Ended, stop_all, worker
 from streams.settings import Settings
 
 PATIENCE_S = 60.0
@@ -50,11 +50,7 @@ class Cast:
     def stop(self) -> None:
         """Ask both to stop, and wait."""
         self._stopping = True
-        for process in self.workers:
-            process.ask_to_stop()
-        deadline = time.monotonic() + STOP_PATIENCE_S
-        for process in self.workers:
-            process.wait(deadline)
+        stop_all(self.workers)
 
     def _ended(self, ended: Ended) -> None:
         if not self._stopping:

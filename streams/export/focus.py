@@ -24,6 +24,7 @@ from streams.export.files import as_text, whole
 from streams.export.jobs import Written
 from streams.export.period import Span
 from streams.store.database import one_moment
+from streams.store.decode import Bill, BillLine
 from streams.store.queries.commands import books_of, price_books
 from streams.store.schema import bill, ledger_entry
 
@@ -49,26 +50,7 @@ COLUMNS = (
 Charge = dict[str, str | int | None]
 
 
-class _Line(msgspec.Struct):
-    kind: str
-    region: str
-    day: str
-    jobs: int
-    minutes: int
-    unit_price: str
-    amount: str
-    original_bill_id: str | None = None
-
-
-class _Bill(msgspec.Struct):
-    bill_id: str
-    account_id: str
-    period: str
-    lines: list[_Line]
-    rounding: str
-
-
-_read_bill = msgspec.json.Decoder(_Bill).decode
+_read_bill = msgspec.json.Decoder(Bill).decode
 
 
 def export_focus(engine: Engine, rules: Rules, span: Span, issuer: str, account: str | None, out: Path) -> Written:
@@ -115,7 +97,7 @@ class Charges:
         """When a billing day begins."""
         return self._days.start_of(date.fromisoformat(day))
 
-    def of_bill(self, issued: _Bill) -> Iterator[Charge]:
+    def of_bill(self, issued: Bill) -> Iterator[Charge]:
         """The rows of a bill; their costs sum to what is payable."""
         first, last = _days_of(issued.period)
         common = self._common(issued.account_id, first, last, issued.bill_id)
@@ -129,7 +111,7 @@ class Charges:
                 "ChargeFrequency": "One-Time",
             }
 
-    def _line(self, common: Charge, line: _Line) -> Charge:
+    def _line(self, common: Charge, line: BillLine) -> Charge:
         listed = self._books.price_for(line.region, line.day)
         late = line.kind == Kind.LATE
         where = _ENGLISH.get(line.region, line.region)
