@@ -72,7 +72,7 @@ class Follower:
             place,
             self._at[place],
             position,
-            max(position, stable or 0),
+            None if stable is None else max(position, stable),
             None if timestamp is None else _moment(timestamp),
             None if polled_ms is None else _moment(polled_ms),
         )

@@ -31,7 +31,8 @@ class Measures:
         for topic, records in batch.records.items():
             self._records.labels(topic).inc(len(records))
         for move in batch.moves:
-            self._lags[move.place] = move.end_offset - move.next_offset
+            if move.end_offset is not None:
+                self._lags[move.place] = move.end_offset - move.next_offset
             if move.polled_at is not None:
                 self._polled[move.place] = move.polled_at.timestamp()
         self._batches.observe(took_s)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import BigInteger, Connection, bindparam, func, select
 
 from meter import topics
 from meter.rules import Rules
@@ -38,14 +38,14 @@ class OtherProjectorError(MeterError):
 class Moved(NamedTuple):
     """A partition's position, from one offset to the next.
 
-    `record_at`: the broker's time of the last record, if there was one; `polled_at`: when the broker last told of the
-    partition, None where it has not yet.
+    `record_at`: the broker's time of the last record, if there was one; `end_offset` and `polled_at`: where the log
+    ended and when, by the broker's last word of the partition; None where it has not told yet.
     """
 
     place: Place
     expected: int
     next_offset: int
-    end_offset: int
+    end_offset: int | None
     record_at: datetime | None
     polled_at: datetime | None
 
@@ -76,18 +76,18 @@ def load(connection: Connection) -> dict[Place, tuple[int, int]]:
     return {(row.topic, row.partition): (row.first_offset, row.next_offset) for row in connection.execute(query)}
 
 
-def begin(connection: Connection, starts: Mapping[Place, int], now: datetime) -> None:
-    """Positions for partitions that have none, at the start of their logs."""
+def begin(connection: Connection, logs: Mapping[Place, tuple[int, int]], now: datetime) -> None:
+    """Positions for partitions that have none, at the start of their logs, which are known to end where they do now."""
     rows = [
         {
             "topic": topic,
             "partition": partition,
             "first_offset": start,
             "next_offset": start,
-            "end_offset": start,
+            "end_offset": end,
             "polled_at": now,
         }
-        for (topic, partition), start in sorted(starts.items())
+        for (topic, partition), (start, end) in sorted(logs.items())
     ]
     if rows:
         connection.execute(projector_position.insert(), rows)
@@ -103,7 +103,7 @@ _MOVE = (
     )
     .values(
         next_offset=bindparam("next"),
-        end_offset=bindparam("end"),
+        end_offset=func.coalesce(bindparam("end", type_=BigInteger()), _TABLE.end_offset),
         polled_at=func.coalesce(bindparam("polled", type_=Moment()), _TABLE.polled_at),
         record_at=func.coalesce(bindparam("record", type_=Moment()), _TABLE.record_at),
     )

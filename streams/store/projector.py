@@ -122,9 +122,9 @@ class Projector:
             positions.claim(connection, self._settings, self._rules, now)
             known = positions.load(connection)
             check_bounds(known, starts, ends)
-            new = {place: start for place, start in starts.items() if place not in known}
+            new = {place: (start, ends[place]) for place, start in starts.items() if place not in known}
             positions.begin(connection, new, now)
-        return {place: position for place, (_, position) in known.items()} | new
+        return {place: position for place, (_, position) in known.items()} | {p: start for p, (start, _) in new.items()}
 
     def _positions(self) -> dict[Place, int]:
         with store_errors(self._engine), self._engine.connect() as connection:

@@ -39,11 +39,15 @@ def test_the_console_is_open_until_a_key_is_pressed(kafka: str, tmp_path: Path) 
         environment = {**os.environ, **meter.environment()}
         with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
             os.close(theirs)
-            address = re.search(r"(http://\S+)/console", read_until(ours, "Press any key to end"))
-            assert address is not None
-            with urlopen(f"{address[1]}/v1/accounts/C-1", timeout=PATIENCE_S) as answer:
-                assert b'"C-1"' in answer.read()
-            assert process.poll() is None
-            os.write(ours, b"q")
-            assert process.wait(PATIENCE_S) == 0
+            try:
+                address = re.search(r"(http://\S+)/console", read_until(ours, "Press any key to end"))
+                assert address is not None
+                with urlopen(f"{address[1]}/v1/accounts/C-1", timeout=PATIENCE_S) as answer:
+                    assert b'"C-1"' in answer.read()
+                assert process.poll() is None
+                os.write(ours, b"q")
+                assert process.wait(PATIENCE_S) == 0
+            finally:
+                if process.poll() is None:
+                    process.terminate()
         os.close(ours)
