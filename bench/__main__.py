@@ -23,6 +23,7 @@ from bench.report import NotRun, Results, exit_code, show, write
 
 PARTS = ("throughput", "delay", "settlement", "recovery", "memory")
 DELAY_EVENTS_PER_S = 5_000
+SETTLEMENT_EVENTS_PER_S = (1_000, 5_000)
 RESULTS_DIR = Path(__file__).parent / "results"
 
 
@@ -69,8 +70,8 @@ class Bench:
             lambda: delay.measure(cluster, KafkaStreams(cluster, completed), self.source, DELAY_EVENTS_PER_S, seconds),
         )
 
-    def measure_settlement(self) -> None:
-        """Many accounts billed at once while completions come in."""
+    def measure_settlement(self, rate: int) -> None:
+        """Many accounts billed at once while so many completions a second come in."""
         meter = Meter(self.cluster, "settlement.")
         meter.create_topics("--clock", "simulated")
         options = self.options
@@ -83,7 +84,7 @@ class Bench:
                 self.source,
                 accounts=options.accounts,
                 events=options.events,
-                rate=DELAY_EVENTS_PER_S,
+                rate=rate,
                 seconds=3.0,
             ),
         )
@@ -139,8 +140,9 @@ def _run_parts(work_dir: Path, options: argparse.Namespace, results: Results, co
             if "delay" in only:
                 bench.measure_delay()
     if "settlement" in only:
-        with run_broker(work_dir / "settlement") as cluster:
-            Bench(cluster, options, results, console).measure_settlement()
+        for rate in SETTLEMENT_EVENTS_PER_S:
+            with run_broker(work_dir / f"settlement-{rate}") as cluster:
+                Bench(cluster, options, results, console).measure_settlement(rate)
     if only & {"recovery", "memory"}:
         # A broker of its own: empty topics, and nothing in its memory of what the other parts did.
         with run_broker(work_dir / "recovery") as cluster:

@@ -108,12 +108,14 @@ def measure(cluster: Cluster, contender: Contender, source: Completions, rate: i
 class Run:
     """One program at a fixed rate: what was sent, and when it was in a total."""
 
-    def __init__(self, cluster: Cluster, contender: Contender, worker: Worker, consumer: Consumer) -> None:
+    def __init__(
+        self, cluster: Cluster, contender: Contender, worker: Worker, consumer: Consumer, linger_ms: int = 1
+    ) -> None:
         self.contender = contender
         self.worker = worker
         self.consumer = consumer
         self.ledger = _Ledger()
-        self.out = producer(cluster.bootstrap_servers, **{"linger.ms": 1})
+        self.out = producer(cluster.bootstrap_servers, **{"linger.ms": linger_ms})
 
     def measure(self, source: Completions, rate: int, seconds: float) -> Delay:
         """One completion first, to know that the program is up; then the warm-up and the measured time."""

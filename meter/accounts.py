@@ -113,8 +113,7 @@ class Till:
         postings = (Posting(book, amount), Posting(Book.BALANCE, -amount))
         self._enter(account_id, at_ms, cause, entry, postings)
         cash = EXACT.add(account.cash, amount)
-        self._put(account_id, account._replace(cash=cash))
-        self._pay(account_id, at_ms, max(account.cash, cash), entry.entry_id)
+        self._pay(account_id, account._replace(cash=cash), at_ms, max(account.cash, cash), entry.entry_id)
 
     def charge(self, account_id: str, bill: OpenBill, total: Decimal, at_ms: int, contract: Contract | None) -> None:
         """A bill is issued: deduct it at once, or notify and begin the grace period, all in one step."""
@@ -125,9 +124,8 @@ class Till:
             Posting(Book.ROUNDING, EXACT.subtract(total, bill.payable)),
         )
         self._enter(account_id, at_ms, Cause.BILL, Entry(bill.bill_id, bill.bill_id), postings)
-        self._put(account_id, account._replace(open_bills=(*account.open_bills, bill)))
-        self._pay(account_id, at_ms, account.cash, bill.bill_id)
-        if self.changed[account_id].open_bills:
+        account = account._replace(open_bills=(*account.open_bills, bill))
+        if self._pay(account_id, account, at_ms, account.cash, bill.bill_id).open_bills:
             self._deduction_failed(account_id, bill, at_ms, contract)
 
     def expire(self, account_id: str, at_ms: int) -> None:
@@ -167,12 +165,12 @@ class Till:
     def _put(self, account_id: str, account: Account) -> None:
         self.changed[account_id] = account
 
-    def _pay(self, account_id: str, at_ms: int, before: Decimal, cause_id: str) -> None:
+    def _pay(self, account_id: str, account: Account, at_ms: int, before: Decimal, cause_id: str) -> Account:
         """Pay open bills whole, oldest first; a newer one never overtakes. Nothing owed: the service is good.
 
-        `before`: the balance that the customer last knew of; `cause_id`: the bill or entry that is behind it.
+        `before`: the balance that the customer last knew of; `cause_id`: the bill or entry that is behind it. Returns
+        the account as it is then.
         """
-        account = self.changed[account_id]
         while account.open_bills and account.cash >= account.open_bills[0].payable:
             bill, *rest = account.open_bills
             if bill.payable:
@@ -181,11 +179,12 @@ class Till:
             self.paid[account_id, bill.bill_id] = PaidBill(bill.payable, at_ms)
             account = account._replace(cash=EXACT.subtract(account.cash, bill.payable), open_bills=tuple(rest))
         self._put(account_id, account)
-        if account.owed <= 0 and account.service is not Service.GOOD:
+        if account.service is not Service.GOOD and account.owed <= 0:
             self._serve(account_id, Event.NOTHING_OWED, at_ms, "nothing is owed", None)
             self._notify(account_id, "restored", at_ms, cause_id, {"balance": decimal_text(account.cash)})
         if account.low_balance is not None and account.cash < account.low_balance <= before:
             self._notify(account_id, "low_balance", at_ms, cause_id, {"balance": decimal_text(account.cash)})
+        return self.changed[account_id]
 
     def _deduction_failed(self, account_id: str, bill: OpenBill, at_ms: int, contract: Contract | None) -> None:
         account = self.changed[account_id]

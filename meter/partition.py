@@ -329,7 +329,7 @@ class Step:
     # -- what falls due --------------------------------------------------------------------------------------
 
     def run_due(self, until_ms: int, limit: int) -> int:
-        """Do the first actions due by an instant, `limit` at most, before anything is folded. Returns how many.
+        """Do the next actions due by an instant, `limit` at most, before anything is folded. Returns how many.
 
         Every input must have been folded, by the steps before, up to an end that was taken after `until_ms`. Deductions
         and stops happen at `until_ms`; what is on a bill depends on its cut alone, so the records that this step goes
@@ -337,7 +337,8 @@ class Step:
         """
         assert not self.inputs
         until_ms = max(until_ms, self.due_until)  # a clock that jumped back does not take settlement back
-        actions = list(islice(self.state.agenda.until(until_ms), limit))
+        done = 0 if self.due is None else self.due.actions
+        actions = list(islice(self.state.agenda.until(until_ms), done, done + limit))
         self.due_until = until_ms
         forgotten_ms = until_ms - self.rules.horizon_ms - FORGET_AFTER_MS
         first_kept = self.state.days.day_of(forgotten_ms * 1000)
@@ -347,12 +348,11 @@ class Step:
             else:
                 self._settle(due.account_id, due.period, until_ms)
                 self._forget_days(due.account_id, first_kept)
-        self.due = DueRun(until=until_ms, actions=len(actions))
+        self.due = DueRun(until=until_ms, actions=done + len(actions))
         return len(actions)
 
     def _settle(self, account_id: str, period: str, at_ms: int) -> None:
-        keys = self.state.unbilled.of(account_id, period)
-        shares = [(key, share) for key in keys if (share := self.state.unbilled.get(key)) is not None]
+        shares = self.state.unbilled.of(account_id, period)
         contracts = self.contracts_of(account_id)
         issued = bill(
             account_id,
@@ -367,14 +367,13 @@ class Step:
         )
         self.bills.append((account_texts(account_id)[0], issued.value))
         self.billed_amount = EXACT.add(self.billed_amount, issued.total)
-        self.shares.update(dict.fromkeys(keys))
+        self.shares.update(dict.fromkeys(shares))
         self.till.charge(account_id, issued.open, issued.total, at_ms, contract_on(contracts, last_day(period)))
 
     def _forget_days(self, account_id: str, first_kept: str) -> None:
         """Drop totals to which no job can be added any more, and paid bills of which nothing is refunded any more."""
         for region, day in self.state.used.get(account_id, ()):
-            key = (account_id, region, day)
-            if day < first_kept and self.state.unbilled.own(key) is None:
+            if day < first_kept and self.state.unbilled.own(key := (account_id, region, day)) is None:
                 self.dropped[key] = None
         for bill_id, paid in self.state.paid.get(account_id, {}).items():
             if self.due_until - paid.paid_ms > REFUND_MS:

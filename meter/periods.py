@@ -63,6 +63,7 @@ class BillingDays:
         self._day_of_minute: dict[int, str] = {}
         self._cuts: dict[str, int] = {}
         self._texts: dict[int, str] = {}
+        self._minutes: dict[int, tuple[str, str]] = {}
 
     def day_of(self, instant: int) -> str:
         """The day of an instant in microseconds. The calendar's first and last day stand for what lies beyond."""
@@ -105,14 +106,35 @@ class BillingDays:
 
     def text(self, instant_ms: int) -> str:
         """An instant as RFC 3339 in the billing time zone. Those of a settlement come up again and again."""
-        try:
-            return self._texts[instant_ms]
-        except KeyError:
+        text = self._texts.get(instant_ms)
+        if text is None:
             if len(self._texts) > 20_000:
                 self._texts.clear()
-            moment = (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(self.zone)
-            text = self._texts[instant_ms] = moment.isoformat(timespec="milliseconds")
-            return text
+            text = self._texts[instant_ms] = self._text(instant_ms)
+        return text
+
+    def _text(self, instant_ms: int) -> str:
+        """What is due at one cut is spread over few minutes: only the seconds are made anew."""
+        minute, rest = divmod(instant_ms, 60_000)
+        around = self._minutes.get(minute) or self._note(minute)
+        if around is None:
+            return _local(instant_ms, self.zone).isoformat(timespec="milliseconds")
+        return f"{around[0]}{rest // 1000:02d}.{rest % 1000:03d}{around[1]}"
+
+    def _note(self, minute: int) -> tuple[str, str] | None:
+        """What all texts of a minute begin and end with; None where they differ by more than their seconds."""
+        first, last = (_local(ms, self.zone) for ms in (minute * 60_000, minute * 60_000 + 59_999))
+        if first.second or first.utcoffset() != last.utcoffset():
+            return None
+        if len(self._minutes) > 20_000:
+            self._minutes.clear()
+        text = first.isoformat(timespec="milliseconds")
+        around = self._minutes[minute] = text[:17], text[23:]
+        return around
+
+
+def _local(instant_ms: int, zone: ZoneInfo) -> datetime:
+    return (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(zone)
 
 
 def _after(period: str) -> date:

@@ -7,7 +7,7 @@ the inputs alone: not on outages, slices or speed.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -103,7 +103,7 @@ def bill_id_of(account_id: str, period: str) -> str:
 def bill(
     account_id: str,
     period: str,
-    shares: Iterable[tuple[ShareKey, Share]],
+    shares: Mapping[ShareKey, Share],
     *,
     days: BillingDays,
     rules: Rules,
@@ -113,7 +113,7 @@ def bill(
     meter_version: str,
 ) -> Bill:
     """The bill of what is to be billed in a period; the same usage gives the same bytes, whenever it runs."""
-    ordered = sorted(shares, key=lambda item: (item[0].kind is Kind.LATE, item[0].day, item[0].region))
+    ordered = sorted(shares.items(), key=lambda item: (item[0].kind is Kind.LATE, item[0].day, item[0].region))
     total = ZERO
     lines = []
     prices = set()
@@ -175,46 +175,49 @@ class Unbilled:
     """All usage of a partition that is not billed yet, by account and period."""
 
     def __init__(self) -> None:
-        self._shares: dict[ShareKey, Share] = {}
-        self._keys: dict[tuple[str, str], dict[ShareKey, None]] = {}
+        self._of: dict[tuple[str, str], dict[ShareKey, Share]] = {}
         self._own: dict[tuple[str, str, str], Share] = {}
 
     def get(self, key: ShareKey) -> Share | None:
         """The share of one line."""
-        return self._shares.get(key)
+        return self.of(key.account_id, key.period).get(key)
 
     def own(self, key: tuple[str, str, str]) -> Share | None:
         """What was in time of an account, region and day, whatever the period of its bill."""
         return self._own.get(key)
 
-    def put(self, key: ShareKey, share: Share | None) -> None:
-        """Set a share; None: it has been billed."""
-        place = key.account_id, key.period
-        if key.kind is Kind.USAGE and share is not None:
-            self._own[key.account_id, key.region, key.day] = share
-        elif key.kind is Kind.USAGE:
-            del self._own[key.account_id, key.region, key.day]
-        if share is not None:
-            self._shares[key] = share
-            self._keys.setdefault(place, {})[key] = None
-            return
-        del self._shares[key]
-        keys = self._keys[place]
-        del keys[key]
-        if not keys:
-            del self._keys[place]
+    def put(self, key: ShareKey, share: Share | None) -> bool:
+        """Set a share; None: it has been billed. Returns whether its account's period had nothing to be billed."""
+        account_id, period, kind, region, day = key
+        if kind is Kind.USAGE:
+            if share is None:
+                del self._own[account_id, region, day]
+            else:
+                self._own[account_id, region, day] = share
+        place = account_id, period
+        shares = self._of.get(place)
+        if share is None:
+            assert shares is not None
+            del shares[key]
+            if not shares:
+                del self._of[place]
+        elif shares is None:
+            self._of[place] = {key: share}
+        else:
+            shares[key] = share
+        return shares is None
 
-    def waits(self, account_id: str, period: str) -> bool:
-        """Whether an account's period has anything to be billed."""
-        return (account_id, period) in self._keys
-
-    def of(self, account_id: str, period: str) -> list[ShareKey]:
+    def of(self, account_id: str, period: str) -> Mapping[ShareKey, Share]:
         """The lines of one account's period."""
-        return list(self._keys.get((account_id, period), ()))
+        return self._of.get((account_id, period), _NO_SHARES)
 
     def amount(self) -> Decimal:
         """What all of it comes to, in CNY."""
         total = ZERO
-        for share in self._shares.values():
-            total = EXACT.add(total, share.amount)
+        for shares in self._of.values():
+            for share in shares.values():
+                total = EXACT.add(total, share.amount)
         return total
+
+
+_NO_SHARES: Mapping[ShareKey, Share] = {}

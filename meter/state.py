@@ -99,10 +99,8 @@ class PartitionState:
 
     def put_share(self, key: ShareKey, share: Share | None) -> None:
         """Usage that is to be billed, and when its period is settled; or None once it has been."""
-        account_id, period = key.account_id, key.period
-        waited = self.unbilled.waits(account_id, period)
-        self.unbilled.put(key, share)
-        if not waited and share is not None:
+        if self.unbilled.put(key, share):
+            account_id, period = key.account_id, key.period
             self.agenda.add(Due(due_ms(self.days, self.rules, account_id, period), Action.SETTLE, account_id, period))
 
     def put_paid(self, account_id: str, bill_id: str, paid: PaidBill | None) -> None:

@@ -84,7 +84,7 @@ def _add_agent(app: MeterApp, settings: Settings, rules: Rules) -> None:
 
     @app.agent(inputs, name="meter")
     async def meter_chunks(stream: Any) -> None:
-        """Hand each chunk to its partition's owner, which folds and commits it."""
+        """Hand what was fetched to the partitions' owners, which fold and commit it."""
         async for event in stream.events():
             app.owners.accept(event.value)
 

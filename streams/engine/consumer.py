@@ -1,4 +1,8 @@
-"""Faust's consumer, handing the agent one whole chunk of a partition as one event, with the positions it covers."""
+"""Faust's consumer, handing the agent all that a fetch brought as one event: chunks, with the positions they cover.
+
+Faust takes a few turns of the event loop for each event, and while a worker settles a turn may take 10 ms: with an
+event for each chunk the next fetch would wait for those of all partitions.
+"""
 
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -37,11 +41,10 @@ BUSY = Patience(1 << 14, 25)
 
 
 class Fetched(NamedTuple):
-    """A chunk on its way to its owner, and the group generation in which it was fetched."""
+    """Chunks on their way to the owners of their partitions, and the group generation in which they were fetched."""
 
-    partition: int
     generation: int
-    chunk: Chunk
+    chunks: list[tuple[int, Chunk]]
 
 
 class ChunkThread(driver.AIOKafkaConsumerThread):
@@ -196,7 +199,7 @@ class ChunkConsumer(driver.Consumer):
         return ChunkThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """One message for each chunk. What is dropped here on a rebalance is read again: see `perform_seek`."""
+        """One message for each fetch. What is dropped here on a rebalance is read again: see `perform_seek`."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         generation = self.app.consumer_generation_id
@@ -204,30 +207,33 @@ class ChunkConsumer(driver.Consumer):
         if not ready:
             await self.owners.wait_for_room(timeout)
             return
-        for tp, chunk in await self._thread.fetch(ready, timeout if all_ready else BRIEF_S):
-            if self.should_stop or not self.flow_active:
-                return
-            if self.app.consumer_generation_id != generation:
-                # The fetch outlived its assignment, and may have taken what the new one was to begin with.
-                await self.seek_owners(self.owners.opened())
-                return
-            yield tp, self._message(tp, generation, chunk)
+        fetched = await self._thread.fetch(ready, timeout if all_ready else BRIEF_S)
+        if not fetched or self.should_stop or not self.flow_active:
+            return
+        if self.app.consumer_generation_id != generation:
+            # The fetch outlived its assignment, and may have taken what the new one was to begin with.
+            await self.seek_owners(self.owners.opened())
+            return
+        tp, first = fetched[0]  # for Faust it comes from one of them
+        chunks = [(each.partition, chunk) for each, chunk in fetched]
+        yield tp, self._message(tp, first.next - 1, Fetched(generation, chunks))
 
-    def _message(self, tp: TP, generation: int, chunk: Chunk) -> ConsumerMessage:
+    @staticmethod
+    def _message(tp: TP, offset: int, fetched: Fetched) -> ConsumerMessage:
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            chunk.next - 1,
+            offset,
             time.time(),
             0,
             [],
             None,
-            Fetched(tp.partition, generation, chunk),
+            fetched,
             None,
             0,
             0,
             tp,
-            generation_id=generation,
+            generation_id=fetched.generation,
         )
 
     async def perform_seek(self) -> None:

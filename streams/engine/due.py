@@ -5,8 +5,9 @@ of the broker's clock; on a meter with a simulated clock it is the latest record
 clock, but where the two are more than an hour apart one of them is wrong: nothing is settled until they agree.
 """
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import structlog
 
@@ -22,14 +23,22 @@ SAY_EVERY_S = 60.0
 TakeEnds = Callable[[int], Awaitable[Mapping[str, int]]]
 
 
-#: How much of a worker's time the slices of all its partitions may take. What else an action costs, its outputs and
-#: the changes of the state, is half as much again; the rest of the time is the completions'.
-SHARE = 0.35
+#: How much of a worker's time the slices of all its partitions may take: at first, at most and at least. What else an
+#: action costs, its outputs and the changes of the state, is half as much again; the rest is the completions'.
+FIRST_SHARE = 0.35
+MOST_SHARE = 0.60
+LEAST_SHARE = 0.15
+#: The share falls where completions are committed later than this after they were fetched, and else it rises.
+WAIT_S = 0.15
+SHARE_UP = 0.005
+SHARE_DOWN = 0.97
 #: The longest slice: completions wait for no more than this.
 SLICE_S = 0.010
 #: What an action costs, before one has been measured.
 ACTION_S = 0.000_05
 LEAST_ACTIONS = 10
+#: A slice is done in blocks: each of the other partitions' steps waits for several answers of the broker's meanwhile.
+BLOCK_ACTIONS = 40
 #: A slice in which the process itself stood still (stopped, swapped out) is not paid for in full.
 MAX_DEBT_S = 1.0
 
@@ -38,14 +47,17 @@ class Pace:
     """How many due actions a worker may do now, over all its partitions, so that completions are not kept waiting."""
 
     def __init__(self) -> None:
+        self._share = FIRST_SHARE
         self._credit_s = SLICE_S
         self._counted_at = time.monotonic()
         self._action_s = ACTION_S
+        #: Held by the partition that does its slice: one after the other, and not all of them in pieces.
+        self.turn = asyncio.Lock()
 
     def allowance(self) -> int:
         """How many actions may be done now; 0: not yet."""
         now = time.monotonic()
-        self._credit_s = min(SLICE_S, self._credit_s + (now - self._counted_at) * SHARE)
+        self._credit_s = min(SLICE_S, self._credit_s + (now - self._counted_at) * self._share)
         self._counted_at = now
         actions = int(self._credit_s / self._action_s)
         if actions >= LEAST_ACTIONS:
@@ -53,11 +65,25 @@ class Pace:
         # However dear the last ones were: only doing some can show that they no longer are.
         return LEAST_ACTIONS if self._credit_s >= SLICE_S else 0
 
+    def waited(self, seconds: float) -> None:
+        """A step that settled has committed its completions so long after they were fetched: they come first."""
+        if seconds > WAIT_S:
+            self._share = max(LEAST_SHARE, self._share * SHARE_DOWN)
+        else:
+            self._share = min(MOST_SHARE, self._share + SHARE_UP)
+
     def spent(self, actions: int, seconds: float) -> None:
         """So many were done in so many seconds."""
         self._credit_s = max(self._credit_s - seconds, -MAX_DEBT_S)
         if actions:
             self._action_s = max(1e-6, 0.8 * self._action_s + 0.2 * seconds / actions)
+
+
+def blocks(actions: int) -> Iterator[int]:
+    """A slice in parts, between which the worker does what else there is to do."""
+    while actions > 0:
+        yield min(actions, BLOCK_ACTIONS)
+        actions -= BLOCK_ACTIONS
 
 
 class BrokerTime:

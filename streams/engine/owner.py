@@ -17,7 +17,7 @@ The order, stated once:
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,14 +29,14 @@ from meter.partition import Step
 from meter.records import Chunk, HoleError
 from meter.rules import Rules
 from meter.state import PartitionState
-from streams.engine.due import DueGate, Pace, TakeEnds
+from streams.engine.due import DueGate, Pace, TakeEnds, blocks
 from streams.engine.hanging import close_what_hangs
 from streams.engine.needed import JOB_INPUTS, NeededSince, needed_since
 from streams.engine.recovery import AheadError, catch_up, read_state
 from streams.engine.seen import DiskSeen
 from streams.engine.sums import Sums
 from streams.engine.table import PartitionTotals
-from streams.engine.writer import PartitionWriter
+from streams.engine.writer import Output, PartitionWriter
 from streams.kafka import offsets, reader
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
@@ -96,6 +96,7 @@ class PartitionOwner:
         self._queues: dict[str, deque[Chunk]] = {topic: deque() for topic in topics.INPUTS}
         self._expected: dict[str, int] = {}
         self._queued = dict.fromkeys(topics.INPUTS, 0)
+        self._waits_since: float | None = None
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -203,6 +204,7 @@ class PartitionOwner:
         if not any(map(self.has_room, topics.INPUTS)):
             self._has_room.clear()
         if chunk.records:
+            self._waits_since = self._waits_since or time.monotonic()
             self._work.set()
 
     def _take(self) -> list[Chunk]:
@@ -290,17 +292,29 @@ class PartitionOwner:
         """One step, if there is anything to do. An empty one tells the time where nothing else has."""
         assert self._seen is not None
         if self._gate.time_is_unknown(self.state):
-            await self._commit(Step(self.state, self._seen))
+            empty = Step(self.state, self._seen)
+            await self._commit(empty, self._writer.batches(empty))
         until_ms = await self._due_until()
         step = Step(self.state, self._seen)
-        settles = until_ms is not None and self._settle(step, until_ms)
+        settles = until_ms is not None and await self._settle(step, until_ms)
+        # What came in meanwhile is in this step, not in the next one.
         chunks = self._take()
-        if any(chunk.records for chunk in chunks):
-            await self._fold(step, chunks)
+        folds = any(chunk.records for chunk in chunks)
+        waits_since = self._waits_since or time.monotonic()
+        if folds:
+            self._waits_since = None
+            self._fold(step, chunks)
         else:
             self._put_back(chunks)
+            if not settles:
+                return
+        outputs = self._writer.batches(step)
+        await self._commit(step, outputs)
+        if folds:
             if settles:
-                await self._commit(step)
+                self._pace.waited(time.monotonic() - waits_since)
+            self._note_needed(chunks)
+            self._metrics.delayed(oldest_ms=min(record.timestamp for chunk in chunks for record in chunk.records[:1]))
 
     async def _due_until(self) -> int | None:
         """The instant by which what is due may be done now, before anything more is folded."""
@@ -308,16 +322,19 @@ class PartitionOwner:
             return None
         return await self._gate.until(self.state, self._covered())
 
-    def _settle(self, step: Step, until_ms: int) -> bool:
+    async def _settle(self, step: Step, until_ms: int) -> bool:
         """Do as much of what is due as may be done now, and come back for the rest."""
         asyncio.get_running_loop().call_later(STEP_INTERVAL_S, self._work.set)
-        allowed = self._pace.allowance()
-        if not allowed:
-            return False
-        began = time.monotonic()
-        done = step.run_due(until_ms, allowed)
-        self._pace.spent(done, time.monotonic() - began)
-        return True
+        async with self._pace.turn:
+            allowed = self._pace.allowance()
+            for actions in blocks(allowed):
+                began = time.monotonic()
+                done = step.run_due(until_ms, actions)
+                self._pace.spent(done, time.monotonic() - began)
+                if done < actions:
+                    break
+                await asyncio.sleep(0)  # the other partitions' steps are under way
+        return bool(allowed)
 
     def _covered(self) -> dict[str, int]:
         """Up to where each input is folded; what holds no records, only markers, counts as folded."""
@@ -326,21 +343,17 @@ class PartitionOwner:
             for topic, queue in self._queues.items()
         }
 
-    async def _fold(self, step: Step, chunks: list[Chunk]) -> None:
+    def _fold(self, step: Step, chunks: list[Chunk]) -> None:
         began = time.monotonic()
         for chunk in chunks:
             step.fold(chunk)
-        oldest = min(record.timestamp for chunk in chunks for record in chunk.records[:1])
         self._metrics.folded(fold_s=time.monotonic() - began)
-        await self._commit(step)
-        self._note_needed(chunks)
-        self._metrics.delayed(oldest_ms=oldest)
 
-    async def _commit(self, step: Step) -> None:
+    async def _commit(self, step: Step, outputs: Sequence[Output]) -> None:
         """Publish a step, then make it part of the state."""
         assert self._seen is not None
         began = time.monotonic()
-        published = await self._writer.publish(step)
+        published = await self._writer.publish(outputs)
         committed = time.monotonic()
         self.state.merge(step, self._seen)
         self.sums.add(step)

@@ -150,16 +150,17 @@ class Owners:
     # -- chunks ----------------------------------------------------------------------------------------------
 
     def accept(self, fetched: Fetched) -> None:
-        """A chunk from the agent. One of an earlier generation is dropped: it is read again."""
-        owner = self.by_partition.get(fetched.partition)
-        if owner is None or not owner.is_open or fetched.generation != self._app.consumer_generation_id:
+        """Chunks from the agent. Those of an earlier generation are dropped: they are read again."""
+        if fetched.generation != self._app.consumer_generation_id:
             return
-        if self._tp(fetched.chunk.topic, fetched.partition) not in self._sought:
-            return
-        try:
-            owner.offer(fetched.chunk)
-        except Exception as error:
-            self._fail(error)
+        for partition, chunk in fetched.chunks:
+            owner = self.by_partition.get(partition)
+            if owner is None or not owner.is_open or self._tp(chunk.topic, partition) not in self._sought:
+                continue
+            try:
+                owner.offer(chunk)
+            except Exception as error:
+                self._fail(error)
 
     def ready(self) -> tuple[set[TP], bool]:
         """Inputs to fetch now, and whether that is all there are."""

@@ -28,6 +28,15 @@ sender.BACKOFF_OVERRIDE = 0.003
 Row = tuple[bytes | None, bytes | None, int, list[tuple[str, bytes | None]]]
 
 
+class Output(NamedTuple):
+    """A batch of a step's outputs: its topic (without the deployment's prefix) and partition, and how many records."""
+
+    topic: str
+    partition: int
+    records: int
+    batch: Any
+
+
 class Published(NamedTuple):
     """A committed step: the position after its last record in `usage.priced`, None if it priced nothing; and the
     broker's append time of its journal record, in milliseconds."""
@@ -71,12 +80,15 @@ class PartitionWriter:
             await send
         await self._producer.abort_transaction()
 
-    async def publish(self, step: Step) -> Published:
-        """Everything that a step puts out, in one transaction; every send is awaited before the commit.
+    def batches(self, step: Step) -> list[Output]:
+        """Everything that a step puts out, as it is sent."""
+        return list(self._batches(step))
+
+    async def publish(self, batches: Sequence[Output]) -> Published:
+        """A step's outputs in one transaction; every send is awaited before the commit.
 
         Any exception leaves the outcome unknown: the caller must end the process.
         """
-        batches = list(self._batches(step))
         await self._producer.begin_transaction()
         sends: list[tuple[str, int, asyncio.Future[RecordMetadata]]] = []
         try:
@@ -96,13 +108,13 @@ class PartitionWriter:
         await self._producer.commit_transaction()
         return Published(priced_next, journal_ms)
 
-    def _batches(self, step: Step) -> Iterable[tuple[str, int, int, Any]]:
-        """(topic, partition, number of records, batch) of all outputs; batches are closed when they are full."""
+    def _batches(self, step: Step) -> Iterable[Output]:
+        """The outputs, topic by topic; batches are closed when they are full."""
         p = self._partition
         now = int(time.time() * 1000)
         for partition, sent_on in _by_partition(step.rerouted):
             for batch in self._fill((row.key, row.value, row.timestamp, row.headers) for row in sent_on):
-                yield topics.REROUTED, partition, batch.record_count(), batch
+                yield Output(topics.REROUTED, partition, batch.record_count(), batch)
         for topic, rows in (
             (topics.PRICED, step.priced),
             (topics.DAILY, step.daily()),
@@ -116,7 +128,7 @@ class PartitionWriter:
             (topics.STATE, changes(step)),
         ):
             for batch in self._fill((key, value, now, []) for key, value in rows):
-                yield topic, p, batch.record_count(), batch
+                yield Output(topic, p, batch.record_count(), batch)
 
     def _fill(self, rows: Iterable[Row]) -> Iterable[Any]:
         """Closed batches of the rows. A batch takes its first record whatever its size."""

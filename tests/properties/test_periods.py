@@ -138,3 +138,16 @@ def test_the_window_of_the_table_is_the_billing_day(time_zone: str, instant: int
     assert window.current(end)[0] == end
     assert window.delta(seconds, timedelta(days=3)) == window.current(seconds - 3 * 86_400)
     assert not window.stale(seconds, seconds + 10**9)
+
+
+@given(
+    st.sampled_from([*ZONES, "Africa/Monrovia", "Europe/Amsterdam"]),
+    st.lists(st.integers(-(10**13), 4 * 10**12), max_size=5),
+)
+@example("Africa/Monrovia", [63_593_069_999, 63_593_070_000, 63_593_099_999])  # an offset of seconds, and its end
+@example(NEW_YORK, [1_762_063_199_999, 1_762_063_200_000])  # summer time ends
+def test_an_instant_is_written_as_datetime_writes_it(time_zone: str, moments: list[int]) -> None:
+    days = BillingDays(time_zone)
+    for ms in [near for moment in moments for near in (moment, moment + 1, moment + 59_999, moment)]:
+        wanted = (EPOCH + timedelta(milliseconds=ms)).astimezone(ZoneInfo(time_zone)).isoformat(timespec="milliseconds")
+        assert days.text(ms) == wanted

@@ -57,4 +57,33 @@ def test_actions_that_stay_slow_leave_completions_their_time(clock: Clock) -> No
             pace.spent(done, done * 0.005)
             spent_s += done * 0.005
             clock.now_s += done * 0.005
-    assert 0 < spent_s <= 60 * due.SHARE + SLICE_S * 10
+    assert 0 < spent_s <= 60 * due.MOST_SHARE + SLICE_S * 10
+
+
+def settled_in(clock: Clock, pace: Pace, seconds: float, wait_s: float) -> float:
+    """The part of some time that slices took, where completions wait so long in each step."""
+    spent_s, began_s = 0.0, clock.now_s
+    while clock.now_s - began_s < seconds:
+        clock.now_s += 0.01
+        if done := pace.allowance():
+            pace.spent(done, done * due.ACTION_S)
+            spent_s += done * due.ACTION_S
+            pace.waited(wait_s)
+    return spent_s / seconds
+
+
+def test_settlement_gives_way_to_completions_that_wait_but_never_ends(clock: Clock) -> None:
+    pace = Pace()
+    settled_in(clock, pace, 5, 2 * due.WAIT_S)
+    assert settled_in(clock, pace, 5, 2 * due.WAIT_S) == pytest.approx(due.LEAST_SHARE, rel=0.1)
+
+
+def test_settlement_takes_the_time_that_completions_leave(clock: Clock) -> None:
+    pace = Pace()
+    settled_in(clock, pace, 5, due.WAIT_S / 2)
+    assert settled_in(clock, pace, 5, due.WAIT_S / 2) == pytest.approx(due.MOST_SHARE, rel=0.1)
+
+
+def test_a_slice_is_done_in_blocks_that_come_to_all_of_it() -> None:
+    assert list(due.blocks(0)) == []
+    assert list(due.blocks(2 * due.BLOCK_ACTIONS + 1)) == [due.BLOCK_ACTIONS, due.BLOCK_ACTIONS, 1]

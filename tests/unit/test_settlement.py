@@ -5,9 +5,11 @@ from decimal import Decimal
 import pytest
 
 from meter.billing_models import BillIssued
+from meter.partition import Step
 from meter.periods import BillingDays
 from meter.rules import Rules
 from meter.settlement import bill_id_of
+from meter.snapshot import changes
 from tests.unit.billing import Customers, lines, ms
 
 
@@ -162,6 +164,21 @@ def test_a_bill_names_its_proof() -> None:
     assert (proof.journal.partition, proof.journal.first, proof.journal.last) == (0, 1, 3)
     assert (proof.cut, proof.rules_version) == ("2019-01-02T12:00:00.000+08:00", 1)
     assert proof.prices_hash != meter.bills("B")[0].proof.prices_hash
+
+
+def test_a_step_that_settles_in_blocks_is_the_step_that_settles_at_once() -> None:
+    def settled(*blocks: int) -> list[object]:
+        meter = Customers()
+        for account in "ABCDE":
+            meter.runs(account, "2019-01-01 10:00")
+        step = Step(meter.partition.state, meter.partition.seen)
+        for block in blocks:
+            step.run_due(ms("2019-01-02 12:00"), block)
+        return [step.bills, step.till.entries, step.till.notices, list(changes(step)), step.journal_entry()]
+
+    at_once = settled(5)
+    assert len(at_once[0]) == 5  # type: ignore[arg-type]
+    assert settled(2, 2, 1) == settled(1, 4, 7) == at_once
 
 
 def test_one_bill_for_account_and_period_whatever_crashes() -> None:
