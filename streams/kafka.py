@@ -35,11 +35,13 @@ async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 @asynccontextmanager
-async def reader(settings: Settings, *, fetch_max_wait_ms: int = 20, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group that reads committed records only; assign and seek it."""
+async def reader(
+    settings: Settings, *, fetch_max_wait_ms: int = 20, isolation_level: str = READ_COMMITTED, **options: Any
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group, of committed records unless told otherwise; assign and seek it."""
     consumer = AIOKafkaConsumer(
         **settings.client(),
-        isolation_level=READ_COMMITTED,
+        isolation_level=isolation_level,
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_partition_fetch_bytes=4 << 20,

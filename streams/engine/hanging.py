@@ -9,14 +9,18 @@ only this partition's writer writes to these outputs, so nothing of them may be 
 
 import asyncio
 import time
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from meter import topics
+from meter.journal import JournalStep, read_entry
 from streams.engine.recovery import OUTPUTS
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
+from streams.kafka import reader
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -26,6 +30,14 @@ OWN = (*OUTPUTS, topics.JOURNAL)
 #: A marker that was written is seen after so long at most, also where it has to be replicated first.
 MARKERS_S = 3.0
 LOOK_S = 0.05
+READ_MS = 200
+
+
+class Hanging(NamedTuple):
+    """An output with records behind its committed part: where that ends, and where the log does."""
+
+    stable: int
+    last: int
 
 
 async def close_what_hangs(
@@ -33,38 +45,74 @@ async def close_what_hangs(
 ) -> None:
     """Abort what a former owner left open without an end. `committed` reads committed records; the writer has started.
 
-    Raises RefusalToStartError where a part of it was committed, or it cannot be closed.
+    Raises RefusalToStartError where a part of it may be committed, or it cannot be closed.
     """
-    found = await _hanging(committed, settings, partition)
-    if not found:
-        return
-    if not {topics.STATE, topics.JOURNAL} <= set(found):
-        raise RefusalToStartError(
-            f"partition {partition}: a transaction hangs on {', '.join(sorted(found))} and not on the state and the "
-            "journal: part of a step may be committed; see `kafka-transactions.sh find-hanging`"
+    async with reader(settings, isolation_level="read_uncommitted") as everything:
+        found = await _hanging(everything, committed, settings, partition)
+        if not found:
+            return
+        if ended := await _ended(everything, settings, partition, found):
+            raise RefusalToStartError(
+                f"partition {partition}: a transaction hangs on {', '.join(sorted(found))} and not on "
+                f"{', '.join(ended)}: part of a step may be committed; see `kafka-transactions.sh find-hanging`"
+            )
+        log.warning(
+            "a transaction that Kafka has left without an end is aborted", partition=partition, topics=sorted(found)
         )
-    log.warning(
-        "a transaction that Kafka has left without an end is aborted", partition=partition, topics=sorted(found)
-    )
-    everywhere = [(topics.REROUTED, other) for other in range(partitions)]
-    await writer.abort_on([*((topic, partition) for topic in OWN), *everywhere])
-    if left := await _hanging(committed, settings, partition):
-        raise RefusalToStartError(f"partition {partition}: a transaction hangs on {', '.join(sorted(left))}")
+        everywhere = [(topics.REROUTED, other) for other in range(partitions)]
+        await writer.abort_on([*((topic, partition) for topic in OWN), *everywhere])
+        if left := await _hanging(everything, committed, settings, partition):
+            raise RefusalToStartError(f"partition {partition}: a transaction hangs on {', '.join(sorted(left))}")
 
 
-async def _hanging(committed: AIOKafkaConsumer, settings: Settings, partition: int) -> list[str]:
+async def _hanging(
+    everything: AIOKafkaConsumer, committed: AIOKafkaConsumer, settings: Settings, partition: int
+) -> dict[str, Hanging]:
     """Outputs with records behind the committed part; a moment is given to markers that are on their way."""
     names = {TopicPartition(settings.topic(topic), partition): topic for topic in OWN}
-    everything = AIOKafkaConsumer(**settings.client(), enable_auto_commit=False)
-    await everything.start()
-    try:
-        deadline = time.monotonic() + MARKERS_S
-        while True:
-            # In this order: what is committed in between is no difference.
-            last, stable = await everything.end_offsets(list(names)), await committed.end_offsets(list(names))
-            found = [topic for tp, topic in names.items() if last[tp] > stable[tp]]
-            if not found or time.monotonic() > deadline:
-                return found
-            await asyncio.sleep(LOOK_S)
-    finally:
-        await everything.stop()
+    deadline = time.monotonic() + MARKERS_S
+    while True:
+        # In this order: what is committed in between is no difference.
+        last, stable = await everything.end_offsets(list(names)), await committed.end_offsets(list(names))
+        found = {topic: Hanging(stable[tp], last[tp]) for tp, topic in names.items() if last[tp] > stable[tp]}
+        if not found or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(LOOK_S)
+
+
+async def _ended(
+    everything: AIOKafkaConsumer, settings: Settings, partition: int, found: Mapping[str, Hanging]
+) -> list[str]:
+    """Outputs that the transaction wrote to, as far as can be known, and on which it does not hang."""
+    if not {topics.STATE, topics.JOURNAL} <= found.keys():
+        return sorted({topics.STATE, topics.JOURNAL} - found.keys())
+    wrote = {topic for step in await _steps(everything, settings, partition, found) for topic in _outputs_of(step)}
+    return sorted(wrote - found.keys())
+
+
+async def _steps(
+    everything: AIOKafkaConsumer, settings: Settings, partition: int, found: Mapping[str, Hanging]
+) -> list[JournalStep]:
+    """What the journal holds behind its committed part: a step says what it wrote."""
+    tp = TopicPartition(settings.topic(topics.JOURNAL), partition)
+    start, end = found[topics.JOURNAL]
+    everything.assign([tp])
+    everything.seek(tp, start)
+    records: list[ConsumerRecord] = []
+    while await everything.position(tp) < end:
+        records += (await everything.getmany(tp, timeout_ms=READ_MS)).get(tp, ())
+    # Of what was aborted between, the records of this module have no content.
+    entries = [read_entry(record.value) for record in records if record.value]
+    return [entry for entry in entries if isinstance(entry, JournalStep)]
+
+
+def _outputs_of(step: JournalStep) -> Iterator[str]:
+    counts = {
+        topics.PRICED: step.priced,
+        topics.DAILY: step.priced,
+        topics.REJECTED: step.rejected,
+        topics.COMMAND_RESULTS: step.commands,
+        topics.BILLS: step.bills,
+        topics.LEDGER: step.entries,
+    }
+    return (topic for topic, count in counts.items() if count)

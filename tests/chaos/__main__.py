@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--long] [--days | --settling] [--seed N] [--fault ...]`: exits with 0 when all was right."""
+"""`python -m tests.chaos [--long | --broker] [--days | --settling] [--seed N] [--fault ...]`: exits with 0 if all was right."""
 
 import argparse
 import secrets
@@ -35,6 +35,7 @@ def days_chaos(plan: DaysPlan, root: Path, say: Say) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--long", action="store_true", help="1,000,000 records, 24 kills, 5 freezes")
+    parser.add_argument("--broker", action="store_true", help="200,000 records, 20 kills of the broker itself")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--fault", choices=("skip", "double", "ghost"), help="plant a bug: must end in red")
     parser.add_argument("--settling", action="store_true", help="100,000 customers billed once, under kills")
@@ -43,6 +44,8 @@ def main() -> int:
     if arguments.days and arguments.fault:
         parser.error("a fault is planted in the run without --days")
     make = Plan.long if arguments.long else Plan.short
+    if arguments.broker and (arguments.long or arguments.days or arguments.settling or arguments.fault):
+        parser.error("--broker is a run of its own")
     root = Path(tempfile.mkdtemp(prefix="meter-chaos-"))
     began = time.monotonic()
 
@@ -54,7 +57,8 @@ def main() -> int:
         days = DaysPlan.settling if arguments.settling else DaysPlan.long if arguments.long else DaysPlan.short
         findings = days_chaos(days(arguments.seed), root, say)
     else:
-        findings = chaos(make(arguments.seed, arguments.fault), root, say)
+        plan = Plan.broker(arguments.seed) if arguments.broker else make(arguments.seed, arguments.fault)
+        findings = chaos(plan, root, say)
     for finding in findings:
         print(f"WRONG  {finding}")
     if findings:

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 from streams.broker import EmbeddedBroker
+from streams.broker.config import Files
 from tests.chaos.plan import BROKER, FREEZE, KILL, Plan, Run
 from tests.chaos.watch import Watch
 from tests.chaos.workers import METER, SESSION_TIMEOUT_S, STOP_PATIENCE_S, Worker, environment
@@ -66,7 +67,15 @@ class Chaos:
         finally:
             self.watch.close()
             self.stop_workers()
+        self.run.forgotten_ends = self._forgotten_ends()
         return self.run
+
+    def _forgotten_ends(self) -> int:
+        """How often the broker has taken a transaction's partitions for deleted, and left out their markers."""
+        logs = Files.of(self.root / "kafka").log.parent.glob("kafka*.log")
+        return sum(
+            log.read_text(errors="replace").count("Couldn't find leader endpoint for partitions") for log in logs
+        )
 
     def close(self) -> None:
         self.stop_workers()

@@ -7,6 +7,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from meter import topics
+from meter.journal import JournalStep
+from streams.engine import hanging
 from streams.engine.hanging import OWN, close_what_hangs
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
@@ -14,12 +16,20 @@ from streams.kafka import offsets, reader
 from streams.settings import Settings
 from tests.integration.running import Meter
 
+#: Prices, and so changes daily totals.
+STEP = JournalStep(seq=1, record_time=0, inputs=(), read=1, priced=1, meter_version="test")
+
 
 @pytest.fixture
 def settings(kafka: str, tmp_path: Path) -> Settings:
     with Meter(kafka, tmp_path, web_port=0) as meter:
         meter.create()
         return Settings(bootstrap_servers=kafka, topic_prefix=meter.prefix, app_id=meter.app_id)
+
+
+@pytest.fixture(autouse=True)
+def no_marker_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hanging, "MARKERS_S", 0.5)
 
 
 @pytest.fixture
@@ -42,7 +52,8 @@ async def leave_open(settings: Settings, *names: str) -> AIOKafkaProducer:
     await producer.start()
     await producer.begin_transaction()
     for name in names:
-        await producer.send_and_wait(settings.topic(name), b"", key=b"k", partition=0)
+        value = STEP.canonical() if name == topics.JOURNAL else b""
+        await producer.send_and_wait(settings.topic(name), value, key=b"k", partition=0)
     return producer
 
 
@@ -54,10 +65,18 @@ async def test_where_nothing_hangs_nothing_is_written(
     assert [await offsets(committed, settings.topic(name), 0) for name in OWN] == before
 
 
+#: Without its daily totals: somewhere they were ended.
+PART = tuple(name for name in OWN if name != topics.DAILY)
+
+
 @pytest.mark.parametrize(
     ("names", "says"),
-    [(OWN, "a transaction hangs on"), ((topics.PRICED,), "usage.priced and not on the state and the journal")],
-    ids=["everywhere", "in part"],
+    [
+        (OWN, "a transaction hangs on"),
+        ((topics.PRICED,), "usage.priced and not on meter.journal, meter.state"),
+        (PART, "and not on usage.daily"),
+    ],
+    ids=["everywhere", "without state and journal", "without what its journal record says that it wrote"],
 )
 async def test_an_owner_refuses_to_start_beside_one_that_it_cannot_end(
     settings: Settings, committed: AIOKafkaConsumer, writer: PartitionWriter, names: tuple[str, ...], says: str
