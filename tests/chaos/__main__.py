@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--long | --broker] [--days | --settling] [--seed N] [--fault ...]`: exits with 0 if all was right."""
+"""`python -m tests.chaos [--long | --broker] [--days | --settling] [--seed N] [--fault ...]`: 0 when all was right."""
 
 import argparse
 import secrets
