@@ -1,5 +1,6 @@
 """A wrong setting or argument: exit code 2 and one clear line on standard error, whatever the command. And the help."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,6 +80,17 @@ def test_credentials_that_are_missing(
 ) -> None:
     everywhere = {"bootstrap_servers": "127.0.0.1:1", "log_level": "error"}
     assert message in refused(tmp_path, *command, **everywhere, **settings)
+
+
+@pytest.mark.parametrize(("command", "port"), [("worker", "web_port"), ("projector", "web_port"), ("api", "http_port")])
+def test_a_port_that_another_program_has(tmp_path: Path, command: str, port: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        quiet = {"bootstrap_servers": "127.0.0.1:1", "data_dir": tmp_path / "data", "log_level": "error"}
+        said = refused(tmp_path, command, **quiet, **{port: taken})
+    assert f"METER_{port.upper()}" in said
+    assert str(taken) in said
+    assert "address already in use" in said.lower()
 
 
 @pytest.mark.parametrize(
