@@ -278,4 +278,4 @@ async def _place(
     rules = await check(settings)
     now_ms = await record_time(settings, rules, at_ms)
     command = new_command(kind, rules, now_ms, command_id, **fields)
-    return await place(settings, rules, command, at_ms=now_ms, timeout_s=timeout_s)
+    return await place(settings, rules, command, at_ms=now_ms, timeout_s=timeout_s, id_is_new=command_id is None)

@@ -21,7 +21,9 @@ At = Annotated[
 ]
 CommandId = Annotated[
     str | None,
-    typer.Option(help="To ask again after a timeout: the same id, the same answer.", show_default="a new one"),
+    typer.Option(
+        help="To ask again after a timeout, word for word: the same id, the same answer.", show_default="a new one"
+    ),
 ]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds to wait for the workers' answers.")]
 
