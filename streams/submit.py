@@ -172,8 +172,9 @@ async def submit(
             await send(lines.end())
             await jobs.finish()
         except KafkaError as error:
+            count = f"{jobs.acknowledged} {'record was' if jobs.acknowledged == 1 else 'records were'}"
             raise MeterError(
-                f"Kafka did not take a batch ({error!r}) after {jobs.acknowledged} records were acknowledged; "
+                f"Kafka did not take a batch ({error!r}) after {count} acknowledged; "
                 "submit all of it again: jobs that are there already count as duplicates"
             ) from error
     return Summary(jobs.acknowledged, bad, time.monotonic() - started)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.arguments import Account, read_day, read_period
+from streams.cli.arguments import Account, read_day, read_month
 from streams.cli.output import counted, note, say
 from streams.errors import MeterError, SettingError
 
@@ -105,9 +105,8 @@ def _span(period: str | None, day: str | None) -> "Span":
 
     if (period is None) == (day is None):
         raise SettingError("say one of --period YYYY-MM and --day YYYY-MM-DD")
-    found = read_day(day) if period is None else read_period(period)
-    if found is None or (period is not None and len(found) != 7):
-        raise SettingError(f"--period is a month, YYYY-MM, got {period!r}")
+    found = read_day(day) if period is None else read_month(period, "--period")
+    assert found is not None
     return span_of(found)
 
 

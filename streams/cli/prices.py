@@ -22,7 +22,7 @@ from streams.cli.arguments import (
     read_day,
     read_region,
 )
-from streams.cli.output import note, say, say_fields, say_json, say_table
+from streams.cli.output import counted, note, say, say_fields, say_json, say_table
 from streams.errors import MeterError, SettingError
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def publish(
     command = read_command(_document(file), known_id or str(uuid.uuid4()), issued_at)
     with connected(note) as settings:
         outcome = asyncio.run(_publish(settings, command, at_ms, timeout, id_is_new=known_id is None))
-    done = f"done on {len(outcome.asked)} partitions: {command.version} from {command.effective_from} on"
+    done = f"done on {counted(len(outcome.asked), 'partition')}: {command.version} from {command.effective_from} on"
     return report(outcome, done, timeout, as_json)
 
 

@@ -112,7 +112,7 @@ def reconcile(as_json: Json = False) -> int:
         complain(f"reconcile: {result.unprovable}")
         return Exit.REFUSES
     if result.differences:
-        complain(f"reconcile: {len(result.differences):,} differences")
+        complain(f"reconcile: {counted(len(result.differences), 'difference')}")
         return Exit.FAILED
     if not as_json:
         say("reconcile: no difference")

@@ -109,7 +109,8 @@ class TestRejects:
         assert row == listed["too_old"]
         assert meter.ask_lines("rejects", "list", "--day", YESTERDAY) == []
         table = meter.run("rejects", "list", "--code", "conflict").stdout
-        assert table.splitlines()[0].split() == ["position", "time", "code", "account", "job", "at", "risk", "reason"]
+        heading = ["position", "time", "code", "account", "job", "at", "risk", "put", "right", "reason"]
+        assert table.splitlines()[0].split() == heading
         assert listed["conflict"]["position"] in table
 
     def test_one_is_shown_whole_and_harmless_for_a_terminal(self, meter: Meter, listed: dict[str, Any]) -> None:

@@ -70,7 +70,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"security_protocol": "SSL", "ssl_ca_file": "missing.pem"}, "TLS files: "),
+        ({"security_protocol": "SSL", "ssl_ca_file": "missing.pem"}, "METER_SSL_CA_FILE: missing.pem: No such file"),
         ({"security_protocol": "SASL_PLAINTEXT", "sasl_username": "u"}, "needs METER_SASL_USERNAME and METER_SASL_PAS"),
         ({"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "OAUTHBEARER"}, "needs METER_SASL_OAUTH_TOKEN"),
     ],
@@ -100,6 +100,13 @@ def test_a_port_that_another_program_has(tmp_path: Path, command: str, port: str
         (("totals", "--regoin", "x"), "No such option: --regoin"),
         (("totals", "extra"), "unexpected extra argument"),
         (("totals", "--day", "2026-1-1"), "--day is YYYY-MM-DD, such as 2026-11-23, got '2026-1-1'"),
+        (
+            ("bills", "list", "--period", "2026"),
+            "--period is YYYY-MM or YYYY-MM-DD, such as 2026-11 or 2026-11-23, got",
+        ),
+        (("verify", "--period", "2026-13"), "--period is YYYY-MM or YYYY-MM-DD, such as 2026-11 or 2026-11-23, got"),
+        (("export", "csv", "--out", "x", "--period", "2026-11-1"), "--period is YYYY-MM, such as 2026-11, got"),
+        (("statement", "A", "--month", "2026-13"), "--month is YYYY-MM, such as 2026-11, got '2026-13'"),
         (("totals", "--region", "Mars"), "unknown region 'Mars'; there are "),
         (("submit",), "Missing argument 'FILE|-'"),
         (("up", "--workers", "0"), "--workers"),

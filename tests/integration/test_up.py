@@ -97,6 +97,7 @@ def test_a_killed_worker_is_started_again_and_ctrl_c_ends_them_all(up: Up) -> No
     until(lambda: len(up.workers(1)) == 2, "the killed worker to be started again")
     assert "worker 1 ended by SIGKILL; starting it again in 1 s" in up.said()
     assert len(up.workers(0)) == 1
+    assert "Starting..." not in up.said()  # what Faust's services say of themselves
 
     address = running_broker(up.root / "data")
     assert address is not None
