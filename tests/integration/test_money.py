@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
+from streams import orders
 from streams.cli import main
 from tests.integration.running import Meter, job
 from tests.recount.placement import owner
@@ -314,6 +315,19 @@ class TestRefusals:
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
         assert "the id 'payment-1' was used for another command, top_up of A at 2019-01-0" in done.stderr
         assert len(meter.rows("meter.commands")) == sent
+
+    def test_another_command_that_came_with_the_id_since_it_was_looked_for_is_not_called_done_either(
+        self, meter: Meter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def long_ago(*_: object) -> dict[int, tuple[int, int]]:
+            return {0: (0, 0), 1: (0, 0)}
+
+        monkeypatch.setattr(orders, "remembered", long_ago)
+        before = money_of(meter)
+        done = meter.run("account", "topup", "A", "--amount", "7", "--command-id", "payment-1")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "not done: the id 'payment-1' was used for another command" in done.stderr
+        assert money_of(meter) == before
 
     def test_a_contract_is_there_to_come_and_cannot_be_overlapped(self, meter: Meter) -> None:
         told(meter, "open", "C")

@@ -78,7 +78,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
 def test_credentials_that_are_missing(
     tmp_path: Path, command: tuple[str, ...], settings: dict[str, str], message: str
 ) -> None:
-    everywhere = {"bootstrap_servers": "127.0.0.1:1", "log_level": "error"}
+    everywhere = {"bootstrap_servers": "127.0.0.1:1", "log_level": "error", "web_port": "0"}
     assert message in refused(tmp_path, *command, **everywhere, **settings)
 
 

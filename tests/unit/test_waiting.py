@@ -8,6 +8,7 @@ import pytest
 
 from streams import app
 from streams.errors import BrokerLostError
+from streams.http import serve
 from streams.store.measures import Measures
 from streams.store.projector import wait_for_store
 from streams.waiting import AskedToStop, in_daemon_thread, unless
@@ -15,24 +16,31 @@ from streams.waiting import AskedToStop, in_daemon_thread, unless
 PATIENCE_S = 10.0
 
 
-def test_a_store_that_hangs_does_not_hold_up_a_stop() -> None:
-    hangs, asking = threading.Event(), threading.Event()
+@pytest.mark.parametrize("process", ["projector", "api"])
+def test_a_store_that_hangs_does_not_hold_up_a_stop(monkeypatch: pytest.MonkeyPatch, process: str) -> None:
+    hangs, asking, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def ask() -> None:
+    def ask(*_: object) -> None:
         asking.set()
         hangs.wait()
 
-    async def wait() -> None:
+    async def start(asked: asyncio.Event) -> None:
+        if process == "api":
+            monkeypatch.setattr(serve, "_look_at_store", ask)
+            assert await serve._has_tokens(cast(Any, None), asked) is None
+        else:
+            with pytest.raises(AskedToStop):
+                await wait_for_store(ask, asked, Measures())
+
+    async def run() -> None:
         asked = asyncio.Event()
-        waiting = asyncio.ensure_future(wait_for_store(ask, asked, Measures()))
+        starting = asyncio.ensure_future(start(asked))
         await asyncio.to_thread(asking.wait)
         asked.set()
-        with pytest.raises(AskedToStop):
-            await waiting
+        await starting
 
     # The end of a loop waits for its own threads: one that hangs in one of those would hold up the process.
-    ended = threading.Event()
-    threading.Thread(target=lambda: (asyncio.run(wait()), ended.set()), daemon=True).start()
+    threading.Thread(target=lambda: (asyncio.run(run()), ended.set()), daemon=True).start()
     stopped = ended.wait(PATIENCE_S)
     hangs.set()
     assert stopped
