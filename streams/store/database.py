@@ -62,6 +62,12 @@ def open_engine(settings: Settings, **options: Any) -> Engine:
         ) from error
 
 
+def store_is_made(settings: Settings) -> bool:
+    """Whether there may be a store: opening SQLite's file would make it. Raises SettingError."""
+    url = store_url(settings)
+    return url.drivername != "sqlite" or Path(url.database or "").exists()
+
+
 @contextmanager
 def opened_store(settings: Settings) -> Iterator[Engine]:
     """An engine for the block. Raises SettingError."""

@@ -30,6 +30,7 @@ from streams.store.following import FETCH_WAIT_MS, Follower, check_bounds, check
 from streams.store.measures import Measures
 from streams.store.positions import Place
 from streams.store.project import Batch, apply
+from streams.waiting import AskedToStop, in_daemon_thread, unless
 
 log = structlog.get_logger(__name__)
 
@@ -134,16 +135,12 @@ class Projector:
         return await wait_for_store(ask, asked, self._measures)
 
 
-class AskedToStop(Exception):  # noqa: N818 - it is none
-    """The process was asked to stop while it waited."""
-
-
 async def wait_for_store(ask: Callable[[], _T], asked: asyncio.Event, measures: Measures) -> _T:
     """What the store answers; while it is away it is asked again, with backoff and without end, until asked to stop."""
     delay_s = FIRST_BACKOFF_S
     while not asked.is_set():
         try:
-            answer = await asyncio.to_thread(ask)
+            answer = await unless(asked, in_daemon_thread(ask))
         except StoreLostError as error:
             measures.store_is_away(True)
             log.warning(str(error), retry_in_s=delay_s)

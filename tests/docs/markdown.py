@@ -11,7 +11,7 @@ EXIT_CODE = re.compile(r"\(exit code (\d+)\)")
 LATER = "a moment later"
 RUN_AS_SCRIPT, RUN_AND_COMPARE = "sh", "console"
 
-DATE, TIME = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d\d:\d\d:\d\d")
+DATE, TIME = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d\d:\d\d:\d\d(?:\.\d{3})?")
 
 
 class Block(NamedTuple):

@@ -11,11 +11,16 @@ from unittest.mock import patch
 
 import pytest
 
+from streams import orders
 from streams.cli import main
 from tests.integration.running import Meter, job
+from tests.recount.placement import owner
 
 GUIDE_BILL = "B20190101-559aead08264d579"
 CHINA = "+08:00"
+
+#: Of another partition than A.
+STRANGER = next(name for name in "NOPQRSTUVW" if owner(name, 2) != owner("A", 2))
 
 
 class InProcess(Meter):
@@ -294,11 +299,34 @@ class TestRefusals:
 
     def test_the_same_command_id_gets_the_same_answer_and_changes_nothing(self, meter: Meter) -> None:
         before = money_of(meter)
-        first, second = (
-            meter.ask("account", "topup", "A", "--amount", amount, "--command-id", "payment-1")
-            for amount in ("20", "7")
-        )
-        assert [(answer["status"], answer["account_id"]) for answer in (*first, *second)] == [("done", "A")] * 2
+        for amount in ("20", "20.00"):
+            (answer,) = meter.ask("account", "topup", "A", "--amount", amount, "--command-id", "payment-1")
+            assert (answer["status"], answer["account_id"]) == ("done", "A")
+        assert money_of(meter) == before
+
+    @pytest.mark.parametrize(
+        "other", [("topup", "A", "--amount", "7"), ("topup", STRANGER, "--amount", "20"), ("open", STRANGER)]
+    )
+    def test_a_command_id_of_another_command_is_refused_and_not_called_done(
+        self, meter: Meter, other: tuple[str, ...]
+    ) -> None:
+        sent = len(meter.rows("meter.commands"))
+        done = meter.run("account", *other, "--command-id", "payment-1")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert "the id 'payment-1' was used for another command, top_up of A at 2019-01-0" in done.stderr
+        assert len(meter.rows("meter.commands")) == sent
+
+    def test_another_command_that_came_with_the_id_since_it_was_looked_for_is_not_called_done_either(
+        self, meter: Meter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def long_ago(*_: object) -> dict[int, tuple[int, int]]:
+            return {0: (0, 0), 1: (0, 0)}
+
+        monkeypatch.setattr(orders, "remembered", long_ago)
+        before = money_of(meter)
+        done = meter.run("account", "topup", "A", "--amount", "7", "--command-id", "payment-1")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "not done: the id 'payment-1' was used for another command" in done.stderr
         assert money_of(meter) == before
 
     def test_a_contract_is_there_to_come_and_cannot_be_overlapped(self, meter: Meter) -> None:

@@ -263,6 +263,25 @@ class TestTheCommands:
         again = stage.run(store, "webhooks", "remove", added["webhook"])
         assert (again.returncode, again.stderr.count("\n")) == (1, 1)
 
+    def test_an_address_where_nothing_will_ever_be_sent_is_told_of_at_once(self, stage: Stage) -> None:
+        for url, private, warning in (
+            (
+                "http://169.254.169.254/",
+                True,
+                "meter: nothing will be sent there: 169.254.169.254 is no address for we",
+            ),
+            ("http://127.0.0.1/", False, "METER_WEBHOOK_PRIVATE_ADDRESSES=true allows that"),
+            ("http://127.0.0.1/", True, ""),
+            ("https://nowhere.invalid/", False, ""),
+        ):
+            done = stage.run("sqlite", "webhooks", "add", url, webhook_private_addresses=private)
+            assert (done.returncode, done.stderr.count("\n")) == (0, 1 if warning else 0)
+            assert warning in done.stderr
+            added = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+            assert added["added"].endswith("+08:00")
+            assert added["added"] in stage.run("sqlite", "webhooks", "list").stdout
+            assert stage.run("sqlite", "webhooks", "remove", added["webhook"]).returncode == 0
+
     @pytest.mark.parametrize(
         "arguments",
         [
