@@ -76,6 +76,7 @@ def account_document(connection: Connection, account_id: str) -> AccountDocument
     agreed = contracts(connection, account_id, rules)
     return AccountDocument(
         **found._asdict() | {"state": found.state.value},
+        in_state_since=found.in_state_since,
         may_start_jobs=found.may_start_jobs,
         open_bills=[OpenBillItem.model_validate(bill) for bill in accounts.open_bills(connection, account_id)],
         mode=mode_on(tuple(each.contract for each in agreed), day).value,

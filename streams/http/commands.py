@@ -21,7 +21,7 @@ from streams.http.callers import Caller, Role
 from streams.http.documents import AuditItem, CommandDocument
 from streams.http.orders import KEY_PATTERN, Order, note_outcome, together
 from streams.http.paths import one, segment
-from streams.http.problems import PROBLEMS, not_found
+from streams.http.problems import KEY_HEADER, PROBLEMS, not_found
 from streams.http.services import AllServices, Services
 from streams.store.queries import commands
 from streams.store.queries.accounts import account_by_id
@@ -35,7 +35,7 @@ ONE = "/accounts" + one("account_id")
 Key = Annotated[
     str,
     Header(
-        alias="Idempotency-Key",
+        alias=KEY_HEADER,
         pattern=KEY_PATTERN,
         description="sent again with the same key, a command is done once and has the same answer; a payment's number",
         examples=["payment-4711"],
