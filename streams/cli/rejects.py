@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, Json, read_day
-from streams.cli.output import complain, note, say, say_fields, say_json, say_table
+from streams.cli.output import complain, counted, note, say, say_fields, say_json, say_table
 from streams.errors import Exit, MeterError, SettingError
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ async def _redrive(
                 await jobs.put(outcome.partition, key, outcome.value, at_ms, outcome.headers)
         await jobs.finish()
     if not dry_run:
-        say(f"{jobs.acknowledged:,} records acknowledged")
+        say(f"{counted(jobs.acknowledged, 'record')} acknowledged")
     elif not count:
         note("nothing was refused with this code")
     return Exit.FAILED if kept else Exit.OK

@@ -161,7 +161,7 @@ class TestRejects:
         assert meter.counts() == before
         for _ in range(2):
             sent = meter.run(*correct)
-            assert (sent.returncode, sent.stderr, sent.stdout.splitlines()[-1]) == (0, "", "1 records acknowledged")
+            assert (sent.returncode, sent.stderr, sent.stdout.splitlines()[-1]) == (0, "", "1 record acknowledged")
         meter.wait_folded()
         gained = Counter(meter.counts()) - Counter(before)
         assert gained == {"read": 2, "priced": 1, "duplicate": 1}

@@ -89,6 +89,14 @@ def test_every_message_is_translated_with_the_same_placeholders() -> None:
             assert all(_placeholders(text) == _placeholders(asked) for text in texts), message.id
 
 
+COUNTED = "accounts|bills|days|hours|jobs|lines|partitions|records|rows|steps"
+
+
+def test_a_message_that_counts_something_can_say_one() -> None:
+    texts = [message.id for message in messages() if isinstance(message.id, str)]
+    assert [text for text in texts if re.search(rf"%\(\w+\)s (refused |open )?({COUNTED})\b", text)] == []
+
+
 def _placeholders(text: str) -> set[str]:
     return {part.partition(")")[0] for part in text.split("%(")[1:]}
 
