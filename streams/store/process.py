@@ -55,7 +55,7 @@ async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
     log.info("projector starts", version=__version__, kafka=settings.bootstrap_servers, store=shown(engine))
     with suppress(AskedToStop):
         async with _pages(settings, measures):
-            await wait_for_store(lambda: migrate(engine), asked, measures)
+            await wait_for_store(lambda: migrate(engine), asked, measures, starting=True)
             waiting = asyncio.ensure_future(wait_for_broker(settings, log.warning))
             stopping = asyncio.ensure_future(asked.wait())
             await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
