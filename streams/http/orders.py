@@ -31,8 +31,8 @@ from streams.http.problems import KEY_HEADER, Problem, of_fields, unavailable
 from streams.http.store import Store
 from streams.orders import Command, new_command
 from streams.settings import Settings
+from streams.store.own import audit_entry
 from streams.store.queries.commands import command_by_id
-from streams.store.schema import audit_entry
 
 #: Of a command's key: it is a header, and the command's id.
 KEY_PATTERN = "^[!-~]([ -~]{0,126}[!-~])?$"

@@ -17,7 +17,7 @@ from streams.http.callers import LOOPBACK, Caller, Role
 from streams.http.problems import Problem
 from streams.http.store import Store
 from streams.http.tokens import find_token, hash_of, token_of
-from streams.store.schema import console_session
+from streams.store.own import console_session
 
 COOKIE = "meter_session"
 LASTS = timedelta(hours=12)
