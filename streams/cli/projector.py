@@ -55,7 +55,7 @@ def migrate() -> int:
       meter projector migrate
 
     Exit codes: 0 the tables are this version's; 1 the store is not there; 2
-    wrong setting; 3 a newer version has written it.
+    wrong setting, or the store refuses it; 3 a newer version has written it.
     """
     from streams.connect import settings_of_command
     from streams.store import migrate as migrations

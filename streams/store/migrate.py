@@ -20,7 +20,7 @@ _LOCK = 0x6D657465_72
 def migrate(engine: Engine) -> tuple[str | None, str]:
     """Bring the store to this version. Returns the revision before (None: it was empty) and the one now.
 
-    Raises StoreLostError, and RefusalToStartError where a newer version has written it.
+    Raises StoreLostError (StoreRefusedError), and RefusalToStartError where a newer version has written it.
     """
     with store_errors(engine), writing(engine) as connection:
         if is_postgres(connection):

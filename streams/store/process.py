@@ -56,7 +56,7 @@ async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
     log.info("projector starts", version=__version__, kafka=settings.bootstrap_servers, store=shown(engine))
     with suppress(AskedToStop):
         async with _pages(settings, measures):
-            await wait_for_store(lambda: migrate(engine), asked, measures)
+            await wait_for_store(lambda: migrate(engine), asked, measures, starting=True)
             await unless(asked, wait_for_broker(settings, log.warning))
             rules = await unless(asked, check(settings))
             collect_less()
