@@ -194,8 +194,8 @@ def run() -> None:
     Example:
       meter webhooks run
 
-    Exit codes: 0 stopped; 3 topics and store do not fit; 4 another one
-    runs.
+    Exit codes: 0 stopped; 2 the store refuses it; 3 topics and store do not
+    fit; 4 another one runs.
     """
     from streams.connect import connected
     from streams.observe.logs import set_up_logs

@@ -14,7 +14,7 @@ from meter.rules import Rules
 from streams.errors import BrokerLostError, RefusalToStartError
 from streams.kafka import wait_for_broker
 from streams.settings import Settings
-from streams.store.database import StoreLostError, store_errors, writing
+from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
 from streams.store.migrate import migrate
 from streams.store.queries.meter import rules_of
 from streams.topics import check
@@ -150,14 +150,19 @@ class Sender:
         return now + timedelta(seconds=wait_s)
 
 
-async def _patiently(work: Callable[[], Awaitable[_T]]) -> _T:
-    """What work gives; it is done again, after a while, when Kafka or the store was away."""
+async def _patiently(work: Callable[[], Awaitable[_T]], *, starting: bool = False) -> _T:
+    """What work gives; it is done again, after a while, when Kafka or the store was away.
+
+    Raises StoreRefusedError where the store will not have us, if the process is only `starting`.
+    """
     delay_s, longest_s = AWAY_S
     while True:
         began = asyncio.get_running_loop().time()
         try:
             return await work()
         except (BrokerLostError, StoreLostError) as error:
+            if starting and isinstance(error, StoreRefusedError):
+                raise
             if asyncio.get_running_loop().time() - began > longest_s:
                 delay_s = AWAY_S[0]
             log.warning(str(error), retry_in_s=delay_s)
@@ -166,10 +171,13 @@ async def _patiently(work: Callable[[], Awaitable[_T]]) -> _T:
 
 
 async def run_webhooks(settings: Settings, engine: Engine) -> None:
-    """Read and send until cancelled. Waits for Kafka and the store; raises what `Sender.run` and `check` raise."""
+    """Read and send until cancelled. Waits for Kafka and the store.
+
+    Raises what `Sender.run` and `check` raise, and StoreRefusedError.
+    """
     await wait_for_broker(settings, log.warning)
     rules = await _patiently(lambda: check(settings))
-    await _patiently(lambda: in_daemon_thread(lambda: _check_store(engine, rules)))
+    await _patiently(lambda: in_daemon_thread(lambda: _check_store(engine, rules)), starting=True)
     # Two are told apart only by what they do: each moves a position from where it expects it.
     only = "one sender for a store: of two, one ends with code 4 when the next message comes"
     log.info("webhooks start", kafka=settings.bootstrap_servers, note=only)

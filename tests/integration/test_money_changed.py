@@ -9,8 +9,8 @@ import pytest
 from aiokafka.record.util import calc_crc32c
 
 from streams.broker import EmbeddedBroker
+from tests.integration.money import InProcess
 from tests.integration.running import Meter, job
-from tests.integration.test_money import InProcess
 
 DAY = "2019-01-01T12:00:00+08:00"
 #: In a batch of Kafka's log: where the CRC-32C stands, and from where on it covers the batch.
