@@ -175,7 +175,7 @@ class TestWhenAPeriodIsRefused:
         [
             ((), "say one of --period YYYY-MM and --day YYYY-MM-DD"),
             (("--day", "2019-01-01", "--period", "2019-01"), "say one of"),
-            (("--period", "2019-01-01"), "--period is a month"),
+            (("--period", "2019-01-01"), "--period is YYYY-MM, such as 2026-11, got"),
             (("--day", "2019-02-30"), "--day is YYYY-MM-DD"),
         ],
     )
