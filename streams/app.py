@@ -17,9 +17,12 @@ from streams.engine.tables import OwnedTables
 from streams.errors import BrokerLostError
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
+from streams.waiting import AskedToStop, unless
 
 #: How long a stop may take. Whoever asked for it waits longer than this before a kill.
 STOP_PATIENCE_S = 20.0
+#: How long a start may go on that is to be stopped.
+START_PATIENCE_S = 2.0
 
 
 class MeterApp(faust.App):
@@ -98,7 +101,7 @@ def _add_rebalance(app: MeterApp) -> None:
 
 async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseException], None]) -> None:
     """Run until asked to stop; then finish the steps in flight, save, and leave the group."""
-    await app.start()
+    await _start(app, asked, fail)
     watch = asyncio.ensure_future(app.owners.watch())
     crashed = asyncio.ensure_future(app._crashed.wait())
     waiting = asyncio.ensure_future(asked.wait())
@@ -115,3 +118,15 @@ async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseExc
     await app.owners.release_all()
     await app.stop()
     too_late.cancel()
+
+
+async def _start(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseException], None]) -> None:
+    """Start it. Only what has started can be stopped in order; where that takes too long, nothing is lost by a kill."""
+    starting = asyncio.ensure_future(app.start())
+    try:
+        await unless(asked, asyncio.shield(starting))
+    except AskedToStop:
+        await asyncio.wait([starting], timeout=START_PATIENCE_S)
+        if not starting.done():
+            fail(BrokerLostError("asked to stop before Kafka had let this worker start: nothing was begun"))
+    await starting

@@ -75,7 +75,7 @@ async def advance(settings: Settings, rules: Rules, to_ms: int, command_id: str 
         raise MeterError(f"it is {BillingDays(rules.time_zone).text(now)} already: the clock does not go back")
     began = time.monotonic()
     command = new_command("tick", rules, to_ms, command_id)
-    outcome = await place(settings, rules, command, at_ms=to_ms, timeout_s=timeout_s)
+    outcome = await place(settings, rules, command, at_ms=to_ms, timeout_s=timeout_s, id_is_new=command_id is None)
     behind = sorted(outcome.answers)
     while behind := await _behind(settings, rules, behind, to_ms):
         if time.monotonic() - began > timeout_s:

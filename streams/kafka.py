@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from streams.engine import records as lenient
 from streams.errors import BrokerLostError
+from streams.secured import why_not
 from streams.settings import Settings
 
 lenient.install()
@@ -27,7 +28,7 @@ async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.start()
     except KafkaError as error:
         await client.close()
-        raise no_broker(settings, error) from error
+        raise await no_broker(settings, error) from error
     try:
         yield client
     finally:
@@ -55,7 +56,7 @@ async def reader(
         await consumer.start()
     except KafkaError as error:
         await consumer.stop()
-        raise no_broker(settings, error) from error
+        raise await no_broker(settings, error) from error
     # The client's own tasks begin to run: stopping it while one has not begun raises CancelledError.
     await asyncio.sleep(0)
     try:
@@ -72,7 +73,7 @@ async def sender(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaPr
         await producer.start()
     except KafkaError as error:
         await producer.stop()
-        raise no_broker(settings, error) from error
+        raise await no_broker(settings, error) from error
     try:
         yield producer
     finally:
@@ -81,8 +82,11 @@ async def sender(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaPr
             await asyncio.wait_for(producer.stop(), PRODUCER_STOP_S)
 
 
-def no_broker(settings: Settings, error: BaseException) -> BrokerLostError:
-    """The one line for a Kafka that does not answer."""
+async def no_broker(settings: Settings, error: BaseException) -> BrokerLostError:
+    """The one line for a Kafka that does not answer, or lets nobody in with these settings."""
+    wrong = await why_not(settings)
+    if wrong is not None:
+        return BrokerLostError(f"Kafka at {wrong}")
     return BrokerLostError(f"no Kafka at {settings.bootstrap_servers}: {error or type(error).__name__}")
 
 

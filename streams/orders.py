@@ -20,6 +20,7 @@ from meter.routing import owner
 from meter.rules import Rules
 from streams.errors import MeterError
 from streams.kafka import offsets, reader, sender
+from streams.reuse import need_unused, remembered
 from streams.settings import Settings
 
 #: A command as its record says it.
@@ -55,14 +56,18 @@ def issued_at(rules: Rules, at_ms: int) -> str:
     return BillingDays(rules.time_zone).text(at_ms)
 
 
-async def place(settings: Settings, rules: Rules, command: Command, *, at_ms: int, timeout_s: float) -> Outcome:
+async def place(
+    settings: Settings, rules: Rules, command: Command, *, at_ms: int, timeout_s: float, id_is_new: bool = True
+) -> Outcome:
     """Send a command, with a record time in ms, and gather its answers for `timeout_s` seconds.
 
-    It goes to its account's partition; one that names none goes to all, in one transaction. Raises MeterError when
-    Kafka does not take it.
+    It goes to its account's partition; one that names none goes to all, in one transaction. `id_is_new`: nobody can
+    have used its id before. Raises MeterError when Kafka does not take it, ReusedIdError when the id is another's.
     """
     asked = _asked(command, rules)
     name = settings.topic(topics.COMMAND_RESULTS)
+    before = {} if id_is_new else await remembered(settings, rules, at_ms)
+    await need_unused(settings, rules, command, before)
     async with reader(settings) as consumer:
         ends = {partition: (await offsets(consumer, name, partition))[1] for partition in asked}
         consumer.assign([TopicPartition(name, partition) for partition in asked])
@@ -70,6 +75,9 @@ async def place(settings: Settings, rules: Rules, command: Command, *, at_ms: in
             consumer.seek(TopicPartition(name, partition), end)
         await _send(settings, command, asked, at_ms, timeout_s)
         answers = await _answers(consumer, command["command_id"], len(asked), timeout_s)
+    # Another one may have come between the look and ours; what is after ours does not matter.
+    between = {p: (before[p][1], answer.source.offset) for p, answer in answers.items() if p in before}
+    await need_unused(settings, rules, command, between)
     return Outcome(command["command_id"], asked, answers)
 
 

@@ -28,10 +28,10 @@ STEADY_AFTER_S = 60.0
 
 
 class Ended(NamedTuple):
-    """Something that was to run has ended; its exit code, negative for a signal."""
+    """Something that was to run has ended; its exit code, negative for a signal, None where it cannot be known."""
 
     who: "Process | Kafka"
-    code: int
+    code: int | None
 
 
 class Backoff:
@@ -54,28 +54,44 @@ class Backoff:
 
 
 class Kafka:
-    """The embedded broker, or the one that runs on this data directory already, which is left alone."""
+    """The embedded broker, or the one that runs on this data directory already, which is left alone.
+
+    That one may belong to a command that ends soon: when it has ended, one is started in its place.
+    """
 
     name = "Kafka"
 
     def __init__(self, settings: Settings, port: int, say: Say) -> None:
         self.backoff = Backoff()
-        self._broker = EmbeddedBroker(settings.data_dir, port=port, say=say)
+        self._data_dir = settings.data_dir
+        self._port = port
+        self._servers: str | None = None
         self._say = say
+        self._broker = self._new_broker()
+
+    def _new_broker(self) -> EmbeddedBroker:
+        return EmbeddedBroker(self._data_dir, port=self._port, say=self._say)
 
     def start(self, ended: Callable[[Ended], None]) -> str:
-        """Its address, once it answers. Raises BrokerError."""
+        """Its address, once it answers; the same at every start. Raises BrokerError."""
         self.backoff.started()
-        address = self._broker.start()
-        if self._broker.owned:
-            threading.Thread(target=lambda: ended(Ended(self, self._broker.wait())), daemon=True).start()
-        found = "" if self._broker.owned else "; it ran already and is left running"
-        self._say(f"Kafka      {address.bootstrap_servers} (process {address.pid}), log {address.log_file}{found}")
-        return address.bootstrap_servers
+        broker = self._broker
+        address = broker.start()
+        threading.Thread(target=lambda: ended(Ended(self, broker.wait())), daemon=True).start()
+        found = "" if broker.owned else "; it ran already and is left running"
+        where = f"{address.bootstrap_servers} (process {address.pid}), log {address.log_file}"
+        if self._servers not in (None, address.bootstrap_servers):
+            # A command came first with one of its own. The workers were told of this address, and wait for it.
+            self._say(f"Kafka      {where} is another command's: {self._servers} comes back when that has ended")
+            return self._servers or ""
+        self._servers, self._port = address.bootstrap_servers, address.port
+        self._say(f"Kafka      {where}{found}")
+        return self._servers
 
     def restart(self, ended: Callable[[Ended], None]) -> None:
         """Start it again, on the same port."""
         self._broker.stop()
+        self._broker = self._new_broker()
         self.start(ended)
 
     def stop(self) -> None:
@@ -94,6 +110,8 @@ class Process:
         self.name = name
         self.backoff = Backoff()
         self.counts = command == "worker"
+        #: Descriptors that it inherits, and so the locks on them.
+        self.holds: tuple[int, ...] = ()
         self._command = command.split()
         self._say = say
         self._where = where
@@ -124,6 +142,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=self.holds,
             )
         self._process = process
         threading.Thread(target=lambda: ended(Ended(self, process.wait())), daemon=True).start()

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -103,24 +102,14 @@ class Settings(BaseSettings):
 
     def client(self) -> dict[str, Any]:
         """The keyword arguments that every aiokafka client of this process takes."""
-        from aiokafka.helpers import create_ssl_context  # noqa: PLC0415 - keeps `meter --help` quick
-
         options: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
         }
         if self.security_protocol.endswith("SSL"):
-            try:
-                context = create_ssl_context(
-                    cafile=self.ssl_ca_file and str(self.ssl_ca_file),
-                    certfile=self.ssl_cert_file and str(self.ssl_cert_file),
-                    keyfile=self.ssl_key_file and str(self.ssl_key_file),
-                    password=self.ssl_key_password and self.ssl_key_password.get_secret_value(),
-                )
-            except (OSError, ssl.SSLError) as error:
-                raise SettingError(f"TLS files: {error}") from error
-            context.check_hostname = self.ssl_check_hostname
-            options["ssl_context"] = context
+            from streams.secured import ssl_context  # noqa: PLC0415 - keeps `meter --help` quick
+
+            options["ssl_context"] = ssl_context(self)
         if self.security_protocol.startswith("SASL"):
             options |= self._sasl()
         return options

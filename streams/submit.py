@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from meter.rules import Clock, Rules
 from streams.errors import MeterError, SettingError
 from streams.kafka import sender
 from streams.settings import Settings
+from streams.waiting import in_daemon_thread
 
 #: Longer lines are refused: a topic with the broker's own limit takes records of 1 MiB, with headers and all.
 MAX_LINE_BYTES = 1_000_000
@@ -172,8 +172,9 @@ async def submit(
             await send(lines.end())
             await jobs.finish()
         except KafkaError as error:
+            count = f"{jobs.acknowledged} {'record was' if jobs.acknowledged == 1 else 'records were'}"
             raise MeterError(
-                f"Kafka did not take a batch ({error!r}) after {jobs.acknowledged} records were acknowledged; "
+                f"Kafka did not take a batch ({error!r}) after {count} acknowledged; "
                 "submit all of it again: jobs that are there already count as duplicates"
             ) from error
     return Summary(jobs.acknowledged, bad, time.monotonic() - started)
@@ -195,29 +196,6 @@ def _place(job: Job | Refusal, number: int, rules: Rules) -> tuple[int, bytes | 
 
 async def _blocks(file: int) -> AsyncIterator[bytes]:
     """What can be read of a file or pipe, as it comes, up to its end."""
-    while block := await _in_thread(lambda: os.read(file, BLOCK_BYTES)):
+    # An input that pauses holds up neither acknowledgements nor Ctrl-C.
+    while block := await in_daemon_thread(lambda: os.read(file, BLOCK_BYTES)):
         yield block
-
-
-async def _in_thread(read: Callable[[], bytes]) -> bytes:
-    """Read in a daemon thread: an input that pauses holds up neither acknowledgements nor Ctrl-C."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[bytes] = loop.create_future()
-
-    def settle(block: bytes, error: OSError | None) -> None:
-        if not result.cancelled():
-            result.set_result(block) if error is None else result.set_exception(error)
-
-    def run() -> None:
-        block, error = b"", None
-        try:
-            block = read()
-        except OSError as failure:
-            error = failure
-        try:
-            loop.call_soon_threadsafe(settle, block, error)
-        except RuntimeError:
-            return  # the loop has ended meanwhile
-
-    threading.Thread(target=run, daemon=True).start()
-    return await result

@@ -12,6 +12,7 @@ from meter.rules import Rules
 from streams.broker.foreground import stop_signals_interrupt
 from streams.connect import Say
 from streams.errors import Exit, SettingError
+from streams.only_one import only_one
 from streams.processes import Ended, Kafka, Process, readers, stop_all, worker
 from streams.settings import Settings
 from streams.topics import check, create, new_rules
@@ -31,7 +32,8 @@ def run_up(settings: Settings, workers: int, port: int, say: Say) -> int:
         )
     with stop_signals_interrupt():
         try:
-            return _Up(settings, workers, port, say).run()
+            with only_one(settings.data_dir, say) as lock:
+                return _Up(settings, workers, port, say).run(lock)
         except KeyboardInterrupt:
             return Exit.OK
 
@@ -46,15 +48,15 @@ class _Up:
         self._events: queue.SimpleQueue[Ended] = queue.SimpleQueue()
         self._due: list[tuple[float, Process | Kafka]] = []
 
-    def run(self) -> int:
-        """Start in order, look after it, stop in the opposite order."""
+    def run(self, lock: int) -> int:
+        """Start in order, look after it, stop in the opposite order. The processes hold the lock too."""
         try:
-            self._start()
+            self._start(lock)
             return self._look_after()
         finally:
             self._stop()
 
-    def _start(self) -> None:
+    def _start(self, lock: int) -> None:
         settings = self._settings
         if self._kafka is not None:
             servers = self._kafka.start(self._events.put)
@@ -67,6 +69,7 @@ class _Up:
         self._processes = [worker(number, settings, self._say) for number in range(self._count)]
         self._processes += readers(settings, self._count, self._say)
         for process in self._processes:
+            process.holds = (lock,)
             process.start(self._events.put)
         self._say("Ctrl-C stops it all")
 
@@ -83,7 +86,7 @@ class _Up:
             except queue.Empty:
                 self._restart_due()
                 continue
-            if isinstance(ended.who, Process) and ended.code in FATAL:
+            if isinstance(ended.who, Process) and ended.code is not None and ended.code in FATAL:
                 refused = f"{ended.who.name} refused to run (exit code {ended.code}, its reason is above)"
                 if ended.who.counts:
                     self._say(f"{refused}: stopping all")
@@ -113,5 +116,7 @@ class _Up:
             self._kafka.stop()
 
 
-def _how(code: int) -> str:
+def _how(code: int | None) -> str:
+    if code is None:
+        return "with the program that had started it"
     return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 
 import structlog
 from aiokafka.errors import (
@@ -24,9 +25,10 @@ from streams.app import MeterApp, create_app, stop_when
 from streams.errors import Exit, MeterError
 from streams.kafka import wait_for_broker
 from streams.observe.logs import set_up_logs
-from streams.observe.web import add_pages
+from streams.observe.web import add_pages, check_port
 from streams.settings import Settings
 from streams.topics import check
+from streams.waiting import AskedToStop, unless
 
 log = structlog.get_logger(__name__)
 
@@ -60,19 +62,14 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     log.info("worker starts", version=__version__, app_id=settings.app_id, kafka=settings.bootstrap_servers)
-    started = asyncio.ensure_future(_prepare(settings))
-    waiting = asyncio.ensure_future(asked.wait())
-    await asyncio.wait([started, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if not started.done():
-        started.cancel()
-        return
-    app = started.result()
-    await stop_when(app, asked, end_process)
+    with suppress(AskedToStop):
+        app = await unless(asked, _prepare(settings))
+        await stop_when(app, asked, end_process)
     log.info("worker stopped")
 
 
 async def _prepare(settings: Settings) -> MeterApp:
+    check_port(settings)
     await wait_for_broker(settings, log.warning)
     rules = await check(settings)
     app = create_app(settings, rules, end_process)

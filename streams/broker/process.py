@@ -17,7 +17,7 @@ from streams.broker.jars import class_path, default_cache_dir, kafka_version, re
 from streams.broker.launch import PortLostError, launch
 from streams.broker.ports import free_port, is_free
 from streams.broker.quickstart import QuickStart
-from streams.broker.state import BrokerAddress, State, read_state, running_broker, start_lock
+from streams.broker.state import BrokerAddress, State, read_state, running_broker, start_lock, wait_for_end
 
 DEFAULT_PORT = 19092
 START_TRIES = 5
@@ -37,6 +37,7 @@ class EmbeddedBroker:
         self._port = port
         self._say = say or (lambda _: None)
         self._child: Child | None = None
+        self._found: BrokerAddress | None = None
 
     @property
     def owned(self) -> bool:
@@ -52,6 +53,7 @@ class EmbeddedBroker:
             with start_lock(self._files, self._say):
                 storage_or_running = _claim_or_running(self._data_dir, self._files)
                 if isinstance(storage_or_running, BrokerAddress):
+                    self._found = storage_or_running
                     return storage_or_running
                 with storage_or_running as claim:  # the broker has inherited it by the end of the block
                     return self._start(timeout_s, claim.fileno())
@@ -89,11 +91,18 @@ class EmbeddedBroker:
                 f"port {self._port} on {HOST} is taken by another program; choose one with --port, or 0 for any"
             )
 
-    def wait(self) -> int:
-        """Wait until the broker ends by itself; its exit code (negative: the signal that ended it)."""
-        assert self._child is not None
-        self._child.exited.wait()
-        return self._child.exit_code or 0
+    def wait(self) -> int | None:
+        """Wait until the broker ends by itself; its exit code (negative: the signal that ended it).
+
+        None for one that ran already: it is another program's child, and only that learns its code.
+        """
+        child, found = self._child, self._found
+        if child is not None:
+            child.exited.wait()
+            return child.exit_code or 0
+        assert found is not None
+        wait_for_end(found.pid)
+        return None
 
     def stop(self) -> None:
         """Shut Kafka down and wait for it, with SIGKILL as the last resort. Nothing when this object runs none."""

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -66,6 +67,20 @@ def start_time(pid: int) -> str | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else fields[19]
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait until a process has ended that need not be a child of this one."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        ended.poll()
+    finally:
+        os.close(descriptor)
 
 
 def read_state(files: Files) -> State | None:

@@ -7,7 +7,7 @@ import typer
 
 from streams.cli.answers import report
 from streams.cli.arguments import At, CommandId, Json, Timeout, read_at, read_command_id, read_day
-from streams.cli.output import note, say_fields, say_json, say_table
+from streams.cli.output import counted, note, say_fields, say_json, say_table
 from streams.errors import SettingError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _print(document: dict[str, Any]) -> None:
             "contract": _terms(document["contract"]),
             **{f"then {terms['effective_from']}": _terms(terms) for terms in document["contracts_to_come"]},
             "low balance": f"told below {document['low_balance']} CNY" if document["low_balance"] else "not told",
-            "after the stop": f"{document['completed_after_stop']} jobs completed",
+            "after the stop": f"{counted(document['completed_after_stop'], 'job')} completed",
             "not billed yet": f"{document['unbilled']} CNY",
         }
     )
@@ -278,4 +278,4 @@ async def _place(
     rules = await check(settings)
     now_ms = await record_time(settings, rules, at_ms)
     command = new_command(kind, rules, now_ms, command_id, **fields)
-    return await place(settings, rules, command, at_ms=now_ms, timeout_s=timeout_s)
+    return await place(settings, rules, command, at_ms=now_ms, timeout_s=timeout_s, id_is_new=command_id is None)

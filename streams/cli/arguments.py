@@ -21,35 +21,39 @@ At = Annotated[
 ]
 CommandId = Annotated[
     str | None,
-    typer.Option(help="To ask again after a timeout: the same id, the same answer.", show_default="a new one"),
+    typer.Option(
+        help="To ask again after a timeout, word for word: the same id, the same answer.", show_default="a new one"
+    ),
 ]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds to wait for the workers' answers.")]
 
 
 def read_day(text: str | None, option: str = "--day") -> str | None:
     """A billing day, YYYY-MM-DD."""
-    try:
-        if text is None or date.fromisoformat(text).isoformat() == text:
-            return text
-    except ValueError:
-        pass
+    if text is None or _is_day(text):
+        return text
     raise SettingError(f"{option} is YYYY-MM-DD, such as 2026-11-23, got {text!r}")
 
 
 def read_period(text: str | None) -> str | None:
     """A billing period: a day, YYYY-MM-DD, or a month, YYYY-MM."""
-    if text is not None and len(text) == 7:
-        read_day(f"{text}-01", "--period")
+    if text is None or _is_day(text) or _is_day(f"{text}-01"):
         return text
-    return read_day(text, "--period")
+    raise SettingError(f"--period is YYYY-MM or YYYY-MM-DD, such as 2026-11 or 2026-11-23, got {text!r}")
 
 
-def read_month(text: str) -> str:
+def read_month(text: str, option: str = "--month") -> str:
     """A month, YYYY-MM."""
-    if len(text) != 7:
-        raise SettingError(f"--month is YYYY-MM, such as 2026-11, got {text!r}")
-    read_day(f"{text}-01", "--month")
-    return text
+    if _is_day(f"{text}-01"):
+        return text
+    raise SettingError(f"{option} is YYYY-MM, such as 2026-11, got {text!r}")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def read_region(text: str | None) -> str | None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.arguments import Account, read_day, read_period
-from streams.cli.output import note, say
+from streams.cli.arguments import Account, read_day, read_month
+from streams.cli.output import counted, note, say
 from streams.errors import MeterError, SettingError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def export_csv(
     from streams.export.jobs import export_jobs
 
     span = _span(period, day)
-    _export(span, partial, lambda engine, rules: export_jobs(engine, rules, span, CSV, account, out))
+    _export(span, partial, lambda engine, rules: export_jobs(engine, rules, span, CSV, account, out, partial=partial))
 
 
 @app.command("parquet")
@@ -71,7 +71,7 @@ def export_parquet(
     from streams.export.jobs import export_jobs
 
     span, kind = _span(period, day), parquet_format()
-    _export(span, partial, lambda engine, rules: export_jobs(engine, rules, span, kind, account, out))
+    _export(span, partial, lambda engine, rules: export_jobs(engine, rules, span, kind, account, out, partial=partial))
 
 
 @app.command("focus")
@@ -105,9 +105,8 @@ def _span(period: str | None, day: str | None) -> "Span":
 
     if (period is None) == (day is None):
         raise SettingError("say one of --period YYYY-MM and --day YYYY-MM-DD")
-    found = read_day(day) if period is None else read_period(period)
-    if found is None or (period is not None and len(found) != 7):
-        raise SettingError(f"--period is a month, YYYY-MM, got {period!r}")
+    found = read_day(day) if period is None else read_month(period, "--period")
+    assert found is not None
     return span_of(found)
 
 
@@ -126,8 +125,12 @@ def _export(span: "Span", partial: bool, write: "Callable[[Engine, Rules], Itera
             if rules is None:
                 raise MeterError("the store is empty: `meter projector` fills it")
             _see_that_it_is_final(engine, rules, span, partial)
+            files = 0
             for path, rows in write(engine, rules):
-                say(f"{path}: {rows} rows")
+                say(f"{path}: {counted(rows, 'row')}")
+                files += 1
+            if not files:
+                note(f"nothing is written: no day of {span.period} has begun")
     finally:
         engine.dispose()
 

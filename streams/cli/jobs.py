@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, At, Json, opened, read_at, read_day, read_region
-from streams.cli.output import complain, note, say, say_json, say_table
+from streams.cli.output import complain, counted, note, say, say_json, say_table
 from streams.errors import Exit
 
 if TYPE_CHECKING:
@@ -78,9 +78,10 @@ def _report(summary: "Summary", anyway: bool, as_json: bool) -> None:
         say_json(summary._asdict())
         return
     rate = summary.acknowledged / max(summary.seconds, 0.001)
-    say(f"{summary.acknowledged:,} records acknowledged in {summary.seconds:.1f} s ({rate:,.0f} a second)")
+    say(f"{counted(summary.acknowledged, 'record')} acknowledged in {summary.seconds:.1f} s ({rate:,.0f} a second)")
     if summary.bad:
-        complain(f"{summary.bad:,} bad lines {'were sent all the same' if anyway else 'were not sent'}")
+        verb = "was" if summary.bad == 1 else "were"
+        complain(f"{counted(summary.bad, 'bad line')} {verb} {'sent all the same' if anyway else 'not sent'}")
 
 
 @contextmanager

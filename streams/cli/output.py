@@ -30,6 +30,11 @@ def say_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of something whose plural ends with s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def printable(text: str) -> str:
     """The text with control characters escaped: what came in from a topic must not drive somebody's terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -22,7 +22,7 @@ from streams.cli.arguments import (
     read_day,
     read_region,
 )
-from streams.cli.output import note, say, say_fields, say_json, say_table
+from streams.cli.output import counted, note, say, say_fields, say_json, say_table
 from streams.errors import MeterError, SettingError
 
 if TYPE_CHECKING:
@@ -132,14 +132,17 @@ def publish(
 
     at_ms = read_at(at)
     issued_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    command = read_command(_document(file), read_command_id(command_id) or str(uuid.uuid4()), issued_at)
+    known_id = read_command_id(command_id)
+    command = read_command(_document(file), known_id or str(uuid.uuid4()), issued_at)
     with connected(note) as settings:
-        outcome = asyncio.run(_publish(settings, command, at_ms, timeout))
-    done = f"done on {len(outcome.asked)} partitions: {command.version} from {command.effective_from} on"
+        outcome = asyncio.run(_publish(settings, command, at_ms, timeout, id_is_new=known_id is None))
+    done = f"done on {counted(len(outcome.asked), 'partition')}: {command.version} from {command.effective_from} on"
     return report(outcome, done, timeout, as_json)
 
 
-async def _publish(settings: "Settings", command: "PriceBookCommand", at_ms: int | None, timeout_s: float) -> "Outcome":
+async def _publish(
+    settings: "Settings", command: "PriceBookCommand", at_ms: int | None, timeout_s: float, *, id_is_new: bool
+) -> "Outcome":
     from streams import books
     from streams.clock import record_time
     from streams.orders import issued_at, place
@@ -151,7 +154,7 @@ async def _publish(settings: "Settings", command: "PriceBookCommand", at_ms: int
     if refusal is not None:
         raise MeterError(f"not sent: {refusal.code}: {refusal.message}")
     document = command.model_dump(mode="json") | {"issued_at": issued_at(rules, now_ms)}
-    return await place(settings, rules, document, at_ms=now_ms, timeout_s=timeout_s)
+    return await place(settings, rules, document, at_ms=now_ms, timeout_s=timeout_s, id_is_new=id_is_new)
 
 
 def _document(file: str) -> object:

@@ -8,8 +8,10 @@ import typer
 
 from streams.cli.arguments import Json
 from streams.cli.output import note, say, say_json, say_table
+from streams.cli.times import days_of, local_time
 
 if TYPE_CHECKING:
+    from meter.periods import BillingDays
     from streams.settings import Settings
 
 app = typer.Typer(invoke_without_command=True)
@@ -53,7 +55,7 @@ def migrate() -> int:
       meter projector migrate
 
     Exit codes: 0 the tables are this version's; 1 the store is not there; 2
-    wrong setting; 3 a newer version has written it.
+    wrong setting, or the store refuses it; 3 a newer version has written it.
     """
     from streams.connect import settings_of_command
     from streams.store import migrate as migrations
@@ -126,7 +128,7 @@ def status(as_json: Json = False) -> int:
     with opened_store(settings or configured()) as engine:
         check_store(engine)
         with store_errors(engine), engine.connect() as connection:
-            reached = positions(connection)
+            reached, days = positions(connection), days_of(connection)
     ends = _ends(settings, 1 + max((row.partition for row in reached), default=0))
     rows = [row._replace(end_offset=max(row.end_offset, ends.get((row.topic, row.partition), 0))) for row in reached]
     topics = [
@@ -137,7 +139,7 @@ def status(as_json: Json = False) -> int:
     elif not topics:
         say("nothing was projected yet: run `meter projector`")
     else:
-        say_table(("topic", "lag", "last record", "looked at"), [_cells(topic) for topic in topics])
+        say_table(("topic", "lag", "last record", "looked at"), [_cells(topic, days) for topic in topics])
     return 0
 
 
@@ -166,5 +168,5 @@ def _topic(name: str, rows: list[Any]) -> dict[str, Any]:
     }
 
 
-def _cells(topic: dict[str, Any]) -> tuple[str, ...]:
-    return topic["topic"], f"{topic['lag']:,}", topic["last_record_at"] or "", f"{topic['age_s']:g} s ago"
+def _cells(topic: dict[str, Any], days: "BillingDays") -> tuple[str, ...]:
+    return topic["topic"], f"{topic['lag']:,}", local_time(days, topic["last_record_at"]), f"{topic['age_s']:g} s ago"

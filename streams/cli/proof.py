@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, Json, read_day, read_period
-from streams.cli.output import complain, note, say, say_fields, say_json
+from streams.cli.output import complain, counted, note, say, say_fields, say_json
 from streams.errors import Exit, SettingError
 
 if TYPE_CHECKING:
@@ -69,14 +69,15 @@ def _say_report(report: "Report", as_json: bool) -> int:
         if len(report.differences) > SHOWN:
             say(f"... and {len(report.differences) - SHOWN:,} more")
     if report.differences:
-        complain(f"verify: {len(report.differences):,} differences")
+        complain(f"verify: {counted(len(report.differences), 'difference')}")
         return Exit.FAILED
     if report.unprovable is not None:
         complain(f"verify: {report.unprovable}")
         return Exit.REFUSES
     if not as_json:
-        bills = f", {report.bills:,} bills" if report.bills else ""
-        say(f"verify: no difference ({report.records:,} records in {report.steps:,} steps{bills})")
+        bills = f", {counted(report.bills, 'bill')}" if report.bills else ""
+        read = f"{counted(report.records, 'record')} in {counted(report.steps, 'step')}"
+        say(f"verify: no difference ({read}{bills})")
     return Exit.OK
 
 
@@ -111,7 +112,7 @@ def reconcile(as_json: Json = False) -> int:
         complain(f"reconcile: {result.unprovable}")
         return Exit.REFUSES
     if result.differences:
-        complain(f"reconcile: {len(result.differences):,} differences")
+        complain(f"reconcile: {counted(len(result.differences), 'difference')}")
         return Exit.FAILED
     if not as_json:
         say("reconcile: no difference")

@@ -2,20 +2,20 @@
 
 import asyncio
 import base64
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.cli.arguments import Account, Json, read_day
-from streams.cli.output import complain, note, say, say_fields, say_json, say_table
+from streams.cli.output import complain, counted, note, say, say_fields, say_json, say_table
 from streams.errors import Exit, MeterError, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from meter.models import Rejected
+    from meter.periods import BillingDays
     from meter.rules import Rules
     from streams.read import Position
     from streams.redrive import Kept, Resend
@@ -38,7 +38,9 @@ def list_rejects(
     """List the refused records: when, why, whose, the money at risk.
 
     The position is that of the record in usage.rejected; `show` and
-    `redrive` take it. --json prints one object a line.
+    `redrive` take it. Put right is one whose job was priced after it had
+    been refused, as after a redrive: the read model knows that, once
+    `meter projector` has come so far. --json prints one object a line.
 
     Example:
       meter rejects list --code unknown_region
@@ -51,35 +53,67 @@ def list_rejects(
 
 
 async def _list(settings: "Settings", code: str | None, account: str | None, day: str | None, as_json: bool) -> None:
+    from meter.periods import BillingDays
     from streams.read import rejects
     from streams.topics import check
 
-    rows = []
-    async for position, found in rejects(settings, await check(settings), code=code, account=account, day=day):
-        if as_json:
-            say_json({"position": str(position), **found.model_dump(mode="json", exclude_none=True)})
-        else:
-            rows.append(_row(position, found))
-    if rows:
-        say_table(("position", "time", "code", "account", "job", "at risk", "reason"), rows)
-    elif not as_json:
+    rules = await check(settings)
+    found = rejects(settings, rules, code=code, account=account, day=day)
+    if as_json:
+        async for position, rejected in found:
+            say_json({"position": str(position), **rejected.model_dump(mode="json", exclude_none=True)})
+        return
+    days = BillingDays(rules.time_zone)
+    rows = [(position, _row(position, rejected, days)) async for position, rejected in found]
+    if not rows:
         note("nothing was refused")
+        return
+    put_right = await asyncio.to_thread(_put_right, settings, rules.meter_id)
+    columns = ("position", "time", "code", "account", "job", "at risk", "put right", "reason")
+    say_table(columns, [(*row[:-1], _mark(position, put_right), row[-1]) for position, row in rows])
 
 
-def _row(position: "Position", found: "Rejected") -> tuple[str, ...]:
+def _mark(position: "Position", put_right: "Set[Position] | None") -> str:
+    if put_right is None:
+        return "not known"
+    return "yes" if position in put_right else ""
+
+
+def _put_right(settings: "Settings", meter_id: str) -> "Set[Position] | None":
+    """Those whose jobs were priced later, by the read model; None where this meter has none, or it is away."""
+    from streams.read import Position
+
+    try:
+        from streams.store.database import opened_store, store_errors, store_is_made
+        from streams.store.migrate import check_store
+        from streams.store.queries.meter import rules_of
+        from streams.store.queries.rejects import priced_later
+    except ModuleNotFoundError:
+        return None
+    if not store_is_made(settings):
+        return None
+    try:
+        with opened_store(settings) as engine:
+            check_store(engine)
+            with store_errors(engine), engine.connect() as connection:
+                rules = rules_of(connection)
+                is_ours = rules is not None and rules.meter_id == meter_id
+                return {Position(*place) for place in priced_later(connection)} if is_ours else None
+    except MeterError as error:
+        note(f"{error}: what was put right is not known")
+        return None
+
+
+def _row(position: "Position", found: "Rejected", days: "BillingDays") -> tuple[str, ...]:
     return (
         str(position),
-        _time(found),
+        days.text(found.source.timestamp),
         found.code,
         found.account_id or "",
         found.job_id or "",
         found.amount_at_risk or "",
         found.message if len(found.message) <= 200 else f"{found.message[:199]}…",
     )
-
-
-def _time(found: "Rejected") -> str:
-    return datetime.fromtimestamp(found.source.timestamp // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @app.command()
@@ -99,24 +133,27 @@ def show(
 
     wanted = Position.read(position)
     with connected(note) as settings:
-        found = asyncio.run(_one(settings, wanted))
+        rules, found = asyncio.run(_one(settings, wanted))
     if as_json:
         say_json({"position": position, **found.model_dump(mode="json", exclude_none=True), "text": _text(found)})
     else:
-        _print_one(wanted, found)
+        _print_one(wanted, found, rules)
 
 
-async def _one(settings: "Settings", position: "Position") -> "Rejected":
+async def _one(settings: "Settings", position: "Position") -> "tuple[Rules, Rejected]":
     from streams.read import rejects_at
     from streams.topics import check
 
-    async for _, found in rejects_at(settings, await check(settings), [position]):
-        return found
+    rules = await check(settings)
+    async for _, found in rejects_at(settings, rules, [position]):
+        return rules, found
     raise AssertionError("rejects_at yields or raises")
 
 
-def _print_one(position: "Position", found: "Rejected") -> None:
-    source = found.source
+def _print_one(position: "Position", found: "Rejected", rules: "Rules") -> None:
+    from meter.periods import BillingDays
+
+    source, time = found.source, BillingDays(rules.time_zone).text(found.source.timestamp)
     fields = {
         "position": str(position),
         "code": found.code,
@@ -124,7 +161,7 @@ def _print_one(position: "Position", found: "Rejected") -> None:
         "account": found.account_id or "(not readable)",
         "job": found.job_id or "(not readable)",
         "at risk": f"{found.amount_at_risk} {found.currency}" if found.amount_at_risk else "(not known)",
-        "came in": f"{source.topic}[{source.partition}] offset {source.offset}, {_time(found)}",
+        "came in": f"{source.topic}[{source.partition}] offset {source.offset}, {time}",
         "key": "(null)" if found.key is None else _decoded(found.key),
     }
     fields |= {f"header {header.key}": _decoded(header.value or "") for header in found.headers}
@@ -210,7 +247,7 @@ async def _redrive(
                 await jobs.put(outcome.partition, key, outcome.value, at_ms, outcome.headers)
         await jobs.finish()
     if not dry_run:
-        say(f"{jobs.acknowledged:,} records acknowledged")
+        say(f"{counted(jobs.acknowledged, 'record')} acknowledged")
     elif not count:
         note("nothing was refused with this code")
     return Exit.FAILED if kept else Exit.OK

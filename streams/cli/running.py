@@ -29,8 +29,8 @@ def up(
     Example:
       meter up --workers 3
 
-    Exit codes: 0 stopped by Ctrl-C or SIGTERM; 2 or 3 a worker refuses to
-    run, its line says why.
+    Exit codes: 0 stopped by Ctrl-C or SIGTERM; 2 another one runs on this
+    data directory; 2 or 3 a worker refuses to run, its line says why.
     """
     from streams.connect import settings_of_command
     from streams.up import run_up

@@ -1,24 +1,32 @@
 """`meter token`: who may use the API and the console."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from streams.cli.arguments import Json, read_at
-from streams.cli.output import note, say, say_json, say_table
+from streams.cli.arguments import Json
+from streams.cli.output import complain, note, say, say_json, say_table
+from streams.cli.times import days_of, local_time
 from streams.errors import SettingError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from meter.periods import BillingDays
     from streams.http.callers import Role
-    from streams.http.tokens import Token
+    from streams.http.tokens import NewToken, Token
 
 app = typer.Typer(no_args_is_help=True, help="Tokens of the API and the console: make, list and revoke them.")
 
 Result = TypeVar("Result")
+
+_LOCKED_OUT = (
+    "there are tokens now and none of an operator: nobody can operate the console and the API any more, "
+    "until there is one: `meter token create --role operator`"
+)
 
 
 @app.command()
@@ -27,7 +35,8 @@ def create(
     account: Annotated[str | None, typer.Option(metavar="ID", help="Of role account: whose.")] = None,
     label: Annotated[str | None, typer.Option(help="What it is for, to find it again.")] = None,
     expires: Annotated[
-        str | None, typer.Option(metavar="TIME|DAYS", help="When it ends: a time, or in so many days.")
+        str | None,
+        typer.Option(metavar="TIME|DAY|DAYS", help="When it ends: a time, as a day begins, or in so many days."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -35,21 +44,33 @@ def create(
 
     An operator may do everything. An account sees itself, and sets its low
     balance. A producer brings completions in and asks for admission. What is
-    kept is a hash.
+    kept is a hash. With the first token, of whatever role, nobody gets in
+    without one any more: make an operator's first.
 
     Example:
-      meter token create --role producer --label recognition-eu
-      meter token create --role account --account A --expires 90
+      meter token create --role operator --label me
+      meter token create --role account --account A --expires 2027-12-31
     """
-    from streams.http.tokens import create_token
+    from streams.http.callers import Role
+    from streams.http.tokens import create_token, tokens
 
-    wanted, ends = _read_role(role), _read_expires(expires)
-    made = _in_store(lambda connection: create_token(connection, wanted, account, label, ends))
+    wanted = _read_role(role)
+
+    def make(connection: "Connection") -> "tuple[NewToken, bool, str]":
+        days = days_of(connection)
+        ends = _read_expires(expires, days)
+        made = create_token(connection, wanted, account, label, ends)
+        valid = [token for token in tokens(connection) if token.state(datetime.now(UTC)) == "active"]
+        return made, any(token.role is Role.OPERATOR for token in valid), local_time(days, ends)
+
+    made, has_operator, until = _in_store(make)
     if as_json:
         say_json({"token_id": made.token_id, "token": made.text})
-        return
-    note(f"token {made.token_id}; it is shown this once:")
-    say(made.text)
+    else:
+        note(f"token {made.token_id}{until and f', until {until}'}; it is shown this once:")
+        say(made.text)
+    if not has_operator:
+        complain(_LOCKED_OUT)
 
 
 @app.command("list")
@@ -61,14 +82,14 @@ def list_tokens(as_json: Json = False) -> None:
     """
     from streams.http.tokens import tokens
 
-    found = _in_store(tokens)
+    found, days = _in_store(lambda connection: (tokens(connection), days_of(connection)))
     now = datetime.now(UTC)
     if as_json:
         for token in found:
             say_json({**_texts(token), "state": token.state(now)})
     elif found:
         columns = ("token", "role", "account", "label", "created", "expires", "last used", "state")
-        say_table(columns, [(*(text or "" for text in _shown(token)), token.state(now)) for token in found])
+        say_table(columns, [(*_cells(token, days), token.state(now)) for token in found])
     else:
         note("there are no tokens: whoever is on this machine may do everything")
 
@@ -99,14 +120,24 @@ def _read_role(text: str) -> "Role":
         raise SettingError(f"--role is {', '.join(Role)}, got {text!r}") from None
 
 
-def _read_expires(text: str | None) -> datetime | None:
+def _read_expires(text: str | None, days: "BillingDays") -> datetime | None:
+    """A time; a day, at whose start it ends, in the billing time zone; or a number of days from now."""
+    from meter.periods import instant_us
+
     if text is None:
         return None
     if text.isdecimal() and 1 <= int(text) <= 36_500:
         return datetime.now(UTC) + timedelta(days=int(text))
-    at_ms = read_at(text, "--expires")
-    assert at_ms is not None
-    return datetime.fromtimestamp(at_ms / 1000, UTC)
+    with suppress(ValueError):
+        if (day := date.fromisoformat(text)).isoformat() == text:
+            return days.start_of(day)
+    instant = instant_us(text)
+    if instant is None:
+        raise SettingError(
+            "--expires is a date, a date-time with an offset, or a number of days, "
+            f"such as 2027-12-31, 2027-12-31T12:00:00+08:00 or 90, got {text!r}"
+        )
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
 
 
 def _in_store(work: "Callable[[Connection], Result]") -> Result:
@@ -134,6 +165,9 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _shown(token: "Token") -> list[str | None]:
-    texts, instants = _texts(token), ("created_at", "expires_at", "last_used_at")
-    return [texts[name] for name in ("token_id", "role", "account_id", "label", *instants)]
+def _cells(token: "Token", days: "BillingDays") -> tuple[str, ...]:
+    instants = (token.created_at, token.expires_at, token.last_used_at)
+    return (
+        *(token.token_id, token.role, token.account_id or "", token.label or ""),
+        *(local_time(days, instant) for instant in instants),
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.arguments import Json
-from streams.cli.output import note, say_fields, say_json
+from streams.cli.output import counted, note, say_fields, say_json
 from streams.errors import RefusalToStartError, SettingError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _print(rules: "Rules", as_json: bool, topics: str) -> None:
             "meter": rules.meter_id,
             "partitions": str(rules.partitions),
             "time zone": rules.time_zone,
-            "horizon": f"{rules.horizon_days} days",
+            "horizon": counted(rules.horizon_days, "day"),
             "clock": rules.clock,
         }
     )

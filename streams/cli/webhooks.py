@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, Json
-from streams.cli.output import note, say, say_fields, say_json, say_table
+from streams.cli.output import complain, note, say, say_fields, say_json, say_table
+from streams.cli.times import days_of, local_time
 from streams.errors import MeterError, SettingError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from meter.periods import BillingDays
     from streams.settings import Settings
     from streams.webhooks.endpoints import Endpoint
 
@@ -41,6 +43,7 @@ def add(
     Example:
       meter webhooks add https://sms.example.com/meter --events notice
     """
+    from meter.periods import BillingDays
     from streams.connect import connected
     from streams.store.database import writing
     from streams.topics import check
@@ -54,8 +57,29 @@ def add(
         positions = asyncio.run(committed_ends(settings, rules.partitions))
         with writing(engine) as connection:
             endpoint = add_endpoint(connection, url, wanted, account, positions)
-    shown = {**_document(endpoint), "secret": endpoint.secret}
-    say_json(shown) if as_json else say_fields({name: value or "all" for name, value in shown.items()})
+    _print_added(endpoint, BillingDays(rules.time_zone), as_json)
+    _warn_of_address(url, settings.webhook_private_addresses)
+
+
+def _warn_of_address(url: str, private: bool) -> None:
+    """Say at once what each attempt would say. A name may lead elsewhere later, so that the webhook is there."""
+    from streams.webhooks.addresses import AddressError, UnresolvedError, find_target
+
+    try:
+        asyncio.run(find_target(url, private))
+    except UnresolvedError:
+        return  # it may be known to the sender's machine alone
+    except AddressError as error:
+        complain(f"nothing will be sent there: {error}")
+
+
+def _print_added(endpoint: "Endpoint", days: "BillingDays", as_json: bool) -> None:
+    document = _document(endpoint)
+    if as_json:
+        say_json({**document, "secret": endpoint.secret})
+    else:
+        cells = dict(zip(document, _cells(endpoint, days), strict=True))
+        say_fields({**cells, "secret": endpoint.secret})
 
 
 @app.command("list")
@@ -69,15 +93,15 @@ def list_webhooks(as_json: Json = False) -> None:
     from streams.webhooks.endpoints import listed
 
     with _store(settings_of_command()) as engine, engine.connect() as connection:
-        found = listed(connection)
+        found, days = listed(connection), days_of(connection)
     if as_json:
         for each in found:
             say_json({**_document(each.endpoint), "waiting": each.waiting, "dead": each.dead})
     elif found:
-        rows = [(*_document(each.endpoint).values(), str(each.waiting), str(each.dead)) for each in found]
+        rows = [(*_cells(each.endpoint, days), str(each.waiting), str(each.dead)) for each in found]
         say_table(
             ("webhook", "url", "events", "account", "added", "waiting", "dead"),
-            [tuple(cell or "all" for cell in row) for row in rows],
+            rows,
         )
     else:
         note("no webhooks")
@@ -164,13 +188,14 @@ def run() -> None:
 
     Each message is sent at least once, in order for each account. One that
     is not taken is tried again for about ten hours, then it is dead. Waits
-    while Kafka or the store is away.
+    while Kafka or the store is away. A second one on the same store is not
+    noticed at once: when the next message comes, one of the two ends.
 
     Example:
       meter webhooks run
 
-    Exit codes: 0 stopped; 3 topics and store do not fit; 4 another one
-    runs.
+    Exit codes: 0 stopped; 2 the store refuses it; 3 topics and store do not
+    fit; 4 another one runs.
     """
     from streams.connect import connected
     from streams.observe.logs import set_up_logs
@@ -213,6 +238,11 @@ def _store(settings: "Settings") -> "Iterator[Engine]":
             yield engine
     finally:
         engine.dispose()
+
+
+def _cells(endpoint: "Endpoint", days: "BillingDays") -> tuple[str, ...]:
+    *cells, _ = _document(endpoint).values()
+    return *(cell or "all" for cell in cells), local_time(days, endpoint.created_at)
 
 
 def _document(endpoint: "Endpoint") -> dict[str, str | None]:

@@ -32,7 +32,7 @@ class Cast:
         self._ports = [free_port() for _ in range(2)]
         self._logs = [folder / f"worker-{number}.log" for number in range(2)]
         self._stopping = False
-        self.exits: list[int] = []
+        self.exits: list[int | None] = []
         self.workers = [
             worker(number, settings.model_copy(update={"web_port": port - number}), say, log=log)
             for number, (port, log) in enumerate(zip(self._ports, self._logs, strict=True))

@@ -88,9 +88,10 @@ async def _check_inputs(consumer: AIOKafkaConsumer, settings: Settings, state: P
         start, end = await offsets(consumer, name, state.partition)
         position = state.next[topic]
         if start > position:
+            gone = f"{start - position} {'record is' if start - position == 1 else 'records are'} gone"
             raise RefusalToStartError(
                 f"{name}[{state.partition}] starts at {start}, but is folded only up to {position}: "
-                f"{start - position} records are gone; restore them, nothing skips them"
+                f"{gone}; restore what is missing, nothing skips it"
             )
         if end < position:
             raise RefusalToStartError(

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, select
+from sqlalchemy import Connection, Row, Select, and_, func, select
 
 from streams.export.period import Window
 from streams.store.schema import priced_usage as jobs
+from streams.store.schema import region_total
 
 PIECE_ROWS = 50_000
 
@@ -32,6 +33,12 @@ _COLUMNS = (
     jobs.c.origin_partition,
     jobs.c.origin_offset,
 )
+
+
+def latest_day(connection: Connection) -> str | None:
+    """The latest billing day of which there is a job."""
+    found: str | None = connection.execute(select(func.max(region_total.c.day, type_=region_total.c.day.type))).scalar()
+    return found
 
 
 def in_time(connection: Connection, window: Window, account: str | None) -> Iterator[Rows]:

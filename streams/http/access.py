@@ -30,6 +30,10 @@ USED_EVERY = timedelta(minutes=10)
 MAX_KEPT = 10_000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 WRONG_TOKENS_PER_S = 10
+#: Where a request's scope, which is of this request alone, has its caller.
+CALLER = "meter.caller"
+#: Headers by which a proxy says that it speaks for somebody else; `x-forwarded-*` too.
+OF_PROXIES = frozenset({"forwarded", "via", "x-real-ip"})
 
 
 class _Seen(NamedTuple):
@@ -72,7 +76,12 @@ class Access:
         self._wrong.take(request.client.host if request.client else "")
 
     async def is_open(self) -> bool:
-        """Whether there is no token at all, so that everybody on this machine is an operator."""
+        """Whether there is no token at all, so that everybody on this machine is an operator.
+
+        Once there was one it stays closed: a store that was put in place of another opens nothing while this runs.
+        """
+        if self._open is not None and not self._is_open:
+            return False
         now = time.monotonic()
         if self._open is None or now - self._open.at_s > FRESH_S:
             try:
@@ -137,9 +146,10 @@ def need_local(request: Request) -> None:
 
     A page of another site, a name that leads here, or a proxy in front must not make an operator of whoever is behind.
     """
-    if not is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or ""):
+    peer = request.client.host if request.client else ""
+    if not (is_loopback(peer) and is_loopback(_host_of(f"//{request.headers.get('host', '')}"))):
         raise Problem(403, "forbidden", "without tokens only this machine is served, as 127.0.0.1, [::1] or localhost")
-    if "forwarded" in request.headers or "x-forwarded-for" in request.headers:
+    if any(name in OF_PROXIES or name.startswith("x-forwarded-") for name in request.headers):
         raise Problem(403, "forbidden", "behind a proxy this needs tokens: `meter token create --role operator`")
     need_same_origin(request)
 
@@ -149,10 +159,18 @@ def need_same_origin(request: Request) -> None:
     if request.method in SAFE_METHODS:
         return
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         raise Problem(403, "forbidden", "pages of other sites may not do this")
     if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         raise Problem(403, "forbidden", "pages of other sites may not do this")
+
+
+def _host_of(address: str) -> str:
+    """The host of an address without its port; empty where it has none that can be read."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:  # of a bracket without its other one
+        return ""
 
 
 def is_loopback(host: str) -> bool:
@@ -165,9 +183,12 @@ def is_loopback(host: str) -> bool:
 
 
 async def caller(request: Request) -> Caller:
-    """Dependency: who is asking."""
-    access: Access = request.app.state.services.access
-    return await access.identify(request)
+    """Dependency: who is asking; found out once for a request."""
+    if CALLER not in request.scope:
+        access: Access = request.app.state.services.access
+        request.scope[CALLER] = await access.identify(request)
+    known: Caller = request.scope[CALLER]
+    return known
 
 
 def need(*roles: Role) -> Callable[[Caller], Caller]:

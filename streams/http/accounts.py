@@ -1,7 +1,7 @@
 """Reads about accounts: the list, one, and what belongs to it."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from meter.arrears import Service
 from meter.contracts import Contract, mode_on
 from streams.http.access import AnyAccount, Anyone, OpenAccount, Operator
-from streams.http.answers import After, From, Limit, Page, Region, To, answer, page_of
+from streams.http.answers import After, Ask, From, Limit, Page, Region, To, answer
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Role
 from streams.http.documents import (
@@ -43,8 +43,7 @@ ONE = one("account_id")
 
 @router.get("", response_model=Page[AccountItem], responses=PROBLEMS)
 async def list_accounts(
-    request: Request,
-    services: AllServices,
+    ask: Ask,
     _: Operator,
     search: Annotated[str | None, Query(max_length=128, description="a part of the id")] = None,
     state: Service | None = None,
@@ -52,18 +51,16 @@ async def list_accounts(
     limit: Limit = 50,
 ) -> Response:
     """Accounts by id."""
-
-    def question(connection: Connection) -> dict[str, Any]:
-        found = accounts.accounts(connection, search=search, state=state, after=after, limit=limit)
-        return page_of(AccountItem, found)
-
-    return await answer(request, await services.store.read(question))
+    return await ask.page(
+        AccountItem,
+        lambda connection: accounts.accounts(connection, search=search, state=state, after=after, limit=limit),
+    )
 
 
 @router.get(ONE, response_model=AccountDocument, responses=PROBLEMS)
-async def show_account(request: Request, services: AllServices, account: AnyAccount) -> Response:
+async def show_account(ask: Ask, account: AnyAccount) -> Response:
     """One account: balance, what is owed, open bills, service, contract. Also while it is stopped."""
-    return await answer(request, await services.store.read(lambda connection: account_document(connection, account)))
+    return await ask(lambda connection: account_document(connection, account))
 
 
 def account_document(connection: Connection, account_id: str) -> AccountDocument:
@@ -76,6 +73,7 @@ def account_document(connection: Connection, account_id: str) -> AccountDocument
     agreed = contracts(connection, account_id, rules)
     return AccountDocument(
         **found._asdict() | {"state": found.state.value},
+        in_state_since=found.in_state_since,
         may_start_jobs=found.may_start_jobs,
         open_bills=[OpenBillItem.model_validate(bill) for bill in accounts.open_bills(connection, account_id)],
         mode=mode_on(tuple(each.contract for each in agreed), day).value,
@@ -108,19 +106,14 @@ async def show_service(request: Request, services: AllServices, who: Anyone, acc
 
 @router.get(ONE + "/usage", response_model=UsageDocument, responses=PROBLEMS)
 async def show_usage(
-    request: Request,
-    services: AllServices,
+    ask: Ask,
     account: OpenAccount,
     start: From = None,
     to: To = None,
     region: Region = None,
 ) -> Response:
     """An account's usage by billing day and region, and its sum."""
-
-    def question(connection: Connection) -> UsageDocument:
-        return usage_document(usage.account_usage(connection, account, start, to, region))
-
-    return await answer(request, await services.store.read(question))
+    return await ask(lambda connection: usage_document(usage.account_usage(connection, account, start, to, region)))
 
 
 def usage_document(rows: list[usage.Usage]) -> UsageDocument:
@@ -131,8 +124,7 @@ def usage_document(rows: list[usage.Usage]) -> UsageDocument:
 
 @router.get(ONE + "/jobs", response_model=Page[JobItem], responses=PROBLEMS)
 async def list_jobs(
-    request: Request,
-    services: AllServices,
+    ask: Ask,
     account: OpenAccount,
     start: From = None,
     to: To = None,
@@ -141,45 +133,28 @@ async def list_jobs(
     limit: Limit = 50,
 ) -> Response:
     """An account's priced jobs, the latest day first."""
-
-    def question(connection: Connection) -> dict[str, Any]:
-        found = usage.jobs(connection, account, start, to, region, after=after, limit=limit)
-        return page_of(JobItem, found)
-
-    return await answer(request, await services.store.read(question))
+    return await ask.page(
+        JobItem, lambda connection: usage.jobs(connection, account, start, to, region, after=after, limit=limit)
+    )
 
 
 @router.get(ONE + "/bills", response_model=Page[BillItem], responses=PROBLEMS)
-async def list_bills(
-    request: Request, services: AllServices, account: AnyAccount, after: After = None, limit: Limit = 50
-) -> Response:
+async def list_bills(ask: Ask, account: AnyAccount, after: After = None, limit: Limit = 50) -> Response:
     """An account's bills, the latest first. Also while it is stopped."""
-
-    def question(connection: Connection) -> dict[str, Any]:
-        return page_of(BillItem, bills.bills(connection, account_id=account, after=after, limit=limit))
-
-    return await answer(request, await services.store.read(question))
+    return await ask.page(
+        BillItem, lambda connection: bills.bills(connection, account_id=account, after=after, limit=limit)
+    )
 
 
 @router.get(ONE + "/ledger", response_model=Page[EntryItem], responses=PROBLEMS)
-async def list_entries(
-    request: Request, services: AllServices, account: OpenAccount, after: After = None, limit: Limit = 50
-) -> Response:
+async def list_entries(ask: Ask, account: OpenAccount, after: After = None, limit: Limit = 50) -> Response:
     """An account's entries of the ledger, the latest first."""
-
-    def question(connection: Connection) -> dict[str, Any]:
-        return page_of(EntryItem, money.ledger(connection, account, after=after, limit=limit))
-
-    return await answer(request, await services.store.read(question))
+    return await ask.page(EntryItem, lambda connection: money.ledger(connection, account, after=after, limit=limit))
 
 
 @router.get(ONE + "/notices", response_model=Page[NoticeItem], responses=PROBLEMS)
-async def list_notices(
-    request: Request, services: AllServices, account: OpenAccount, after: After = None, limit: Limit = 50
-) -> Response:
+async def list_notices(ask: Ask, account: OpenAccount, after: After = None, limit: Limit = 50) -> Response:
     """What the customer was to be told, the latest first."""
-
-    def question(connection: Connection) -> dict[str, Any]:
-        return page_of(NoticeItem, money.notices(connection, account_id=account, after=after, limit=limit))
-
-    return await answer(request, await services.store.read(question))
+    return await ask.page(
+        NoticeItem, lambda connection: money.notices(connection, account_id=account, after=after, limit=limit)
+    )

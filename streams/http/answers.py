@@ -2,16 +2,18 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from sqlalchemy import Connection
 
 from meter.periods import instant_us
 from meter.regions import REGION_CODES
-from streams.http.services import Services
+from streams.http.services import AllServices, Services
 from streams.store.queries.freshness import data_as_of
 from streams.store.queries.pages import MAX_LIMIT
 from streams.store.queries.pages import Page as Rows
@@ -111,12 +113,6 @@ class Age:
         return self._as_of
 
 
-def page_of(document: type[BaseModel], rows: Rows[Any]) -> dict[str, Any]:
-    """A page of the store as a page of documents."""
-    items = [document.model_validate(row).model_dump(mode="json") for row in rows.rows]
-    return {"items": items, "next": rows.next}
-
-
 async def answer(
     request: Request, document: BaseModel | dict[str, Any] | bytes, *, cache: str = REVALIDATE
 ) -> Response:
@@ -131,6 +127,34 @@ async def answer(
     if _has(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(body, 200, headers, "application/json")
+
+
+class Asking:
+    """A request that is answered with what a question finds in the store, in one snapshot."""
+
+    def __init__(self, request: Request, services: AllServices) -> None:
+        self._request = request
+        self._store = services.store
+
+    async def __call__(
+        self, question: Callable[[Connection], BaseModel | dict[str, Any] | bytes], *, cache: str = REVALIDATE
+    ) -> Response:
+        """The answer, as `answer` makes it. Raises what the question raises, and Problem (503)."""
+        return await answer(self._request, await self._store.read(question), cache=cache)
+
+    async def page(self, document: type[BaseModel], question: Callable[[Connection], Rows[Any]]) -> Response:
+        """A page of the rows that a question finds, each as a document."""
+
+        def in_documents(connection: Connection) -> dict[str, Any]:
+            rows = question(connection)
+            items = [document.model_validate(row).model_dump(mode="json") for row in rows.rows]
+            return {"items": items, "next": rows.next}
+
+        return await self(in_documents)
+
+
+#: Dependency: how a handler of a read answers.
+Ask = Annotated[Asking, Depends()]
 
 
 def text(moment: datetime) -> str:

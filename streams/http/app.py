@@ -73,15 +73,23 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def is_api(path: str) -> bool:
-    """Whether a path is the API's, which answers with JSON; all others are pages."""
+    """Whether a path is the API's, which answers with JSON."""
     return path == "/v1" or path.startswith(("/v1/", "/openapi.json", "/healthz", "/readyz"))
+
+
+def _wants_page(request: Request) -> bool:
+    """Whether what goes wrong is said by a page: in the console, and elsewhere to browsers; programs get JSON."""
+    path = request.url.path
+    if is_api(path):
+        return False
+    return path == "/console" or path.startswith("/console/") or "text/html" in request.headers.get("accept", "")
 
 
 def _handle_problems(app: FastAPI, pages: Any) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
             error.headers = {"Allow": ", ".join(_methods_of(app, request))}
-        if pages is None or is_api(request.url.path):
+        if pages is None or not _wants_page(request):
             return await api_problem(request, error)
         page: Response | Awaitable[Response] = pages.error_page(request, of_error(error))
         return page if isinstance(page, Response) else await page

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy import Connection
 
 from streams.errors import BrokerLostError
 from streams.http.access import Anyone, Operator
-from streams.http.answers import After, Limit, Page, Period, answer, page_of
+from streams.http.answers import After, Ask, Limit, Page, Period
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
 from streams.http.documents import BillDocument, BillItem, EntryItem, LineItem, VerifyDocument
@@ -29,8 +29,7 @@ PROOF_PATIENCE_S = 120.0
 
 @router.get("", response_model=Page[BillItem], responses=PROBLEMS)
 async def list_bills(
-    request: Request,
-    services: AllServices,
+    ask: Ask,
     _: Operator,
     period: Annotated[Period | None, Query()] = None,
     state: Annotated[Literal["open", "paid"] | None, Query()] = None,
@@ -38,16 +37,13 @@ async def list_bills(
     limit: Limit = 50,
 ) -> Response:
     """All accounts' bills, the latest first."""
-
-    def question(connection: Connection) -> dict[str, Any]:
-        found = bills.bills(connection, period=period, state=state, after=after, limit=limit)
-        return page_of(BillItem, found)
-
-    return await answer(request, await services.store.read(question))
+    return await ask.page(
+        BillItem, lambda connection: bills.bills(connection, period=period, state=state, after=after, limit=limit)
+    )
 
 
 @router.get(ONE, response_model=BillDocument, responses=PROBLEMS)
-async def show_bill(request: Request, services: AllServices, who: Anyone, bill_id: BillId) -> Response:
+async def show_bill(ask: Ask, who: Anyone, bill_id: BillId) -> Response:
     """A bill with its lines, its entries of the ledger, and what was published. Also while the account is stopped."""
 
     def question(connection: Connection) -> BillDocument:
@@ -59,14 +55,13 @@ async def show_bill(request: Request, services: AllServices, who: Anyone, bill_i
             published=msgspec.json.decode(whole.value),
         )
 
-    return await answer(request, await services.store.read(question))
+    return await ask(question)
 
 
 @router.get(ONE + "/published", response_model=dict[str, Any], responses=PROBLEMS)
-async def show_published(request: Request, services: AllServices, who: Anyone, bill_id: BillId) -> Response:
+async def show_published(ask: Ask, who: Anyone, bill_id: BillId) -> Response:
     """The record of `billing.bills`, byte for byte."""
-    whole = await services.store.read(lambda connection: find_bill(connection, who, bill_id))
-    return await answer(request, whole.value.encode())
+    return await ask(lambda connection: find_bill(connection, who, bill_id).value.encode())
 
 
 def find_bill(connection: Connection, who: Caller, bill_id: str) -> bills.WholeBill:

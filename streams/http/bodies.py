@@ -1,4 +1,4 @@
-"""Bodies of requests: bounded while they come in, JSON only, and never deeper than a completion may nest."""
+"""Bodies of requests: bounded while they come in, of known callers only, JSON, and never deeper than a completion."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meter.intake import MAX_DEPTH, too_deep
+from streams.http.access import caller
 from streams.http.problems import Problem
 
 
@@ -72,13 +73,17 @@ class _JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route whose body, where it has one, is JSON within bounds."""
+    """A route whose body, where it has one, is JSON within bounds, and is read once it is known who sends it.
+
+    The framework by itself reads a body first.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler, on a request that reads its body by these rules."""
         handler = super().get_route_handler()
 
         async def bounded(request: Request) -> Response:
+            await caller(request)
             return await handler(_JsonRequest(request.scope, request.receive))
 
         return bounded

@@ -6,7 +6,7 @@ import time
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from sqlalchemy import Connection, select
 
@@ -15,19 +15,19 @@ from meter.contracts import EVERY_REGION, Mode
 from meter.models import Id, PriceBookCommand
 from meter.regions import ZONE_OF
 from streams.http.access import Anyone, OpenAccount, Operator
-from streams.http.answers import After, BillingDay, Limit, Page, answer
+from streams.http.answers import After, Ask, BillingDay, Limit, Page, answer
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
 from streams.http.documents import AuditItem, CommandDocument
 from streams.http.orders import KEY_PATTERN, Order, note_outcome, together
 from streams.http.paths import one, segment
-from streams.http.problems import PROBLEMS, not_found
+from streams.http.problems import KEY_HEADER, PROBLEMS, not_found
 from streams.http.services import AllServices, Services
+from streams.store.own import audit_entry
 from streams.store.queries import commands
 from streams.store.queries.accounts import account_by_id
 from streams.store.queries.meter import rules_of
 from streams.store.queries.pages import page
-from streams.store.schema import audit_entry
 
 router = APIRouter(prefix="/v1", tags=["commands"], route_class=JsonRoute)
 ONE = "/accounts" + one("account_id")
@@ -35,7 +35,7 @@ ONE = "/accounts" + one("account_id")
 Key = Annotated[
     str,
     Header(
-        alias="Idempotency-Key",
+        alias=KEY_HEADER,
         pattern=KEY_PATTERN,
         description="sent again with the same key, a command is done once and has the same answer; a payment's number",
         examples=["payment-4711"],
@@ -125,12 +125,37 @@ class PriceBookBody(Body):
     prices: dict[str, str] = Field(description=PriceBookCommand.model_fields["prices"].description)
 
 
+class Giving:
+    """Gives the command of a request to the meter, and answers with what became of it."""
+
+    def __init__(self, request: Request, response: Response, services: AllServices, key: Key) -> None:
+        self._request = request
+        self._response = response
+        self._desk = services.desk
+        self._key = key
+
+    async def __call__(self, who: Caller, kind: str, body: Body, **others: str) -> CommandDocument:
+        """Its fields are the body's and `others`. Raises Problem, as `Desk.order` does and where it is refused."""
+        remote = self._request.client.host if self._request.client else None
+        fields = others | body.model_dump(mode="json")
+        order = await self._desk.order(who, remote, kind, self._key, **fields)
+        order.raise_if_refused()
+        if order.outcome == "sent":
+            self._response.status_code = 202
+            self._response.headers["Location"] = f"/v1/commands/{quote(order.command_id, safe='')}"
+            self._response.headers["Retry-After"] = "1"
+        return CommandDocument.model_validate(order)
+
+
+Give = Annotated[Giving, Depends()]
+
+
 @router.post("/accounts", status_code=201, response_model=CommandDocument, responses=SENT)
 async def open_account(
-    request: Request, response: Response, services: AllServices, who: Operator, key: Key, body: OpenBody
+    response: Response, services: AllServices, give: Give, who: Operator, body: OpenBody
 ) -> CommandDocument:
     """Open an account: daily mode, no balance. `Location` is the account, once it can be read."""
-    done = await _give(request, response, services, who, key, "open_account", account_id=body.account_id)
+    done = await give(who, "open_account", body)
     if done.outcome == "done" and await _is_shown(services, body.account_id):
         response.headers["Location"] = f"/v1/accounts/{segment(body.account_id)}"
     return done
@@ -147,101 +172,39 @@ async def _is_shown(services: Services, account_id: str) -> bool:
 
 
 @router.post(ONE + "/top-ups", response_model=CommandDocument, responses=SENT)
-async def top_up(
-    request: Request,
-    response: Response,
-    services: AllServices,
-    who: Operator,
-    key: Key,
-    account_id: AccountId,
-    body: TopUpBody,
-) -> CommandDocument:
+async def top_up(give: Give, who: Operator, account_id: AccountId, body: TopUpBody) -> CommandDocument:
     """Add what a customer has paid in. Open bills are paid from it, oldest first."""
-    fields = body.model_dump(mode="json")
-    return await _give(request, response, services, who, key, "top_up", account_id=account_id, **fields)
+    return await give(who, "top_up", body, account_id=account_id)
 
 
 @router.post(ONE + "/refunds", response_model=CommandDocument, responses=SENT)
-async def refund(
-    request: Request,
-    response: Response,
-    services: AllServices,
-    who: Operator,
-    key: Key,
-    account_id: AccountId,
-    body: RefundBody,
-) -> CommandDocument:
+async def refund(give: Give, who: Operator, account_id: AccountId, body: RefundBody) -> CommandDocument:
     """Give back to the balance what was paid on a bill. The same ticket again changes nothing."""
-    fields = body.model_dump(mode="json")
-    return await _give(request, response, services, who, key, "refund", account_id=account_id, **fields)
+    return await give(who, "refund", body, account_id=account_id)
 
 
 @router.post(ONE + "/adjustments", response_model=CommandDocument, responses=SENT)
-async def adjust(
-    request: Request,
-    response: Response,
-    services: AllServices,
-    who: Operator,
-    key: Key,
-    account_id: AccountId,
-    body: AdjustBody,
-) -> CommandDocument:
+async def adjust(give: Give, who: Operator, account_id: AccountId, body: AdjustBody) -> CommandDocument:
     """Correct a balance by hand, up or down; more than there is cannot be taken."""
-    fields = body.model_dump(mode="json")
-    return await _give(request, response, services, who, key, "adjustment", account_id=account_id, **fields)
+    return await give(who, "adjustment", body, account_id=account_id)
 
 
 @router.post(ONE + "/contracts", response_model=CommandDocument, responses=SENT)
-async def agree(
-    request: Request,
-    response: Response,
-    services: AllServices,
-    who: Operator,
-    key: Key,
-    account_id: AccountId,
-    body: ContractBody,
-) -> CommandDocument:
+async def agree(give: Give, who: Operator, account_id: AccountId, body: ContractBody) -> CommandDocument:
     """Agree a contract: an account's own prices, mode and arrears terms, in place of the one before."""
-    fields = body.model_dump(mode="json")
-    return await _give(request, response, services, who, key, "contract", account_id=account_id, **fields)
+    return await give(who, "contract", body, account_id=account_id)
 
 
 @router.put(ONE + "/low-balance", response_model=CommandDocument, responses=SENT)
-async def set_low_balance(
-    request: Request,
-    response: Response,
-    services: AllServices,
-    who: Anyone,
-    account: OpenAccount,
-    key: Key,
-    body: LowBalanceBody,
-) -> CommandDocument:
+async def set_low_balance(give: Give, who: Anyone, account: OpenAccount, body: LowBalanceBody) -> CommandDocument:
     """Set the balance below which the customer gets a notice. The customer may do that too."""
-    fields = body.model_dump(mode="json")
-    return await _give(request, response, services, who, key, "low_balance", account_id=account, **fields)
+    return await give(who, "low_balance", body, account_id=account)
 
 
 @router.post("/prices", response_model=CommandDocument, responses=SENT)
-async def publish(
-    request: Request, response: Response, services: AllServices, who: Operator, key: Key, body: PriceBookBody
-) -> CommandDocument:
+async def publish(give: Give, who: Operator, body: PriceBookBody) -> CommandDocument:
     """Publish a price book on all partitions, in one transaction."""
-    return await _give(
-        request, response, services, who, key, "price_book", currency="CNY", **body.model_dump(mode="json")
-    )
-
-
-async def _give(
-    request: Request, response: Response, services: Services, who: Caller, key: str, kind: str, **fields: Any
-) -> CommandDocument:
-    remote = request.client.host if request.client else None
-    order = await services.desk.order(who, remote, kind, key, **fields)
-    order.raise_if_refused()
-    if order.outcome == "sent":
-        response.status_code = 202
-        response.headers["Location"] = f"/v1/commands/{quote(order.command_id, safe='')}"
-        response.headers["Retry-After"] = "1"
-    return CommandDocument.model_validate(order)
+    return await give(who, "price_book", body, currency="CNY")
 
 
 @router.get("/commands" + one("command_id"), response_model=CommandDocument, responses=PROBLEMS)
@@ -280,12 +243,9 @@ def _answered(connection: Connection, command_id: str, records: list[commands.Co
 
 
 @router.get("/audit", response_model=Page[AuditItem], responses=PROBLEMS)
-async def list_audit(
-    request: Request, services: AllServices, _: Operator, after: After = None, limit: Limit = 50
-) -> Response:
+async def list_audit(ask: Ask, _: Operator, after: After = None, limit: Limit = 50) -> Response:
     """Commands given by way of this API and its console, the latest first: who, when, what, and the outcome."""
-    found = await services.store.read(lambda connection: audit(connection, after=after, limit=limit))
-    return await answer(request, found)
+    return await ask(lambda connection: audit(connection, after=after, limit=limit))
 
 
 def audit(connection: Connection, *, after: str | None = None, limit: int = 50) -> dict[str, Any]:

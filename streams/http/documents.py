@@ -12,11 +12,14 @@ State = Literal["good", "in_arrears", "stopped"]
 
 
 class AccountItem(Document):
-    """An account of the list. `owed`: what open bills come to, less the balance, at least 0.00."""
+    """An account of the list. `since`: when its state began, which may be when it was opened (`seen_at`).
+
+    `owed`: what open bills come to, less the balance, at least 0.00.
+    """
 
     account_id: str
     state: State
-    since: datetime | None
+    since: datetime = Field(validation_alias="in_state_since")
     balance: Amount
     owed: Amount
     seen_at: datetime

@@ -3,14 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 from sqlalchemy import Connection
 
 from meter import __version__
 from meter.rules import Rules
 from streams.http.access import Operator, need
 from streams.http.accounts import usage_document
-from streams.http.answers import After, BillingDay, From, Limit, Page, Region, To, answer, page_of
+from streams.http.answers import After, Ask, BillingDay, From, Limit, Page, Region, To
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Role
 from streams.http.documents import (
@@ -33,21 +33,14 @@ router = APIRouter(prefix="/v1", tags=["figures"], route_class=JsonRoute)
 
 
 @router.get("/totals", response_model=UsageDocument, responses=PROBLEMS)
-async def show_totals(
-    request: Request, services: AllServices, _: Operator, start: From = None, to: To = None, region: Region = None
-) -> Response:
+async def show_totals(ask: Ask, _: Operator, start: From = None, to: To = None, region: Region = None) -> Response:
     """The usage of all accounts by billing day and region, and its sum."""
-
-    def question(connection: Connection) -> UsageDocument:
-        return usage_document(usage.totals(connection, start, to, region))
-
-    return await answer(request, await services.store.read(question))
+    return await ask(lambda connection: usage_document(usage.totals(connection, start, to, region)))
 
 
 @router.get("/totals" + one("day") + "/accounts", response_model=Page[AccountDayItem], responses=PROBLEMS)
 async def list_day(
-    request: Request,
-    services: AllServices,
+    ask: Ask,
     _: Operator,
     day: BillingDay,
     region: Region = None,
@@ -55,12 +48,9 @@ async def list_day(
     limit: Limit = 50,
 ) -> Response:
     """A billing day, account by account."""
-
-    def question(connection: Connection) -> dict[str, Any]:
-        found = usage.day_totals(connection, day, region=region, after=after, limit=limit)
-        return page_of(AccountDayItem, found)
-
-    return await answer(request, await services.store.read(question))
+    return await ask.page(
+        AccountDayItem, lambda connection: usage.day_totals(connection, day, region=region, after=after, limit=limit)
+    )
 
 
 @router.get(
@@ -69,7 +59,7 @@ async def list_day(
     responses=PROBLEMS,
     dependencies=[Depends(need(Role.OPERATOR, Role.ACCOUNT))],
 )
-async def show_prices(request: Request, services: AllServices, day: BillingDay | None = None) -> Response:
+async def show_prices(ask: Ask, day: BillingDay | None = None) -> Response:
     """The price books, and which one is in force on a billing day (today)."""
 
     def question(connection: Connection) -> PricesDocument:
@@ -79,7 +69,7 @@ async def show_prices(request: Request, services: AllServices, day: BillingDay |
         in_force = books_of(published).book_on(wanted).version
         return PricesDocument(day=wanted, in_force=in_force, books=[_book(each) for each in published])
 
-    return await answer(request, await services.store.read(question))
+    return await ask(question)
 
 
 def known_rules(connection: Connection) -> Rules:

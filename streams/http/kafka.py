@@ -186,7 +186,7 @@ class Log:
             await asyncio.wait_for(producer.start(), PATIENCE_S)
             yield producer
         except KafkaError as error:
-            raise no_broker(self._settings, error) from error
+            raise await no_broker(self._settings, error) from error
         finally:
             await _stop(producer)
 

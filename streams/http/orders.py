@@ -27,12 +27,12 @@ from streams.clock import simulated_now
 from streams.errors import MeterError
 from streams.http.callers import Caller, Role
 from streams.http.kafka import PATIENCE_S, Log, Outgoing
-from streams.http.problems import Problem, of_fields, unavailable
+from streams.http.problems import KEY_HEADER, Problem, of_fields, unavailable
 from streams.http.store import Store
 from streams.orders import Command, new_command
 from streams.settings import Settings
+from streams.store.own import audit_entry
 from streams.store.queries.commands import command_by_id
-from streams.store.schema import audit_entry
 
 #: Of a command's key: it is a header, and the command's id.
 KEY_PATTERN = "^[!-~]([ -~]{0,126}[!-~])?$"
@@ -120,7 +120,7 @@ def command_id(who: Caller, key: str) -> str:
     Raises Problem (422) for a key that is none.
     """
     if not re.fullmatch(KEY_PATTERN, key):
-        raise Problem(422, "bad_key", "an Idempotency-Key has 1 to 128 printable ASCII characters")
+        raise Problem(422, "bad_key", f"an {KEY_HEADER} has 1 to 128 printable ASCII characters")
     if who.role is not Role.ACCOUNT:
         return key
     return "customer:" + hashlib.sha256(json.dumps([who.account_id, key]).encode()).hexdigest()[:40]

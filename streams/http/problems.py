@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:recognition-meter:problem:"
+#: The header that makes a command the same one when it is sent again.
+KEY_HEADER = "Idempotency-Key"
 
 #: The codes of what the server itself refuses, by status.
 _CODES = {
@@ -93,6 +95,8 @@ def of_fields(errors: Sequence[Any]) -> Problem:
 def _field(error: Mapping[str, Any]) -> dict[str, str]:
     where = [str(part) for part in error["loc"]]
     code = error["type"] if error["type"] in {"bad_amount", "unknown_region"} else "bad_fields"
+    if where == ["header", KEY_HEADER]:
+        code = "bad_key"
     return {
         "code": code,
         "field": ".".join(where[1:] or where),

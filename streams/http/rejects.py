@@ -13,7 +13,7 @@ from meter import topics
 from meter.models import Id, Rejected
 from meter.rejects import Code
 from streams.http.access import Operator
-from streams.http.answers import After, Instant, Limit, Page, answer
+from streams.http.answers import After, Ask, Instant, Limit, Page
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller
 from streams.http.documents import RedriveDocument, RejectDocument, RejectItem
@@ -23,8 +23,8 @@ from streams.http.problems import PROBLEMS, Problem, not_found
 from streams.http.services import AllServices, Services
 from streams.read import Position
 from streams.redrive import Kept, Resend, prepare
+from streams.store.own import audit_entry
 from streams.store.queries import rejects
-from streams.store.schema import audit_entry
 from streams.submit import Stamps
 
 router = APIRouter(prefix="/v1/rejects", tags=["rejects"], route_class=JsonRoute)
@@ -57,8 +57,7 @@ class RedriveBody(BaseModel):
 
 @router.get("", response_model=Page[RejectItem], responses=PROBLEMS)
 async def list_rejects(
-    request: Request,
-    services: AllServices,
+    ask: Ask,
     _: Operator,
     code: Code | None = None,
     account_id: Annotated[str | None, Query(max_length=128)] = None,
@@ -83,18 +82,18 @@ async def list_rejects(
         )
         return {"items": [RejectItem(**_fields(row)).model_dump(mode="json") for row in found.rows], "next": found.next}
 
-    return await answer(request, await services.store.read(question))
+    return await ask(question)
 
 
 @router.get(one("position"), response_model=RejectDocument, responses=PROBLEMS)
-async def show_reject(request: Request, services: AllServices, _: Operator, position: Where) -> Response:
+async def show_reject(ask: Ask, _: Operator, position: Where) -> Response:
     """One refused record, with its original."""
 
     def question(connection: Connection) -> RejectDocument:
         row, published = find_reject(connection, Position.read(position))
         return RejectDocument(**_fields(row), published=msgspec.json.decode(published.canonical()))
 
-    return await answer(request, await services.store.read(question))
+    return await ask(question)
 
 
 def find_reject(connection: Connection, position: Position) -> tuple[rejects.Reject, Rejected]:

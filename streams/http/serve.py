@@ -16,8 +16,9 @@ from streams.http.app import create_app
 from streams.http.tokens import any_token
 from streams.observe.logs import set_up_logs
 from streams.settings import Settings
-from streams.store.database import StoreLostError, open_engine, store_errors
+from streams.store.database import StoreLostError, StoreRefusedError, open_engine, store_errors
 from streams.store.migrate import migrate
+from streams.waiting import AskedToStop, in_daemon_thread, unless
 
 log = structlog.get_logger(__name__)
 
@@ -59,11 +60,18 @@ async def _run(settings: Settings, say: Say, console: bool) -> int:
 
 
 async def _has_tokens(engine: Engine, asked: asyncio.Event) -> bool | None:
-    """Whether there are tokens, once the store is there and has this version's tables; None: asked to stop before."""
+    """Whether there are tokens, once the store is there and has this version's tables; None: asked to stop before.
+
+    Raises StoreRefusedError.
+    """
     delay_s = 0.5
     while not asked.is_set():
         try:
-            return await asyncio.to_thread(_look_at_store, engine)
+            return await unless(asked, in_daemon_thread(lambda: _look_at_store(engine)))
+        except AskedToStop:
+            break
+        except StoreRefusedError:
+            raise
         except StoreLostError as error:
             log.warning("waiting for the store", reason=str(error), retry_in_s=delay_s)
         try:

@@ -17,7 +17,7 @@ from streams.http.callers import LOOPBACK, Caller, Role
 from streams.http.problems import Problem
 from streams.http.store import Store
 from streams.http.tokens import find_token, hash_of, token_of
-from streams.store.schema import console_session
+from streams.store.own import console_session
 
 COOKIE = "meter_session"
 LASTS = timedelta(hours=12)
@@ -64,13 +64,18 @@ class Sessions:
         return Visitor(LOOPBACK, self._own)
 
     async def sign_in(self, request: Request, response: Response, text: str) -> Caller:
-        """Begin a session with the text of a token, and set its cookie. Raises SignInNeededError."""
+        """Begin a session with the text of a token, and set its cookie. Raises SignInNeededError, Problem."""
         need_same_origin(request)
-        session = secrets.token_urlsafe(32)
-        caller = await self._store.write(lambda connection: _begin(connection, text.strip(), session))
-        if caller is None:
+        # Looked for in a read: whoever has no token must not take the turn of those who write.
+        token = await self._store.read(lambda connection: find_token(connection, text.strip()))
+        if token is None:
             self._access.wrong(request)
             raise SignInNeededError("this token is not valid: unknown, expired or revoked")
+        if token.role is Role.PRODUCER:
+            raise Problem(403, "forbidden", "a token of role producer brings completions in; it opens no console")
+        self._access.take(token.token_id)
+        session = secrets.token_urlsafe(32)
+        await self._store.write(lambda connection: _begin(connection, token.token_id, session))
         response.set_cookie(
             COOKIE,
             session,
@@ -79,7 +84,7 @@ class Sessions:
             samesite="strict",
             secure=request.url.scheme == "https",
         )
-        return caller
+        return token.caller()
 
     async def sign_out(self, request: Request, response: Response) -> None:
         """End the session, in the store too."""
@@ -101,24 +106,19 @@ def check_form(request: Request, visitor: Visitor, given: str | None) -> None:
         raise Problem(403, "stale_form", "this form is not of this session: load the page again")
 
 
-def _begin(connection: Connection, text: str, session: str) -> Caller | None:
-    token, now = find_token(connection, text), datetime.now(UTC)
-    if token is None:
-        return None
-    if token.role is Role.PRODUCER:
-        raise Problem(403, "forbidden", "a token of role producer brings completions in; it opens no console")
+def _begin(connection: Connection, token_id: str, session: str) -> None:
+    now = datetime.now(UTC)
     connection.execute(delete(console_session).where(console_session.c.expires_at <= now))
     connection.execute(
         insert(console_session).values(
             session_hash=hash_of(session),
-            token_id=token.token_id,
+            token_id=token_id,
             csrf=secrets.token_urlsafe(24),
             created_at=now,
             expires_at=now + LASTS,
             seen_at=now,
         )
     )
-    return token.caller()
 
 
 def _session(connection: Connection, cookie: str) -> Visitor | None:

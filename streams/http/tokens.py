@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from streams.errors import MeterError, SettingError
 from streams.http.callers import Caller, Role
-from streams.store.schema import api_token
+from streams.store.own import api_token
 
 PREFIX = "mtr"
 ID_BYTES = 5

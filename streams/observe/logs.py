@@ -36,6 +36,8 @@ def set_up_logs(settings: Settings) -> None:
             ],
         )
     )
+    if settings.log_level != "debug":
+        handler.addFilter(_is_for_operators)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
@@ -43,3 +45,9 @@ def set_up_logs(settings: Settings) -> None:
     for name in ("faust", "mode", "aiokafka", "asyncio", "alembic", "uvicorn"):
         level = "CRITICAL" if name == "aiokafka" else "WARNING"
         logging.getLogger(name).setLevel("DEBUG" if settings.log_level == "debug" else level)
+
+
+def _is_for_operators(record: logging.LogRecord) -> bool:
+    """Not what Faust's services say of themselves: those that we derive log under our modules' names, `[^App]: ...`."""
+    is_of_service = isinstance(record.msg, str) and record.msg.startswith("[^")
+    return record.levelno >= logging.WARNING or not is_of_service

@@ -1,6 +1,7 @@
 """How the store is reached: an engine for SQLite or PostgreSQL from the settings, and its errors in one line."""
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +17,29 @@ from streams.store.sqlite import set_up_connection
 
 BUSY_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
+#: SQLSTATE: wrong name or password; no such database. Of class 42 rights alone: the rest are mistakes of ours.
+_REFUSING_CLASSES = frozenset({"28", "3D"})
+_NO_RIGHTS = "42501"
+_REFUSING_FILES = ("SQLITE_AUTH", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_PERM", "SQLITE_READONLY")
+_REFUSALS = re.compile(
+    r"FATAL:  (\w+ authentication failed|(database|role) \".*\" does not exist|permission denied"
+    r"|no pg_hba.conf entry|role \".*\" is not permitted to log in)|no password supplied"
+)
 
 
 class StoreLostError(MeterError):
     """The SQL store cannot be reached, or has gone away. What was not committed has changed nothing."""
 
     code = Exit.FAILED
+
+
+class StoreRefusedError(StoreLostError):
+    """The store is there and will not have us: wrong password, no such database, no rights. A start ends with it.
+
+    Whoever is at work already waits, as for a store that is away: somebody may be changing just that.
+    """
+
+    code = Exit.WRONG_SETTING
 
 
 def store_url(settings: Settings) -> URL:
@@ -60,6 +78,12 @@ def open_engine(settings: Settings, **options: Any) -> Engine:
         raise SettingError(
             f"METER_DATABASE_URL: PostgreSQL needs the driver psycopg: pip install 'recognition-meter[sql]' ({error})"
         ) from error
+
+
+def store_is_made(settings: Settings) -> bool:
+    """Whether there may be a store: opening SQLite's file would make it. Raises SettingError."""
+    url = store_url(settings)
+    return url.drivername != "sqlite" or Path(url.database or "").exists()
 
 
 @contextmanager
@@ -129,12 +153,33 @@ def lost(error: BaseException) -> bool:
     return isinstance(error, OperationalError)
 
 
+def refused(error: BaseException) -> bool:
+    """Whether an error says that the store will not have us, so that trying again does not help.
+
+    By SQLSTATE, or SQLite's own code. What PostgreSQL says while a connection is made has none, since libpq gives none:
+    there it is known by its English text, and what is not known counts as a store that is away.
+    """
+    driver = getattr(error, "orig", None) or error
+    state = getattr(driver, "sqlstate", None)
+    if state is not None:
+        return bool(state[:2] in _REFUSING_CLASSES or state == _NO_RIGHTS)
+    name = getattr(driver, "sqlite_errorname", None)
+    if name is not None:
+        return bool(name.startswith(_REFUSING_FILES))
+    return isinstance(error, OperationalError) and _REFUSALS.search(str(driver)) is not None
+
+
 @contextmanager
 def store_errors(engine: Engine) -> Iterator[None]:
-    """Within the block a store that is away is a StoreLostError, one line that names it without its password."""
+    """Within the block a store that is away is a StoreLostError, one line that names it without its password.
+
+    One that will not have us is a StoreRefusedError.
+    """
     try:
         yield
     except SQLAlchemyError as error:
+        if refused(error):
+            raise StoreRefusedError(f"the SQL store at {shown(engine)} will not have us: {reason(error)}") from error
         if not lost(error):
             raise
         raise StoreLostError(f"no SQL store at {shown(engine)}: {reason(error)}") from error

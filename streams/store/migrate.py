@@ -20,7 +20,7 @@ _LOCK = 0x6D657465_72
 def migrate(engine: Engine) -> tuple[str | None, str]:
     """Bring the store to this version. Returns the revision before (None: it was empty) and the one now.
 
-    Raises StoreLostError, and RefusalToStartError where a newer version has written it.
+    Raises StoreLostError (StoreRefusedError), and RefusalToStartError where a newer version has written it.
     """
     with store_errors(engine), writing(engine) as connection:
         if is_postgres(connection):
@@ -34,7 +34,10 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
 def check_store(engine: Engine) -> None:
     """See that the store has this version's tables. Raises StoreLostError or RefusalToStartError, saying what to do."""
     with store_errors(engine), engine.connect() as connection:
-        if _known_revision(engine, connection) != newest():
+        revision = _known_revision(engine, connection)
+        if revision is None:
+            raise RefusalToStartError(f"nothing was projected into {shown(engine)} yet: run `meter projector`")
+        if revision != newest():
             raise RefusalToStartError(
                 f"the store {shown(engine)} does not have the tables of this version: run `meter projector migrate`"
             )

@@ -24,9 +24,10 @@ from streams.store.following import Follower
 from streams.store.measures import Measures
 from streams.store.migrate import migrate
 from streams.store.positions import Place
-from streams.store.projector import AskedToStop, Projector, wait_for_store
+from streams.store.projector import Projector, wait_for_store
 from streams.store.schema import READ_MODEL, meter_info
 from streams.topics import check
+from streams.waiting import AskedToStop, unless
 
 log = structlog.get_logger(__name__)
 
@@ -55,15 +56,9 @@ async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
     log.info("projector starts", version=__version__, kafka=settings.bootstrap_servers, store=shown(engine))
     with suppress(AskedToStop):
         async with _pages(settings, measures):
-            await wait_for_store(lambda: migrate(engine), asked, measures)
-            waiting = asyncio.ensure_future(wait_for_broker(settings, log.warning))
-            stopping = asyncio.ensure_future(asked.wait())
-            await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not waiting.done():
-                waiting.cancel()
-                raise AskedToStop
-            rules = await check(settings)
+            await wait_for_store(lambda: migrate(engine), asked, measures, starting=True)
+            await unless(asked, wait_for_broker(settings, log.warning))
+            rules = await unless(asked, check(settings))
             collect_less()
             await Projector(settings, rules, engine, measures).run(asked, caught_up)
     log.info("projector stopped" if asked.is_set() else "all is projected")

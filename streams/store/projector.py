@@ -25,11 +25,12 @@ from streams.kafka import reader
 from streams.settings import Settings
 from streams.store import positions
 from streams.store.accounts import AccountRow, Seen
-from streams.store.database import StoreLostError, store_errors, writing
+from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
 from streams.store.following import FETCH_WAIT_MS, Follower, check_bounds, check_whole
 from streams.store.measures import Measures
 from streams.store.positions import Place
 from streams.store.project import Batch, apply
+from streams.waiting import AskedToStop, in_daemon_thread, unless
 
 log = structlog.get_logger(__name__)
 
@@ -60,13 +61,13 @@ class Projector:
     async def run(self, asked: asyncio.Event, caught_up: bool = False) -> None:
         """Project until asked to stop, or with `caught_up` until all is projected that the topics hold when it begins.
 
-        Raises RefusalToStartError, OtherProjectorError, BrokerLostError.
+        Raises RefusalToStartError, StoreRefusedError, OtherProjectorError, BrokerLostError.
         """
         async with reader(self._settings, fetch_max_wait_ms=FETCH_WAIT_MS) as consumer:
             follower = Follower(self._settings, consumer, self._rules.partitions)
             starts, ends = await follower.bounds()
             check_whole(starts, starts)
-            follower.seek(await self._waiting(lambda: self._begin(starts, ends), asked))
+            follower.seek(await self._waiting(lambda: self._begin(starts, ends), asked, starting=True))
             log.info("follows the topics", partitions=self._rules.partitions)
             delay_s = FIRST_BACKOFF_S
             while not asked.is_set():
@@ -130,21 +131,24 @@ class Projector:
         with store_errors(self._engine), self._engine.connect() as connection:
             return {place: position for place, (_, position) in positions.load(connection).items()}
 
-    async def _waiting(self, ask: Callable[[], _T], asked: asyncio.Event) -> _T:
-        return await wait_for_store(ask, asked, self._measures)
+    async def _waiting(self, ask: Callable[[], _T], asked: asyncio.Event, *, starting: bool = False) -> _T:
+        return await wait_for_store(ask, asked, self._measures, starting=starting)
 
 
-class AskedToStop(Exception):  # noqa: N818 - it is none
-    """The process was asked to stop while it waited."""
+async def wait_for_store(
+    ask: Callable[[], _T], asked: asyncio.Event, measures: Measures, *, starting: bool = False
+) -> _T:
+    """What the store answers; while it is away it is asked again, with backoff and without end, until asked to stop.
 
-
-async def wait_for_store(ask: Callable[[], _T], asked: asyncio.Event, measures: Measures) -> _T:
-    """What the store answers; while it is away it is asked again, with backoff and without end, until asked to stop."""
+    Raises StoreRefusedError where it will not have us, if the process is only `starting`.
+    """
     delay_s = FIRST_BACKOFF_S
     while not asked.is_set():
         try:
-            answer = await asyncio.to_thread(ask)
+            answer = await unless(asked, in_daemon_thread(ask))
         except StoreLostError as error:
+            if starting and isinstance(error, StoreRefusedError):
+                raise
             measures.store_is_away(True)
             log.warning(str(error), retry_in_s=delay_s)
             await _pause(asked, delay_s)

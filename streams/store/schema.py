@@ -1,10 +1,10 @@
-"""The tables. `READ_MODEL` is made from the topics and can be made again; `OWN` is kept nowhere else.
+"""The tables that are made from the topics, and can be made again; what is kept nowhere else is in `own`.
 
 Rows of the append-only topics are keyed by where their record is: `partition` and `position` (its offset) in the
 topic they come from. Money is exact CNY, instants are aware, days are `YYYY-MM-DD` (see `types`).
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, text
 
 from streams.store.types import Day, Moment, Money, Words
 
@@ -331,105 +331,3 @@ READ_MODEL = (
     command,
     command_result,
 )
-
-# -- what is not in the topics, and is never rebuilt -------------------------------------------------------------
-
-#: Tokens of the API. The secret is kept as its SHA-256 alone.
-api_token = Table(
-    "api_token",
-    metadata,
-    Column("token_id", Words, primary_key=True),  # the part that is shown
-    Column("secret_hash", Words, nullable=False),
-    Column("role", Words, nullable=False),  # operator | account | producer
-    Column("account_id", Words),
-    Column("label", Words),
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment),
-    Column("revoked_at", Moment),
-    Column("last_used_at", Moment),
-)
-
-console_session = Table(
-    "console_session",
-    metadata,
-    Column("session_hash", Words, primary_key=True),
-    Column("token_id", Words, ForeignKey("api_token.token_id"), nullable=False),
-    Column("csrf", Words, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False),
-    Column("seen_at", Moment, nullable=False),
-    Index(None, "token_id"),
-    Index(None, "expires_at"),
-)
-
-#: Who commanded what, when, and what came of it.
-audit_entry = Table(
-    "audit_entry",
-    metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("at", Moment, nullable=False),
-    Column("token_id", Words),  # null: nobody had to say who they are
-    Column("role", Words, nullable=False),
-    Column("remote", Words),
-    Column("action", Words, nullable=False),
-    Column("account_id", Words),
-    Column("command_id", Words, unique=True),  # one row a command: sent again, it is compared with this one
-    Column("outcome", Words, nullable=False),
-    Column("code", Words),
-    Column("detail", Words),  # JSON
-    Index(None, "at"),
-    Index(None, "account_id", "id"),
-)
-
-webhook_endpoint = Table(
-    "webhook_endpoint",
-    metadata,
-    Column("endpoint_id", Words, primary_key=True),
-    Column("url", Words, nullable=False),
-    Column("secret", Words, nullable=False),
-    Column("events", Words, nullable=False),  # joined by commas
-    Column("account_id", Words),  # null: of all accounts
-    Column("created_at", Moment, nullable=False),
-    Column("removed_at", Moment),
-)
-
-webhook_delivery = Table(
-    "webhook_delivery",
-    metadata,
-    Column("endpoint_id", Words, ForeignKey("webhook_endpoint.endpoint_id"), primary_key=True),
-    Column("event_id", Words, primary_key=True),  # a function of the record that it tells of
-    Column("event", Words, nullable=False),
-    Column("account_id", Words, nullable=False),
-    Column("partition", Integer, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    Column("payload", Words, nullable=False),
-    Column("state", Words, nullable=False),  # waiting | delivered | dead
-    Column("attempts", Integer, nullable=False),
-    Column("created_at", Moment, nullable=False),  # when the broker took the record: the order of delivery
-    Column("next_attempt_at", Moment),
-    Column("last_error", Words),
-    Column("delivered_at", Moment),
-    Index(None, "state", "next_attempt_at"),
-    Index(
-        "ix_webhook_delivery_waiting",
-        "endpoint_id",
-        "account_id",
-        "created_at",
-        "event",
-        "position",
-        sqlite_where=text("state = 'waiting'"),
-        postgresql_where=text("state = 'waiting'"),
-    ),
-)
-
-#: How far each webhook has read a topic; moves by compare-and-set, with the deliveries, in one transaction.
-webhook_position = Table(
-    "webhook_position",
-    metadata,
-    Column("endpoint_id", Words, ForeignKey("webhook_endpoint.endpoint_id"), primary_key=True),
-    Column("topic", Words, primary_key=True),  # without the prefix
-    Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("next_offset", BigInteger, nullable=False),
-)
-
-OWN = (api_token, console_session, audit_entry, webhook_endpoint, webhook_delivery, webhook_position)

@@ -30,6 +30,10 @@ class AddressError(Exception):
     """A webhook may not go there, or its name leads nowhere."""
 
 
+class UnresolvedError(AddressError):
+    """Its name leads nowhere, for now or from here."""
+
+
 def read_url(url: str) -> SplitResult:
     """The parts of a webhook's URL. Raises SettingError with what is wrong."""
     try:
@@ -53,7 +57,7 @@ async def find_target(url: str, private: bool) -> Target:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise AddressError(f"{host} cannot be resolved: {error.strerror or error}") from error
+        raise UnresolvedError(f"{host} cannot be resolved: {error.strerror or error}") from error
     for *_, place in found:
         check_address(str(place[0]), parts.scheme, private)
     return Target(str(found[0][4][0]), host, port)

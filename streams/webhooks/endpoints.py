@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, insert, select, update
 
 from streams.errors import MeterError, SettingError
-from streams.store.schema import webhook_delivery, webhook_endpoint, webhook_position
+from streams.store.own import webhook_delivery, webhook_endpoint, webhook_position
 from streams.webhooks.addresses import read_url
 from streams.webhooks.events import EVENTS
 

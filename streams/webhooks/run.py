@@ -5,23 +5,28 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Engine
 
+from meter.rules import Rules
 from streams.errors import BrokerLostError, RefusalToStartError
 from streams.kafka import wait_for_broker
 from streams.settings import Settings
-from streams.store.database import StoreLostError, store_errors, writing
+from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
 from streams.store.migrate import migrate
 from streams.store.queries.meter import rules_of
 from streams.topics import check
+from streams.waiting import in_daemon_thread
 from streams.webhooks import queue
 from streams.webhooks.endpoints import Endpoint
 from streams.webhooks.reading import Reading
 from streams.webhooks.sending import Client, attempt, new_client
 
 log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
 
 #: Seconds from a failed attempt to the next, each give or take a fifth; after the last one a message is dead.
 RETRY_AFTER_S = (5, 30, 120, 600, 1_800, 3_600, 7_200, 10_800, 14_400)
@@ -60,7 +65,7 @@ class Sender:
 
     async def run(self) -> None:
         """Read and send until cancelled; Kafka or the store may be away meanwhile. Raises OtherSenderError."""
-        reading = asyncio.ensure_future(self._patiently(self._reading.run))
+        reading = asyncio.ensure_future(_patiently(self._reading.run))
         try:
             await asyncio.wait([reading, self._broken], return_when=asyncio.FIRST_COMPLETED)
             await (reading if reading.done() else self._broken)
@@ -101,7 +106,7 @@ class Sender:
         # Each its own: a connection is kept by its address, and must not serve another name behind the same one,
         # whose certificate nobody has looked at.
         async with new_client() as client:
-            await self._patiently(send_all)
+            await _patiently(send_all)
 
     async def _wait_for_news(self, endpoint: Endpoint) -> None:
         news = self._news[endpoint.endpoint_id]
@@ -144,29 +149,45 @@ class Sender:
         wait_s = self._retry_after_s[delivery.attempts - 1] * random.uniform(1 - JITTER, 1 + JITTER)
         return now + timedelta(seconds=wait_s)
 
-    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do work again, after a while, when Kafka or the store was away."""
-        delay_s, longest_s = AWAY_S
-        while True:
-            began = asyncio.get_running_loop().time()
-            try:
-                await work()
-            except (BrokerLostError, StoreLostError) as error:
-                if asyncio.get_running_loop().time() - began > longest_s:
-                    delay_s = AWAY_S[0]
-                log.warning(str(error), retry_in_s=delay_s)
-                await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 2, longest_s)
+
+async def _patiently(work: Callable[[], Awaitable[_T]], *, starting: bool = False) -> _T:
+    """What work gives; it is done again, after a while, when Kafka or the store was away.
+
+    Raises StoreRefusedError where the store will not have us, if the process is only `starting`.
+    """
+    delay_s, longest_s = AWAY_S
+    while True:
+        began = asyncio.get_running_loop().time()
+        try:
+            return await work()
+        except (BrokerLostError, StoreLostError) as error:
+            if starting and isinstance(error, StoreRefusedError):
+                raise
+            if asyncio.get_running_loop().time() - began > longest_s:
+                delay_s = AWAY_S[0]
+            log.warning(str(error), retry_in_s=delay_s)
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, longest_s)
 
 
 async def run_webhooks(settings: Settings, engine: Engine) -> None:
-    """Read and send until cancelled. Waits for Kafka and the store; raises what `Sender.run` and `check` raise."""
+    """Read and send until cancelled. Waits for Kafka and the store.
+
+    Raises what `Sender.run` and `check` raise, and StoreRefusedError.
+    """
     await wait_for_broker(settings, log.warning)
-    rules = await check(settings)
-    await asyncio.to_thread(migrate, engine)
+    rules = await _patiently(lambda: check(settings))
+    await _patiently(lambda: in_daemon_thread(lambda: _check_store(engine, rules)), starting=True)
+    # Two are told apart only by what they do: each moves a position from where it expects it.
+    only = "one sender for a store: of two, one ends with code 4 when the next message comes"
+    log.info("webhooks start", kafka=settings.bootstrap_servers, note=only)
+    await Sender(settings, engine, rules.partitions).run()
+
+
+def _check_store(engine: Engine, rules: Rules) -> None:
+    """Bring the store to this version. Raises StoreLostError, RefusalToStartError."""
+    migrate(engine)
     with store_errors(engine), engine.connect() as connection:
         known = rules_of(connection)
     if known is not None and known.meter_id != rules.meter_id:
         raise RefusalToStartError("the store is of another meter than these topics")
-    log.info("webhooks start", kafka=settings.bootstrap_servers)
-    await Sender(settings, engine, rules.partitions).run()

@@ -22,12 +22,12 @@ JSON = {"content-type": "application/json"}
 
 
 class Api:
-    """A server, within `with`. `settings` are those of a meter, with a store."""
+    """A server, within `with`. `settings` are those of a meter, with a store; `console`: with its pages."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, console: bool = False) -> None:
         self.settings = settings
         self.tokens: dict[str, str] = {}
-        self._server = server_of(settings, console=False)
+        self._server = server_of(settings, console=console)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._server.run, args=([self._listener],))
 

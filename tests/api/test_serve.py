@@ -1,5 +1,6 @@
 """`meter api` and `meter token` as they are run."""
 
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -64,6 +65,28 @@ def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(meter: Mete
     assert ("revoked" in table, "active" in table, secret in table) == (True, True, False)
 
 
+def test_tokens_of_which_none_is_an_operators_are_warned_of(meter: Meter, fresh: dict[str, object]) -> None:
+    def warned(*arguments: str) -> bool:
+        done = meter.run("token", "create", *arguments, **fresh)
+        assert (done.returncode, done.stdout[:4]) == (0, "mtr_"), done.stderr
+        return "meter: there are tokens now and none of an operator" in done.stderr
+
+    assert warned("--role", "producer")
+    assert warned("--role", "account", "--account", "A", "--expires", "90")
+    assert not warned("--role", "operator")
+    assert not warned("--role", "producer")
+    operator = meter.run("token", "list", "--json", **fresh).stdout.splitlines()[2]
+    assert meter.run("token", "revoke", json.loads(operator)["token_id"], **fresh).returncode == 0
+    assert warned("--role", "producer")
+
+
+def test_a_token_ends_as_a_day_begins_in_the_billing_zone(meter: Meter, fresh: dict[str, object]) -> None:
+    done = meter.run("token", "create", "--role", "operator", "--expires", "2099-12-31", **fresh)
+    assert ", until 2099-12-31T00:00:00.000+08:00; it is shown this once" in done.stderr
+    assert "2099-12-31T00:00:00.000+08:00" in meter.run("token", "list", **fresh).stdout
+    assert '"expires_at": "2099-12-30T16:00:00+00:00"' in meter.run("token", "list", "--json", **fresh).stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -72,6 +95,8 @@ def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(meter: Mete
         (("create", "--role", "operator", "--account", "A"), 2),
         (("create", "--role", "operator", "--expires", "yesterday"), 2),
         (("create", "--role", "operator", "--expires", "2001-01-01T00:00:00Z"), 2),
+        (("create", "--role", "operator", "--expires", "2001-01-01"), 2),
+        (("create", "--role", "operator", "--expires", "2099-13-01"), 2),
         (("revoke", "none"), 1),
     ],
 )

@@ -146,12 +146,9 @@ def test_a_customer_sets_its_low_balance_with_keys_of_its_own(
 
 
 def test_a_command_without_a_key_or_with_a_wrong_one_is_refused(operator: httpx.Client) -> None:
-    assert (
-        problem(operator.post(at("A", "/top-ups"), json={"amount": "1"}), 422)["errors"][0]["field"]
-        == "Idempotency-Key"
-    )
-    for wrong in ("", "x" * 129):
-        assert operator.post(at("A", "/top-ups"), json={"amount": "1"}, headers=key(wrong)).status_code == 422
+    for headers in ({}, key(""), key("x" * 129)):
+        found = problem(operator.post(at("A", "/top-ups"), json={"amount": "1"}, headers=headers), 422)
+        assert (found["code"], found["errors"][0]["field"]) == ("bad_key", "Idempotency-Key")
 
 
 def test_a_command_that_is_not_answered_in_time_can_be_asked_about(

@@ -13,13 +13,18 @@ from streams.http.paths import segment
 from tests.browser.stage import Stage
 
 PATIENCE_MS = 20_000
+#: The rules of axe by theme: all in the light; in the dark only those that colours can break.
+ONLY: dict[str, Sequence[str]] = {"light": (), "dark": ("color-contrast", "link-in-text-block")}
+#: All charts of a page are drawn.
+DRAWN = "[...document.querySelectorAll('figure[data-chart]')].every(f => f.dataset.drawn)"
 
 
 class Visitors:
-    """Browser contexts of one test."""
+    """Browser contexts of one test; `address`: of another server than the stage's."""
 
-    def __init__(self, stage: Stage, browser: Browser) -> None:
+    def __init__(self, stage: Stage, browser: Browser, address: str | None = None) -> None:
         self._stage = stage
+        self._address = address or stage.address
         self._browser = browser
         self._contexts: list[BrowserContext] = []
         self._elsewhere: list[str] = []
@@ -35,7 +40,7 @@ class Visitors:
     def somebody(self, *, scheme: str = "light", language: str = "en-GB", width: int = 1360, **options: object) -> Page:
         """A page of somebody who is not signed in."""
         context = self._browser.new_context(
-            base_url=self._stage.address,
+            base_url=self._address,
             viewport={"width": width, "height": 900},
             color_scheme=scheme,
             locale=language,
@@ -71,7 +76,7 @@ class Visitors:
 
     def _asked(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme != "data" and f"{parts.scheme}://{parts.netloc}" != self._stage.address:
+        if parts.scheme != "data" and f"{parts.scheme}://{parts.netloc}" != self._address:
             self._elsewhere.append(request.url)
 
     def _said(self, message: ConsoleMessage) -> None:
@@ -104,7 +109,7 @@ def await_figure(page: Page, name: str, value: str) -> None:
 
 def shoot(page: Page, path: Path) -> None:
     """A picture of what is on the screen, once its charts are drawn."""
-    page.wait_for_function("[...document.querySelectorAll('figure[data-chart]')].every(f => f.dataset.drawn)")
+    page.wait_for_function(DRAWN)
     page.evaluate("document.fonts.ready")
     page.screenshot(path=path)
 

@@ -1,18 +1,21 @@
 """Every page: no serious accessibility violation in either theme, and its picture for the docs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, expect
+from pydantic import SecretStr
 
-from tests.browser.looking import Visitors, account_path, serious, shoot
+from streams.http.sessions import COOKIE
+from streams.settings import Settings
+from tests.api.serving import Api
+from tests.browser.looking import DRAWN, ONLY, Visitors, account_path, serious, shoot
 from tests.browser.stage import IN_ARREARS, Stage
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
 LARGEST_BYTES = 250_000
-#: All rules in the light; in the dark only those that colours can break.
-ONLY = {"light": (), "dark": ("color-contrast", "link-in-text-block")}
 
 
 class Look(NamedTuple):
@@ -91,11 +94,68 @@ def test_dialogs_and_the_way_in_have_no_serious_violation(visitors: Visitors, pi
     assert not any(wrong.values()), wrong
 
 
-def test_a_phone_shows_pages_without_scrolling_sideways(visitors: Visitors) -> None:
-    page = visitors.signed_in("operator", width=390)
-    for path in ("/console/overview", "/console/accounts", account_path("A"), "/console/rejects", "/console/health"):
-        page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+@pytest.fixture
+def away(stage: Stage, browser: Browser, tmp_path: Path) -> Iterator[Visitors]:
+    """Whoever looks at a console whose store and Kafka cannot be reached."""
+    store = SecretStr("postgresql://nobody@127.0.0.1:9/none")
+    settings = Settings(bootstrap_servers="127.0.0.1:9", data_dir=tmp_path, database_url=store)
+    with Api(settings, console=True) as api, Visitors(stage, browser, api.url) as them:
+        yield them
+        them.all_well()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_of_what_went_wrong_have_no_serious_violation(
+    stage: Stage, visitors: Visitors, away: Visitors, scheme: str
+) -> None:
+    wrong = {}
+
+    def look(page: Page, path: str, status: int, heading: str) -> None:
+        answer = page.goto(path)
+        assert answer is not None
+        assert answer.status == status
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+        wrong[heading] = serious(page, only=ONLY[scheme])
+
+    look(visitors.signed_in("A", scheme=scheme), "/console/overview", 403, "This is not yours to see")
+    look(away.somebody(scheme=scheme), "/console/overview", 503, "The read model is away")
+    expired = visitors.somebody(scheme=scheme)
+    expired.context.add_cookies([{"name": COOKIE, "value": "gone", "url": stage.address}])
+    look(expired, "/console/prices", 200, "Sign in")
+    expired.get_by_label("Token").fill("mtr_nonsense")
+    expired.get_by_role("button", name="Sign in").click()
+    expect(expired.get_by_role("alert")).to_contain_text("not valid")
+    wrong["refused"] = serious(expired, only=ONLY[scheme])
+    assert not any(wrong.values()), wrong
+
+
+#: What does not fit a phone's width: the page itself, links to go on with, names in charts.
+TOO_WIDE = """() => {
+  const links = [...document.querySelectorAll("nav a, .tabs a, .switches button")]
+    .filter((a) => a.getBoundingClientRect().right > innerWidth || a.getBoundingClientRect().left < 0);
+  const charts = [...document.querySelectorAll("figure canvas")].map((canvas) => Chart.getChart(canvas))
+    .filter((chart) => chart.legend.legendHitBoxes.some((box) => box.left + box.width > chart.width)
+      || chart.chartArea.height < 120 || chart.canvas.getBoundingClientRect().right > innerWidth);
+  const page = document.documentElement.scrollWidth > innerWidth ? ["page"] : [];
+  return [...page, ...links.map((a) => a.textContent.trim()), ...charts.map((chart) => chart.canvas.ariaLabel)];
+}"""
+
+
+@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
+def test_a_phone_shows_pages_without_scrolling_sideways(visitors: Visitors, language: str) -> None:
+    pages = {who: visitors.signed_in(who, width=390, language=language) for who in ("operator", "A")}
+    wrong = {}
+    for look in looks(first_bill(pages["operator"])):
+        page = pages[look.who or "operator"]
+        page.goto(look.path)
+        page.wait_for_function(DRAWN)
+        if found := page.evaluate(TOO_WIDE):
+            wrong[look.path] = found
+    assert wrong == {}
+
+
+def test_a_phone_shows_how_old_the_figures_are(visitors: Visitors) -> None:
+    assert visitors.signed_in("operator", width=390).locator("#freshness").is_visible()
 
 
 def test_pages_work_without_scripts(visitors: Visitors, stage: Stage) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.looking import Visitors, account_path, await_figure, figure, serious, shoot
+from tests.browser.looking import ONLY, Visitors, account_path, await_figure, figure, serious, shoot
 from tests.browser.stage import AWKWARD, DAYS, IN_ARREARS, SCRIPT, STOPPED, Stage, a_job, at
 
 
@@ -47,6 +47,7 @@ def test_a_stopped_customers_console_is_closed_until_a_top_up(visitors: Visitors
     expect(customer.get_by_role("heading", name="Your service is stopped")).to_be_visible()
     assert figure(customer, "owed") == "84.66"
     assert serious(customer) == []
+    assert serious(visitors.signed_in(STOPPED, scheme="dark"), only=ONLY["dark"]) == []
     shoot(customer, pictures / "closed.png")
     for path in ("/console/account", "/console/account/bills", "/console/freshness"):
         assert customer.request.get(path).status == 403, path

@@ -11,7 +11,7 @@ EXIT_CODE = re.compile(r"\(exit code (\d+)\)")
 LATER = "a moment later"
 RUN_AS_SCRIPT, RUN_AND_COMPARE = "sh", "console"
 
-DATE, TIME = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d\d:\d\d:\d\d")
+DATE, TIME = re.compile(r"\d{4}-\d\d-\d\d"), re.compile(r"\d\d:\d\d:\d\d(?:\.\d{3})?")
 
 
 class Block(NamedTuple):
@@ -47,6 +47,30 @@ def blocks(text: str) -> Iterator[Block]:
             fence = None
     if fence is not None:
         raise ValueError(f"the block at line {fence[1]} has no end")
+
+
+class Exchange(NamedTuple):
+    """A request and its answer, of an `http` block. `body` empty: there is none."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str
+    status: int
+    answer: str
+
+
+def exchanges(text: str) -> list[Exchange]:
+    """The requests of a document's `http` blocks, in order."""
+    return [_exchange(block.text) for block in blocks(text) if block.language == "http"]
+
+
+def _exchange(text: str) -> Exchange:
+    head, *body, answer = text.strip().split("\n\n")
+    request, *headers = head.splitlines()
+    method, path = request.split()
+    status, _, document = answer.partition("\n")
+    return Exchange(method, path, dict(line.split(": ", 1) for line in headers), "".join(body), int(status), document)
 
 
 def steps(path: Path) -> list[Step]:

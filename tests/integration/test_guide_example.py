@@ -51,7 +51,7 @@ def test_a_quote_gives_the_same_with_and_without_a_kafka(meter: Meter, tmp_path:
 
 def test_the_proof_finds_no_difference(meter: Meter) -> None:
     done = meter.execute("verify")
-    assert (done.returncode, done.stdout) == (0, "verify: no difference (1 records in 1 steps)\n")
+    assert (done.returncode, done.stdout) == (0, "verify: no difference (1 record in 1 step)\n")
 
 
 class Unconnected(Meter):

@@ -1,68 +1,20 @@
 """The money from the command line, on a meter with a simulated clock: bills, arrears, and what can go wrong."""
 
-import io
-import os
-import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import pytest
 
-from streams.cli import main
+from streams import orders
+from tests.integration.money import CHINA, InProcess, advance, cells, fields, money_of, refusal, told
 from tests.integration.running import Meter, job
+from tests.recount.placement import owner
 
 GUIDE_BILL = "B20190101-559aead08264d579"
-CHINA = "+08:00"
 
-
-class InProcess(Meter):
-    """Its commands run in this process: starting Python for each would take more time than all that they do."""
-
-    def run(self, *arguments: str, given: str | bytes = "", **settings: object) -> subprocess.CompletedProcess[str]:
-        if given:
-            return super().run(*arguments, given=given, **settings)
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            patch.dict(os.environ, self.environment(**settings), clear=True),
-            redirect_stdout(out),
-            redirect_stderr(err),
-        ):
-            code = main(arguments)
-        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
-
-
-def advance(meter: Meter, to: str) -> None:
-    done = meter.run("clock", "advance", "--to", f"{to}{CHINA}")
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", f"done: it is {to}{CHINA}\n")
-
-
-def told(meter: Meter, *arguments: str) -> str:
-    """What a command that is done says."""
-    done = meter.run("account", *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def refusal(meter: Meter, *arguments: str) -> str:
-    """The code with which a command is refused; it says so in one line."""
-    done = meter.run("account", *arguments)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-    start, code, _ = done.stderr.split(": ", 3)[1:]
-    assert start == "refused"
-    return code
-
-
-def fields(text: str) -> dict[str, str]:
-    """Names and values as a command prints them."""
-    return {name.strip(): value.strip() for name, _, value in (row.partition("  ") for row in text.splitlines())}
-
-
-def cells(text: str, start: str) -> list[list[str]]:
-    """The rows of a table that begin with a word."""
-    return [row.split() for row in text.splitlines() if row.startswith(start)]
+#: Of another partition than A.
+STRANGER = next(name for name in "NOPQRSTUVW" if owner(name, 2) != owner("A", 2))
 
 
 @pytest.fixture(scope="module")
@@ -294,11 +246,34 @@ class TestRefusals:
 
     def test_the_same_command_id_gets_the_same_answer_and_changes_nothing(self, meter: Meter) -> None:
         before = money_of(meter)
-        first, second = (
-            meter.ask("account", "topup", "A", "--amount", amount, "--command-id", "payment-1")
-            for amount in ("20", "7")
-        )
-        assert [(answer["status"], answer["account_id"]) for answer in (*first, *second)] == [("done", "A")] * 2
+        for amount in ("20", "20.00"):
+            (answer,) = meter.ask("account", "topup", "A", "--amount", amount, "--command-id", "payment-1")
+            assert (answer["status"], answer["account_id"]) == ("done", "A")
+        assert money_of(meter) == before
+
+    @pytest.mark.parametrize(
+        "other", [("topup", "A", "--amount", "7"), ("topup", STRANGER, "--amount", "20"), ("open", STRANGER)]
+    )
+    def test_a_command_id_of_another_command_is_refused_and_not_called_done(
+        self, meter: Meter, other: tuple[str, ...]
+    ) -> None:
+        sent = len(meter.rows("meter.commands"))
+        done = meter.run("account", *other, "--command-id", "payment-1")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert "the id 'payment-1' was used for another command, top_up of A at 2019-01-0" in done.stderr
+        assert len(meter.rows("meter.commands")) == sent
+
+    def test_another_command_that_came_with_the_id_since_it_was_looked_for_is_not_called_done_either(
+        self, meter: Meter, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def long_ago(*_: object) -> dict[int, tuple[int, int]]:
+            return {0: (0, 0), 1: (0, 0)}
+
+        monkeypatch.setattr(orders, "remembered", long_ago)
+        before = money_of(meter)
+        done = meter.run("account", "topup", "A", "--amount", "7", "--command-id", "payment-1")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "not done: the id 'payment-1' was used for another command" in done.stderr
         assert money_of(meter) == before
 
     def test_a_contract_is_there_to_come_and_cannot_be_overlapped(self, meter: Meter) -> None:
@@ -322,12 +297,6 @@ class TestRefusals:
         done = meter.run("clock", "advance", "--to", f"2019-01-01T00:00:00{CHINA}")
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
         assert done.stderr.endswith("already: the clock does not go back\n")
-
-
-def money_of(meter: Meter) -> list[dict[str, Any]]:
-    """All that a command could have changed of anybody."""
-    topics = ("billing.bills", "billing.ledger", "billing.notices", "account.service")
-    return [row for topic in topics for row in meter.rows(topic)]
 
 
 class TestANewMeter:

@@ -9,8 +9,8 @@ import pytest
 from aiokafka.record.util import calc_crc32c
 
 from streams.broker import EmbeddedBroker
+from tests.integration.money import InProcess
 from tests.integration.running import Meter, job
-from tests.integration.test_money import InProcess
 
 DAY = "2019-01-01T12:00:00+08:00"
 #: In a batch of Kafka's log: where the CRC-32C stands, and from where on it covers the batch.
@@ -65,7 +65,7 @@ def test_a_digit_of_a_published_bill_that_was_changed_is_named_with_bill_and_lin
 ) -> None:
     meter, bill_id = changed
     done = meter.run("verify", "--all" if of == "all" else bill_id)
-    assert (done.returncode, done.stderr) == (1, "meter: verify: 1 differences\n")
+    assert (done.returncode, done.stderr) == (1, "meter: verify: 1 difference\n")
     place, _, what = done.stdout.rstrip("\n").partition(": ")
     assert place.startswith(f"{meter.topic('billing.bills')}[0]@")
     assert what == f"bill {bill_id}: line 2 amount: published 0.3137, the log says 0.3136 differ from what the log says"

@@ -109,7 +109,8 @@ class TestRejects:
         assert row == listed["too_old"]
         assert meter.ask_lines("rejects", "list", "--day", YESTERDAY) == []
         table = meter.run("rejects", "list", "--code", "conflict").stdout
-        assert table.splitlines()[0].split() == ["position", "time", "code", "account", "job", "at", "risk", "reason"]
+        heading = ["position", "time", "code", "account", "job", "at", "risk", "put", "right", "reason"]
+        assert table.splitlines()[0].split() == heading
         assert listed["conflict"]["position"] in table
 
     def test_one_is_shown_whole_and_harmless_for_a_terminal(self, meter: Meter, listed: dict[str, Any]) -> None:
@@ -161,7 +162,7 @@ class TestRejects:
         assert meter.counts() == before
         for _ in range(2):
             sent = meter.run(*correct)
-            assert (sent.returncode, sent.stderr, sent.stdout.splitlines()[-1]) == (0, "", "1 records acknowledged")
+            assert (sent.returncode, sent.stderr, sent.stdout.splitlines()[-1]) == (0, "", "1 record acknowledged")
         meter.wait_folded()
         gained = Counter(meter.counts()) - Counter(before)
         assert gained == {"read": 2, "priced": 1, "duplicate": 1}

@@ -141,7 +141,10 @@ def input_made_anew(meter: Meter) -> None:
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        (expire, r"completed\[0\] starts at (\d+), but is folded only up to (\d+): 1 records are gone; restore them"),
+        (
+            expire,
+            r"completed\[0\] starts at (\d+), but is folded only up to (\d+): 1 record is gone; restore what",
+        ),
         (input_made_anew, r"completed\[0\] ends at 0, but is folded up to 3: the topic was made anew or cut off"),
         (state_made_anew, r"\[0\] holds records, but \S+meter.state\[0\] holds no state: restore meter.state"),
     ],

@@ -1,5 +1,6 @@
 """A wrong setting or argument: exit code 2 and one clear line on standard error, whatever the command. And the help."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"security_protocol": "SSL", "ssl_ca_file": "missing.pem"}, "TLS files: "),
+        ({"security_protocol": "SSL", "ssl_ca_file": "missing.pem"}, "METER_SSL_CA_FILE: missing.pem: No such file"),
         ({"security_protocol": "SASL_PLAINTEXT", "sasl_username": "u"}, "needs METER_SASL_USERNAME and METER_SASL_PAS"),
         ({"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "OAUTHBEARER"}, "needs METER_SASL_OAUTH_TOKEN"),
     ],
@@ -77,8 +78,19 @@ def test_a_file_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
 def test_credentials_that_are_missing(
     tmp_path: Path, command: tuple[str, ...], settings: dict[str, str], message: str
 ) -> None:
-    everywhere = {"bootstrap_servers": "127.0.0.1:1", "log_level": "error"}
+    everywhere = {"bootstrap_servers": "127.0.0.1:1", "log_level": "error", "web_port": "0"}
     assert message in refused(tmp_path, *command, **everywhere, **settings)
+
+
+@pytest.mark.parametrize(("command", "port"), [("worker", "web_port"), ("projector", "web_port"), ("api", "http_port")])
+def test_a_port_that_another_program_has(tmp_path: Path, command: str, port: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        quiet = {"bootstrap_servers": "127.0.0.1:1", "data_dir": tmp_path / "data", "log_level": "error"}
+        said = refused(tmp_path, command, **quiet, **{port: taken})
+    assert f"METER_{port.upper()}" in said
+    assert str(taken) in said
+    assert "address already in use" in said.lower()
 
 
 @pytest.mark.parametrize(
@@ -88,6 +100,13 @@ def test_credentials_that_are_missing(
         (("totals", "--regoin", "x"), "No such option: --regoin"),
         (("totals", "extra"), "unexpected extra argument"),
         (("totals", "--day", "2026-1-1"), "--day is YYYY-MM-DD, such as 2026-11-23, got '2026-1-1'"),
+        (
+            ("bills", "list", "--period", "2026"),
+            "--period is YYYY-MM or YYYY-MM-DD, such as 2026-11 or 2026-11-23, got",
+        ),
+        (("verify", "--period", "2026-13"), "--period is YYYY-MM or YYYY-MM-DD, such as 2026-11 or 2026-11-23, got"),
+        (("export", "csv", "--out", "x", "--period", "2026-11-1"), "--period is YYYY-MM, such as 2026-11, got"),
+        (("statement", "A", "--month", "2026-13"), "--month is YYYY-MM, such as 2026-11, got '2026-13'"),
         (("totals", "--region", "Mars"), "unknown region 'Mars'; there are "),
         (("submit",), "Missing argument 'FILE|-'"),
         (("up", "--workers", "0"), "--workers"),

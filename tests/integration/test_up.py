@@ -1,6 +1,7 @@
 """`meter up`: everything on this machine until Ctrl-C; what exits is started again, and nothing is left behind."""
 
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -12,7 +13,12 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from streams.broker import running_broker
+from streams.broker import EmbeddedBroker, running_broker
+from streams.broker.state import start_time
+from streams.errors import SettingError
+from streams.only_one import only_one
+from streams.processes import Ended, Kafka
+from streams.settings import Settings
 from tests.integration.running import METER, PATIENCE_S, Meter, clean_environment, job, lines, until
 
 #: The workers' patience, and some for Kafka.
@@ -26,11 +32,18 @@ class Up:
         self.root = root
         self.log = root / "up.log"
         self.environment = clean_environment(data_dir=root / "data", web_port=0, http_port=0)
+
+    def start(self) -> None:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [METER, "up", "--workers", "2", "--port", "0"], env=self.environment, cwd=root,
+                [METER, "up", "--workers", "2", "--port", "0"], env=self.environment, cwd=self.root,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
@@ -68,10 +81,9 @@ def alive(processes: set[psutil.Process]) -> list[psutil.Process]:
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
     up = Up(tmp_path)
+    up.start()
     yield up
-    if up.process.poll() is None:
-        up.process.kill()
-        up.process.wait()
+    up.kill()
 
 
 def test_a_killed_worker_is_started_again_and_ctrl_c_ends_them_all(up: Up) -> None:
@@ -85,6 +97,7 @@ def test_a_killed_worker_is_started_again_and_ctrl_c_ends_them_all(up: Up) -> No
     until(lambda: len(up.workers(1)) == 2, "the killed worker to be started again")
     assert "worker 1 ended by SIGKILL; starting it again in 1 s" in up.said()
     assert len(up.workers(0)) == 1
+    assert "Starting..." not in up.said()  # what Faust's services say of themselves
 
     address = running_broker(up.root / "data")
     assert address is not None
@@ -110,8 +123,11 @@ def test_the_console_shows_what_was_submitted(up: Up) -> None:
     assert "console    not started" not in up.said()
 
 
-def test_sigkill_of_it_leaves_nothing_behind_either(up: Up) -> None:
+def test_sigkill_of_it_leaves_nothing_behind_either_and_only_one_runs_on_a_data_directory(up: Up) -> None:
     until(lambda: "Ctrl-C stops it all" in up.said(), "everything to be started")
+    second = up.meter("up")
+    assert (second.returncode, second.stdout, second.stderr.count("\n")) == (2, "", 1)
+    assert f"data already (process {up.process.pid})" in second.stderr
     family = up.family()
     assert len(family) >= 3
     up.process.kill()
@@ -131,3 +147,46 @@ def test_ports_that_do_not_exist_are_refused_before_anything_starts(tmp_path: Pa
         done = meter.execute("up", "--workers", "2")
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert done.stderr.startswith("meter: METER_WEB_PORT: 2 workers and the projector need ports 65535 and up")
+
+
+def test_a_kafka_that_it_found_is_replaced_on_the_same_port_when_its_owner_ends(tmp_path: Path) -> None:
+    said: list[str] = []
+    ends: queue.SimpleQueue[Ended] = queue.SimpleQueue()
+    kafka = Kafka(Settings(data_dir=tmp_path), 0, said.append)
+    with EmbeddedBroker(tmp_path, port=0) as found:
+        servers = kafka.start(ends.put)
+    assert servers == found.bootstrap_servers
+    assert ends.get(timeout=PATIENCE_S) == (kafka, None)
+
+    with EmbeddedBroker(tmp_path, port=0) as quicker:  # a command was first to start one again, anywhere
+        kafka.restart(ends.put)
+        assert f"{quicker.bootstrap_servers} (process {quicker.pid})" in said[-1]
+        assert f"another command's: {servers} comes back when that has ended" in said[-1]
+    assert ends.get(timeout=PATIENCE_S) == (kafka, None)
+    kafka.restart(ends.put)
+    try:
+        own = running_broker(tmp_path)
+        assert own is not None
+        assert own.bootstrap_servers == servers
+        assert own.pid in {each.pid for each in psutil.Process().children()}
+    finally:
+        kafka.stop()
+
+
+def test_what_a_killed_one_has_left_is_waited_for(tmp_path: Path) -> None:
+    left = subprocess.Popen(["sleep", "1000"])
+    with only_one(tmp_path, print) as lock:
+        heir = subprocess.Popen(["sleep", "1000"], pass_fds=(lock,))
+    (tmp_path / "up.lock").write_text(f"{left.pid} {start_time(left.pid)}")
+    with pytest.raises(SettingError, match=f"process {left.pid}"), only_one(tmp_path, print):
+        pass
+    left.kill()
+    left.wait()
+
+    def say(line: str) -> None:
+        assert "a killed `meter up` has left" in line
+        heir.kill()
+        heir.wait()
+
+    with only_one(tmp_path, say):
+        assert heir.returncode == -signal.SIGKILL

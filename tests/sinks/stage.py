@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from streams.settings import Settings
 from streams.store.database import open_engine
+from tests.integration.money import CHINA, InProcess, advance, told
 from tests.integration.running import METER, Meter, job, lines
-from tests.integration.test_money import CHINA, InProcess, advance, told
 
 #: An id that nothing may read as anything but an id.
 ODD = 'né/"<b>,😀'

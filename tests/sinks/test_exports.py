@@ -146,6 +146,19 @@ class TestWhenAPeriodIsRefused:
         assert (done.returncode, done.stdout) == (0, f"{tmp_path}/focus-2019-04.csv: 0 rows\n")
         assert done.stderr == "partial: 2019-04 as far as the store has it now\n"
 
+    def test_partial_makes_no_files_of_days_that_are_still_to_come(self, stage: Stage, tmp_path: Path) -> None:
+        """It is 2019-03-01 there."""
+        done = stage.run("sqlite", "export", "csv", "--out", str(tmp_path), "--period", "2019-03", "--partial")
+        assert (done.returncode, done.stdout) == (0, f"{tmp_path}/day=2019-03-01/part-0.csv: 0 rows\n")
+        assert [str(path.relative_to(tmp_path)) for path in files(tmp_path)] == ["day=2019-03-01/part-0.csv"]
+        done = stage.run("sqlite", "export", "parquet", "--out", str(tmp_path), "--period", "2019-04", "--partial")
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr.splitlines()[1:] == ["nothing is written: no day of 2019-04 has begun"]
+
+    def test_one_row_is_not_called_rows(self, stage: Stage, tmp_path: Path) -> None:
+        done = stage.run("sqlite", "export", "csv", "--out", str(tmp_path), "--day", "2019-01-02")
+        assert sorted(line.partition(": ")[2] for line in done.stdout.splitlines()) == ["1 row", "1 row"]
+
     def test_one_of_which_something_is_not_metered_is(self, stage: Stage, tmp_path: Path) -> None:
         """A worker that is away has neither folded nor billed what came in."""
         stage.meter.workers[-1].stop()
@@ -162,7 +175,7 @@ class TestWhenAPeriodIsRefused:
         [
             ((), "say one of --period YYYY-MM and --day YYYY-MM-DD"),
             (("--day", "2019-01-01", "--period", "2019-01"), "say one of"),
-            (("--period", "2019-01-01"), "--period is a month"),
+            (("--period", "2019-01-01"), "--period is YYYY-MM, such as 2026-11, got"),
             (("--day", "2019-02-30"), "--day is YYYY-MM-DD"),
         ],
     )

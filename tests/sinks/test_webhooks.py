@@ -15,15 +15,15 @@ from sqlalchemy import Engine
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from streams.broker.ports import free_port
-from streams.errors import SettingError
+from streams.errors import Exit, SettingError
 from streams.store.database import writing
 from streams.webhooks import endpoints, queue
 from streams.webhooks.addresses import AddressError, check_address, find_target, read_url
 from streams.webhooks.endpoints import Endpoint
 from streams.webhooks.events import EVENTS, message_of
 from streams.webhooks.run import Sender
+from tests.integration.money import CHINA, advance
 from tests.integration.running import METER, clean_environment, job, until
-from tests.integration.test_money import CHINA, advance
 from tests.sinks.receiver import Receiver, Request
 from tests.sinks.stage import Stage
 
@@ -262,6 +262,34 @@ class TestTheCommands:
         assert (removed.returncode, removed.stdout) == (0, f"removed {added['webhook']}\n")
         again = stage.run(store, "webhooks", "remove", added["webhook"])
         assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+
+    def test_a_sender_does_not_start_on_a_store_that_refuses_it(self, stage: Stage, tmp_path: Path) -> None:
+        (tmp_path / "store.sqlite").write_text("no database at all, but some text" * 9)
+        done = subprocess.run(
+            [METER, "webhooks", "run"], env=stage.meter.environment(database_url=f"sqlite:///{tmp_path}/store.sqlite"),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (Exit.WRONG_SETTING, "")
+        assert "will not have us: file is not a database" in done.stderr.splitlines()[-1]
+
+    def test_an_address_where_nothing_will_ever_be_sent_is_told_of_at_once(self, stage: Stage) -> None:
+        for url, private, warning in (
+            (
+                "http://169.254.169.254/",
+                True,
+                "meter: nothing will be sent there: 169.254.169.254 is no address for we",
+            ),
+            ("http://127.0.0.1/", False, "METER_WEBHOOK_PRIVATE_ADDRESSES=true allows that"),
+            ("http://127.0.0.1/", True, ""),
+            ("https://nowhere.invalid/", False, ""),
+        ):
+            done = stage.run("sqlite", "webhooks", "add", url, webhook_private_addresses=private)
+            assert (done.returncode, done.stderr.count("\n")) == (0, 1 if warning else 0)
+            assert warning in done.stderr
+            added = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+            assert added["added"].endswith("+08:00")
+            assert added["added"] in stage.run("sqlite", "webhooks", "list").stdout
+            assert stage.run("sqlite", "webhooks", "remove", added["webhook"]).returncode == 0
 
     @pytest.mark.parametrize(
         "arguments",

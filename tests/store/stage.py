@@ -3,6 +3,7 @@
 import json
 
 from tests.integration.running import Meter, job, lines
+from tests.recount.placement import owner
 
 CHINA = "+08:00"
 ODD = "x'\"/<script>\0\uf8ff😀%_"
@@ -30,7 +31,7 @@ def set_stage(meter: Meter) -> None:
     account(meter, "topup", "A", "--amount", "20", "--command-id", "payment-1")
     account(meter, "limit", "A", "--below", "5")
     account(meter, "open", "A", refused=True)
-    account(meter, "topup", "A", "--amount", "999", "--command-id", "payment-1")  # the same answer, and no money
+    _payment_of_another_amount(meter)
     account(
         meter, "contract", CONTRACTED, "--from", "2019-02-01", "--mode", "monthly", "--price", "*=0.30",
         "--price", "ap-tokyo=0.12345678", "--grace-hours", "72",
@@ -56,6 +57,15 @@ def set_stage(meter: Meter) -> None:
     account(meter, "adjust", "A", "--amount", "-0.50", "--reason", "booked twice")
     advance(meter, "2019-01-03T18:00:00")
     account(meter, "topup", "B", "--amount", "100")
+    meter.wait_folded()
+
+
+def _payment_of_another_amount(meter: Meter) -> None:
+    """By a program that does not look whether the id was used: it gets the same answer, and no money."""
+    (first,) = [row for row in meter.rows("meter.commands") if row["command_id"] == "payment-1"]
+    value = json.dumps(first | {"amount": "999"}).encode()
+    record = {"value": value, "key": b"payment-1", "timestamp": 1546300800000}  # 2019-01-01T08:00+08:00
+    meter.produce("meter.commands", record | {"partition": owner("A", meter.partitions)})
     meter.wait_folded()
 
 

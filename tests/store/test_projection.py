@@ -1,17 +1,20 @@
 """What is in the store is what is in the topics, on SQLite and on PostgreSQL, whatever happens."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from confluent_kafka import TopicPartition
 from sqlalchemy import Engine, select
 
+from streams.broker.ports import free_port
 from streams.errors import Exit
-from streams.store import database, schema
+from streams.store import database, own, schema
 from streams.store.database import StoreLostError, writing
 from streams.store.migrate import migrate
 from tests.integration.running import Meter, job, until
@@ -37,11 +40,11 @@ def test_rebuilding_from_nothing_gives_the_same_tables_and_leaves_tokens_alone(
     project(meter, url)
     before = dump(store)
     with writing(store) as connection:
-        connection.execute(schema.api_token.insert().values(TOKEN))
+        connection.execute(own.api_token.insert().values(TOKEN))
     project(meter, url)
     assert dump(store) == before
     with store.connect() as connection:
-        assert connection.execute(select(schema.api_token.c.token_id)).scalar_one() == "t1"
+        assert connection.execute(select(own.api_token.c.token_id)).scalar_one() == "t1"
 
 
 def dump(store: Engine) -> dict[str, list[Any]]:
@@ -113,24 +116,47 @@ def at_end(meter: Meter, url: str) -> bool:
     return bool(status) and not any(topic["lag"] for topic in status)
 
 
+def fetched(port: int, path: str) -> tuple[int, str]:
+    """Status and text of one of the projector's pages."""
+    answer = httpx.get(f"http://127.0.0.1:{port}{path}")
+    return answer.status_code, answer.text
+
+
+def measured(port: int, name: str) -> float:
+    """A metric of the projector."""
+    return next(float(line.split()[-1]) for line in fetched(port, "/metrics")[1].splitlines() if line.startswith(name))
+
+
+def away(port: int) -> float:
+    return measured(port, "meter_projector_store_away")
+
+
 def test_a_store_that_is_stopped_and_started_again_is_waited_for_and_catches_up(
     kafka: str, postgres: Postgres, tmp_path: Path
 ) -> None:
     url = postgres.new_database()
     with Meter(kafka, tmp_path, web_port=0) as meter:
         meter.create().open_worker()
-        projector = Projector(meter, url, tmp_path / "projector.log")
+        port = free_port()
+        projector = Projector(meter, url, tmp_path / "projector.log", web_port=port)
         try:
             meter.submit(job(job_id="before"))
             until(lambda: "follows the topics" in projector.said() and at_end(meter, url), "the first job")
+            assert (fetched(port, "/healthz")[0], json.loads(fetched(port, "/healthz")[1])) == (200, {"status": "ok"})
+            assert (fetched(port, "/readyz")[0], away(port)) == (200, 0.0)
+            assert measured(port, 'meter_projected_records_total{topic="usage.priced"}') == 1.0
             postgres.stop()
             try:
                 meter.submit(job(job_id="meanwhile"))
                 until(lambda: "no SQL store at" in projector.said(), "the projector to notice")
+                until(lambda: fetched(port, "/readyz")[0] == 503, "the projector to say so")
+                assert json.loads(fetched(port, "/readyz")[1])["stalled"] == ["the store is away"]
+                assert (fetched(port, "/healthz")[0], away(port)) == (200, 1.0)
                 assert projector.process.poll() is None
             finally:
                 postgres.start()
             until(lambda: at_end(meter, url), "the projector to catch up")
+            until(lambda: (fetched(port, "/readyz")[0], away(port)) == (200, 0.0), "the projector to be ready")
             assert projector.stop() == 0, projector.said()
         finally:
             projector.kill()

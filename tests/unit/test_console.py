@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, update
 
 from meter.contracts import Contract, Contracts, Mode
 from meter.periods import BillingDays
@@ -87,6 +87,14 @@ def test_every_message_is_translated_with_the_same_placeholders() -> None:
             assert all(texts), message.id
             asked = message.id[-1] if isinstance(message.id, tuple) else message.id
             assert all(_placeholders(text) == _placeholders(asked) for text in texts), message.id
+
+
+COUNTED = "accounts|bills|days|hours|jobs|lines|partitions|records|rows|steps"
+
+
+def test_a_message_that_counts_something_can_say_one() -> None:
+    texts = [message.id for message in messages() if isinstance(message.id, str)]
+    assert [text for text in texts if re.search(rf"%\(\w+\)s (refused |open )?({COUNTED})\b", text)] == []
 
 
 def _placeholders(text: str) -> set[str]:
@@ -167,6 +175,42 @@ async def test_a_wrong_address_is_a_page_and_never_a_failure(tmp_path: Path) -> 
     assert {path: answer.status_code for path, answer in answers.items()} == BAD
     assert all("Recognition meter" in answer.text for answer in [*answers.values(), wrong_way])
     assert wrong_way.status_code == 405
+
+
+BROWSER = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "kind"),
+    [
+        ("/v1/nowhere", BROWSER, "application/problem+json"),
+        ("/v2/jobs", "*/*", "application/problem+json"),
+        ("/metrics", "application/json", "application/problem+json"),
+        ("/consoles", "*/*", "application/problem+json"),
+        ("/nowhere", BROWSER, "text/html; charset=utf-8"),
+        ("/console/nowhere", "*/*", "text/html; charset=utf-8"),
+    ],
+)
+async def test_what_is_not_there_is_a_page_for_browsers_and_a_problem_for_programs(
+    tmp_path: Path, path: str, accept: str, kind: str
+) -> None:
+    async with console_of_account_a(tmp_path) as client:
+        answer = await client.get(path, headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, kind)
+
+
+@pytest.mark.parametrize(("since", "shown"), [(None, at(1, 8)), (at(2, 13), at(2, 13))])
+async def test_an_account_is_in_its_state_since_that_began_or_since_it_was_opened(
+    tmp_path: Path, since: datetime | None, shown: datetime
+) -> None:
+    async with console_of_account_a(tmp_path) as client:
+        engine = open_engine(Settings(data_dir=tmp_path))
+        with writing(engine) as connection:
+            connection.execute(update(account).values(seen_at=at(1, 8), since=since))
+        engine.dispose()
+        one = (await client.get("/v1/accounts/A")).json()
+        (listed,) = (await client.get("/v1/accounts")).json()["items"]
+    assert datetime.fromisoformat(one["since"]) == datetime.fromisoformat(listed["since"]) == shown
 
 
 async def test_without_kafka_figures_stay_and_a_form_keeps_its_key(tmp_path: Path) -> None:

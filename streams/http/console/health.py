@@ -18,9 +18,9 @@ from streams.http.services import Services
 from streams.kafka import admin, reader
 from streams.proof.reconcile import Reconciliation, reconcile
 from streams.settings import Settings
+from streams.store.own import audit_entry
 from streams.store.queries.freshness import Reached, positions
 from streams.store.queries.pages import Page, page
-from streams.store.schema import audit_entry
 
 INPUTS = (topics.COMPLETED, topics.REROUTED, topics.COMMANDS)
 LOOK_S = 3.0

@@ -32,6 +32,11 @@ class Account(NamedTuple):
     deadline: datetime | None
 
     @property
+    def in_state_since(self) -> datetime:
+        """When its state began: where it was never anything but good, when the account was opened."""
+        return self.since or self.seen_at
+
+    @property
     def may_start_jobs(self) -> bool:
         """Whether it may start new jobs."""
         return may_start_jobs(self.state)

@@ -74,6 +74,12 @@ def rejects(
     return page(connection, query, order, Reject._make, after=after, limit=limit, descending=True)
 
 
+def priced_later(connection: Connection) -> list[tuple[int, int]]:
+    """The partitions and positions of all that is put right."""
+    query = select(rejected.c.partition, rejected.c.position).where(rejected.c.priced_later.is_(True))
+    return [(row.partition, row.position) for row in connection.execute(query)]
+
+
 def reject_at(connection: Connection, partition: int, position: int) -> tuple[Reject, Rejected] | None:
     """One refused record, and all that was published of it, with the original; None where there is none."""
     query = select(*_COLUMNS, rejected.c.value)

@@ -29,6 +29,19 @@
     };
   }
 
+  /* A name that is wider than there is room, as on a phone, ends in dots; the table has all of it. */
+  function fitting(chart, name, room) {
+    chart.ctx.save();
+    chart.ctx.font = `${Chart.defaults.font.size}px ${Chart.defaults.font.family}`;
+    let text = name;
+    for (let length = name.length - 1; length > 1 && chart.ctx.measureText(text).width > room; length--)
+      text = `${name.slice(0, length).trimEnd()}…`;
+    chart.ctx.restore();
+    return text;
+  }
+  const legendOf = (chart) => Chart.defaults.plugins.legend.labels.generateLabels(chart)
+    .map((label) => ({ ...label, text: fitting(chart, label.text, chart.width - 40) }));
+
   function draw(figure, quiet) {
     const table = readTable(figure);
     const colours = palette();
@@ -55,11 +68,11 @@
         },
         plugins: {
           legend: { display: table.series.length > 1, position: "bottom", align: "start",
-            labels: { color: colour("--soft"), boxWidth: 9, boxHeight: 9, useBorderRadius: true, borderRadius: 2, padding: 14 } },
+            labels: { generateLabels: legendOf, color: colour("--soft"), boxWidth: 9, boxHeight: 9, useBorderRadius: true, borderRadius: 2, padding: 14 } },
           tooltip: { padding: 11, cornerRadius: 8, boxPadding: 5, usePointStyle: true,
             callbacks: {
               label: (item) => table.series[item.datasetIndex].values[item.dataIndex]
-                ? ` ${item.dataset.label}  ${table.series[item.datasetIndex].texts[item.dataIndex]}` : null,
+                ? ` ${fitting(item.chart, item.dataset.label, item.chart.width - 150)}  ${table.series[item.datasetIndex].texts[item.dataIndex]}` : null,
               footer: (items) => (items.length ? `${table.sums[items[0].dataIndex]} ${unit}` : ""),
             } },
         },

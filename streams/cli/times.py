@@ -1,0 +1,28 @@
+"""Instants for people: RFC 3339 in the billing time zone, as in the contract. JSON has them as they are kept."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from meter.periods import BillingDays
+
+
+def days_of(connection: "Connection") -> "BillingDays":
+    """The billing days of a store's meter; before a projector has told of it, those of a new one."""
+    from meter.periods import BillingDays
+    from meter.rules import Rules
+    from streams.store.queries.meter import rules_of
+
+    rules = rules_of(connection)
+    return BillingDays((rules or Rules(meter_id="none")).time_zone)
+
+
+def local_time(days: "BillingDays", instant: datetime | str | None) -> str:
+    """An instant, or one as JSON says it; nothing for none."""
+    from meter.periods import milliseconds
+
+    if instant is None:
+        return ""
+    return days.text(milliseconds(datetime.fromisoformat(instant) if isinstance(instant, str) else instant))

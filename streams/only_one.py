@@ -1,0 +1,64 @@
+"""One `meter up` for a data directory: a lock that it holds, and that its processes inherit.
+
+The kernel frees it however they end. Until the last one has ended there is nothing to start in their place: they have
+the ports.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from streams.broker.state import start_time
+from streams.connect import Say
+from streams.errors import SettingError
+
+LOOK_EVERY_S = 0.1
+
+
+@contextmanager
+def only_one(data_dir: Path, say: Say) -> Iterator[int]:
+    """Hold the lock of a data directory for the block; gives its descriptor.
+
+    Waits for what a killed one has left behind. Raises SettingError where another one runs.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        file = (data_dir / "up.lock").open("a+", encoding="ascii")
+    except OSError as error:
+        raise SettingError(f"METER_DATA_DIR: {data_dir}: {error.strerror}") from error
+    with file:
+        _take(file, data_dir, say)
+        file.truncate(0)
+        file.write(f"{os.getpid()} {start_time(os.getpid())}")
+        file.flush()
+        yield file.fileno()
+
+
+def _take(file: TextIO, data_dir: Path, say: Say) -> None:
+    has_told = False
+    while not _is_locked(file):
+        if (pid := _holder(file)) is not None:
+            raise SettingError(f"`meter up` runs on {data_dir} already (process {pid})")
+        if not has_told:
+            say("waiting for the end of what a killed `meter up` has left")
+            has_told = True
+        time.sleep(LOOK_EVERY_S)  # other programs' children: their end cannot be waited for
+
+
+def _is_locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(file: TextIO) -> int | None:
+    """The process that has taken the lock, if it is there; its start time says that it is the same one."""
+    file.seek(0)
+    pid, _, started = file.read().partition(" ")
+    return int(pid) if pid.isdecimal() and start_time(int(pid)) == started else None

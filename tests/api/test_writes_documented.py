@@ -1,0 +1,47 @@
+"""The requests of docs/api.md, sent as they stand there."""
+
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from streams.http.documents import RedriveDocument
+from streams.http.rejects import RedriveBody
+from tests.api.serving import JSON, Api
+from tests.api.test_access import MATRIX
+from tests.docs.markdown import Exchange, exchanges, matches
+
+pytestmark = pytest.mark.parametrize("api", ["sqlite"], indirect=True)
+EXCHANGES = exchanges((Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8"))
+#: Its position is another one on each meter.
+REDRIVE = "/v1/rejects/{position}/redrive"
+
+
+def route_of(one: Exchange) -> tuple[str, str]:
+    """The route of the API that a request is one of."""
+    return next(
+        (method, path)
+        for method, path in MATRIX
+        if method == one.method.lower() and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), one.path)
+    )
+
+
+def test_every_request_that_changes_something_has_an_example(api: Api) -> None:
+    completions = ("post", "/v1/jobs")
+    wanted = {route for route in MATRIX if route[0] != "get"} - {completions}
+    assert {route_of(one) for one in EXCHANGES} == wanted
+
+
+@pytest.mark.parametrize("one", [e for e in EXCHANGES if "redrive" not in e.path], ids=lambda one: one.path)
+def test_an_example_is_answered_as_it_says(operator: httpx.Client, one: Exchange) -> None:
+    answer = operator.request(one.method, one.path, content=one.body or None, headers=one.headers | JSON)
+    assert answer.status_code == one.status, answer.text
+    assert matches(one.answer, json.dumps(answer.json()))
+
+
+def test_the_example_of_a_redrive_is_of_its_models(api: Api) -> None:
+    (one,) = [each for each in EXCHANGES if route_of(each)[1] == REDRIVE]
+    assert RedriveBody.model_validate_json(one.body).set.model_dump(exclude_none=True)
+    assert set(json.loads(one.answer)) == set(RedriveDocument.model_fields)
