@@ -12,6 +12,7 @@ HOST = "127.0.0.1"
 NODE_ID = 1
 MIB = 1024 * 1024
 SETTINGS = "server.properties"
+CONTROLLER_SETTINGS = "controller.properties"
 LOG_SETTINGS = "log4j2.xml"
 
 JVM_OPTIONS = (
@@ -74,6 +75,11 @@ class Files:
         return self.records / "meta.properties"
 
     @property
+    def was_stopped(self) -> Path:
+        """Kafka's own word that it was shut down in order; gone while it runs, and after a crash."""
+        return self.records / ".kafka_cleanshutdown"
+
+    @property
     def version(self) -> Path:
         """The Kafka version that last ran on this storage."""
         return self.root / "kafka-version"
@@ -114,6 +120,22 @@ class Files:
         (self.root / LOG_SETTINGS).write_text(LOG4J2, "utf-8")
         shutil.rmtree(self.temporary, ignore_errors=True)
         self.temporary.mkdir()
+
+
+def controller_properties(controller_port: int) -> str:
+    """The properties of the same node as a controller alone, which takes a broker that is silent for gone at once."""
+    settings = {
+        "process.roles": "controller",
+        "node.id": NODE_ID,
+        "controller.quorum.voters": f"{NODE_ID}@{HOST}:{controller_port}",
+        "listeners": f"CONTROLLER://{HOST}:{controller_port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": "data",
+        "broker.session.timeout.ms": 100,
+        "broker.heartbeat.interval.ms": 50,
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
 def server_properties(port: int, controller_port: int) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 from streams.broker import storage
 from streams.broker.child import Child
 from streams.broker.config import SETTINGS, Files, java_command
+from streams.broker.crash import bury_the_dead
 from streams.broker.errors import BrokerError
+from streams.broker.news import News
 from streams.broker.ports import free_port
 from streams.broker.probe import cluster_at
 from streams.broker.quickstart import QuickStart
@@ -32,7 +34,9 @@ def launch(files: Files, jars: list[Path], quick: QuickStart, *, port: int, time
     files.write_settings(port, controller_port=free_port())
     if not files.meta.exists():
         storage.format_storage(files, jars, quick.options(), timeout_s, claim)
-    log, console = _News(files.log), _News(files.console)
+    elif not files.was_stopped.exists():
+        bury_the_dead(files, jars, quick.options(), claim)
+    log, console = News(files.log), News(files.console)
     command = java_command(files, jars, "kafka.Kafka", SETTINGS, extra=quick.recording_options())
     child = Child(command, files.console, files.root, claim=claim)
     try:
@@ -53,21 +57,6 @@ def _is_ready(child: Child, port: int, cluster_id: str, timeout_s: float) -> boo
         if child.exited.wait(PROBE_INTERVAL_S) or time.monotonic() > deadline:
             return False
     return True
-
-
-class _News:
-    """What a log file gains from now on."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._size = file.stat().st_size if file.exists() else 0
-
-    def lines(self) -> list[str]:
-        if not self._file.exists():
-            return []
-        with self._file.open("rb") as file:
-            file.seek(self._size if self._file.stat().st_size >= self._size else 0)  # else it was rolled
-            return file.read().decode("utf-8", "replace").splitlines()
 
 
 def _failure(files: Files, log: list[str], console: list[str]) -> Exception:

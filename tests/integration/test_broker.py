@@ -20,7 +20,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from confluent_kafka import Producer
 
 from streams.broker import BrokerError, EmbeddedBroker, broker_for, running_broker
+from streams.broker.config import Files
 from streams.broker.jars import LOCK_FILE, class_path, default_cache_dir, read_lock
+from streams.broker.news import News
 from streams.broker.ports import free_port, is_free
 from streams.broker.probe import cluster_at
 
@@ -44,6 +46,11 @@ async def produce(servers: str, topic: str, *values: bytes) -> None:
     async with AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True) as producer:
         for value in values:
             await producer.send_and_wait(topic, value)
+
+
+async def transact(servers: str, topic: str, value: bytes) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id="t") as producer, producer.transaction():
+        await producer.send_and_wait(topic, value)
 
 
 async def consume(servers: str, topic: str, count: int) -> list[bytes]:
@@ -104,6 +111,7 @@ class TestRunning:
         try:
             await create_topic(first.bootstrap_servers, "kept")
             await produce(first.bootstrap_servers, "kept", b"before the stop")
+            await transact(first.bootstrap_servers, "kept", b"in a transaction")
             broker.stop()
             broker.stop()
             assert not psutil.pid_exists(first.pid)
@@ -116,8 +124,18 @@ class TestRunning:
             assert not psutil.pid_exists(second.pid)
             assert running_broker(tmp_path) is None
 
+            news = News(Files.of(tmp_path).log)
             third = broker.start()
-            assert await consume(third.bootstrap_servers, "kept", 2) == [b"before the stop", b"before the kill"]
+            said = news.lines()
+            # A broker that comes back while the dead one still counts as alive loses its leaderships under its work.
+            (gone,) = [n for n, line in enumerate(said) if "Fencing broker 1" in line]
+            assert gone < min(n for n, line in enumerate(said) if "Elected as the txn coordinator" in line)
+            assert not any("DUPLICATE_BROKER_REGISTRATION" in line for line in said)
+            assert await consume(third.bootstrap_servers, "kept", 3) == [
+                b"before the stop",
+                b"in a transaction",
+                b"before the kill",
+            ]
         finally:
             broker.stop()
         assert is_free(first.port)
