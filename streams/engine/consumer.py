@@ -208,9 +208,14 @@ class ChunkConsumer(driver.Consumer):
             await self.owners.wait_for_room(timeout)
             return
         fetched = await self._thread.fetch(ready, timeout if all_ready else BRIEF_S)
-        if not fetched or self.should_stop or not self.flow_active:
+        if not fetched:
             return
-        if self.app.consumer_generation_id != generation:
+        outlived = not self.flow_active
+        if outlived:
+            await self.wait(self.can_resume_flow)
+        if self.should_stop:
+            return
+        if outlived or self.app.consumer_generation_id != generation:
             # The fetch outlived its assignment, and may have taken what the new one was to begin with.
             await self.seek_owners(self.owners.opened())
             return

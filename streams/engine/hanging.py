@@ -9,7 +9,7 @@ only this partition's writer writes to these outputs, so nothing of them may be 
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import structlog
@@ -51,7 +51,8 @@ async def close_what_hangs(
         found = await _hanging(everything, committed, settings, partition)
         if not found:
             return
-        if ended := await _ended(everything, settings, partition, found):
+        steps = await _steps(everything, settings, partition, found)
+        if ended := _ended(found, steps):
             raise RefusalToStartError(
                 f"partition {partition}: a transaction hangs on {', '.join(sorted(found))} and not on "
                 f"{', '.join(ended)}: part of a step may be committed; see `kafka-transactions.sh find-hanging`"
@@ -59,8 +60,7 @@ async def close_what_hangs(
         log.warning(
             "a transaction that Kafka has left without an end is aborted", partition=partition, topics=sorted(found)
         )
-        everywhere = [(topics.REROUTED, other) for other in range(partitions)]
-        await writer.abort_on([*((topic, partition) for topic in OWN), *everywhere])
+        await writer.abort_on(_places(steps, partition, partitions))
         if left := await _hanging(everything, committed, settings, partition):
             raise RefusalToStartError(f"partition {partition}: a transaction hangs on {', '.join(sorted(left))}")
 
@@ -80,20 +80,29 @@ async def _hanging(
         await asyncio.sleep(LOOK_S)
 
 
-async def _ended(
-    everything: AIOKafkaConsumer, settings: Settings, partition: int, found: Mapping[str, Hanging]
-) -> list[str]:
+def _ended(found: Mapping[str, Hanging], steps: Iterable[JournalStep]) -> list[str]:
     """Outputs that the transaction wrote to, as far as can be known, and on which it does not hang."""
-    if not {topics.STATE, topics.JOURNAL} <= found.keys():
-        return sorted({topics.STATE, topics.JOURNAL} - found.keys())
-    wrote = {topic for step in await _steps(everything, settings, partition, found) for topic in _outputs_of(step)}
+    wrote = {topics.STATE, topics.JOURNAL}.union(*map(_outputs_of, steps))
     return sorted(wrote - found.keys())
+
+
+def _places(steps: Iterable[JournalStep], partition: int, partitions: int) -> list[tuple[str, int]]:
+    """Where an abort ends all that hangs, and nothing else.
+
+    What hangs on `recognition.jobs.rerouted` alone may be of a step that was committed: it is aborted only where the
+    transaction itself has sent records on.
+    """
+    sent_on = any(step.rerouted for step in steps)
+    others = [(topics.REROUTED, other) for other in range(partitions)] if sent_on else []
+    return [*((topic, partition) for topic in OWN), *others]
 
 
 async def _steps(
     everything: AIOKafkaConsumer, settings: Settings, partition: int, found: Mapping[str, Hanging]
 ) -> list[JournalStep]:
     """What the journal holds behind its committed part: a step says what it wrote."""
+    if topics.JOURNAL not in found:
+        return []
     tp = TopicPartition(settings.topic(topics.JOURNAL), partition)
     start, end = found[topics.JOURNAL]
     everything.assign([tp])

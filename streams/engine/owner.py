@@ -100,6 +100,7 @@ class PartitionOwner:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._may_go_on = asyncio.Event()
         self._has_room = asyncio.Event()
         self._commands_end = 0
         self._commands_end_at: float | None = None
@@ -159,7 +160,8 @@ class PartitionOwner:
         return self._settings.data_dir / self._settings.app_id / f"{self._settings.topic_prefix}seen"
 
     async def quiesce(self) -> None:
-        """Wait for the step in flight, and forget what is queued: it is read again."""
+        """Wait for the step in flight, and forget what is queued: it is read again. No step begins until `go_on`."""
+        self._may_go_on.clear()
         for queue in self._queues.values():
             queue.clear()
         self._queued = dict.fromkeys(topics.INPUTS, 0)
@@ -167,6 +169,14 @@ class PartitionOwner:
         await self._idle.wait()
         self._expected = dict(self.state.next)
         self._has_room.set()
+
+    def go_on(self) -> None:
+        """The inputs stand where they are to be read on: steps may be done.
+
+        Not before: what is due would be done in a rebalance too, and a step of a partition that another worker opens
+        meanwhile ends this one.
+        """
+        self._may_go_on.set()
 
     async def close(self) -> None:
         """Let the partition go: nothing of it stays behind in the table."""
@@ -248,6 +258,7 @@ class PartitionOwner:
         while True:
             await self._work.wait()
             await self._gather()
+            await self._may_go_on.wait()
             self._idle.clear()
             try:
                 await self._turn()
@@ -324,7 +335,6 @@ class PartitionOwner:
 
     async def _settle(self, step: Step, until_ms: int) -> bool:
         """Do as much of what is due as may be done now, and come back for the rest."""
-        asyncio.get_running_loop().call_later(STEP_INTERVAL_S, self._work.set)
         async with self._pace.turn:
             allowed = self._pace.allowance()
             for actions in blocks(allowed):
@@ -334,6 +344,7 @@ class PartitionOwner:
                 if done < actions:
                     break
                 await asyncio.sleep(0)  # the other partitions' steps are under way
+        asyncio.get_running_loop().call_later(STEP_INTERVAL_S, self._work.set)
         return bool(allowed)
 
     def _covered(self) -> dict[str, int]:

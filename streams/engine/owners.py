@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import structlog
@@ -198,9 +198,11 @@ class Owners:
         """What is folded and committed, by input."""
         return self.positions(self.opened())
 
-    def sought(self, tps: Iterable[TP]) -> None:
-        """The consumer stands at these inputs' positions: they may be fetched."""
+    def sought(self, tps: Collection[TP]) -> None:
+        """The consumer stands at these inputs' positions: they may be fetched, and their owners go on."""
         self._sought.update(tps)
+        for partition in {tp.partition for tp in tps} & self.by_partition.keys():
+            self.by_partition[partition].go_on()
         self._changed.set()
 
     def _tp(self, topic: str, partition: int) -> TP:

@@ -1,6 +1,6 @@
 """A transaction that Kafka has left without an end is found before anything is read back, and never committed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
@@ -46,13 +46,13 @@ async def writer(settings: Settings) -> AsyncIterator[PartitionWriter]:
     await made.stop()
 
 
-async def leave_open(settings: Settings, *names: str) -> AIOKafkaProducer:
+async def leave_open(settings: Settings, *names: str, step: JournalStep = STEP) -> AIOKafkaProducer:
     """A transaction without an end, of somebody whom no new owner fences."""
     producer = AIOKafkaProducer(**settings.client(), transactional_id=f"{settings.topic_prefix}lost")
     await producer.start()
     await producer.begin_transaction()
     for name in names:
-        value = STEP.canonical() if name == topics.JOURNAL else b""
+        value = step.canonical() if name == topics.JOURNAL else b""
         await producer.send_and_wait(settings.topic(name), value, key=b"k", partition=0)
     return producer
 
@@ -87,6 +87,32 @@ async def test_an_owner_refuses_to_start_beside_one_that_it_cannot_end(
     await producer.abort_transaction()
     await producer.stop()
     await close_what_hangs(committed, settings, 0, 1, writer)
+
+
+@pytest.mark.parametrize("rerouted", [0, 1])
+async def test_only_a_step_that_sent_records_on_is_aborted_where_they_were_sent(
+    settings: Settings,
+    committed: AIOKafkaConsumer,
+    writer: PartitionWriter,
+    rerouted: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What hangs there of an earlier step, which may be committed, is left alone."""
+    aborted: list[tuple[str, int]] = []
+
+    async def abort_on(places: Iterable[tuple[str, int]]) -> None:
+        aborted.extend(places)
+
+    monkeypatch.setattr(writer, "abort_on", abort_on)
+    producer = await leave_open(settings, *OWN, step=STEP.model_copy(update={"rerouted": rerouted}))
+    with pytest.raises(RefusalToStartError, match="a transaction hangs on"):
+        await close_what_hangs(committed, settings, 0, 2, writer)
+    await producer.abort_transaction()
+    await producer.stop()
+    assert set(OWN) <= {name for name, _ in aborted}
+    assert [place for place in aborted if place[0] == topics.REROUTED] == [
+        (topics.REROUTED, partition) for partition in range(2 * rerouted)
+    ]
 
 
 async def test_what_ends_it_is_aborted_on_every_output_and_seen_by_nobody(

@@ -85,7 +85,7 @@ class Process:
             return False
         step = self.step_of(self.state, self.seen)
         if self.due_until_ms is not None:
-            step.run_due(self.due_until_ms, self.world.chance.choice([1, 2, 5]))
+            self._run_due(step, self.due_until_ms, self.world.chance.choice([1, 2, 5]))
             self.due_until_ms = None
         for chunk in chunks:
             step.fold(chunk)
@@ -104,11 +104,19 @@ class Process:
             self.due_until_ms = until_ms  # in one step with the records that come next
             return False
         step = self.step_of(self.state, self.seen)
-        step.run_due(until_ms, chance.choice([1, 2, 5, 1000]))
+        self._run_due(step, until_ms, chance.choice([1, 2, 5, 1000]))
         self._commit(step)
         if not self.is_due:
             self.settles_from_ms = now_ms + (chance.randrange(4 * DAY_MS) if chance.random() < 0.1 else 0)
         return True
+
+    def _run_due(self, step: Step, until_ms: int, limit: int) -> None:
+        """A slice, in blocks as the worker does it."""
+        block = self.world.chance.choice([1, 3, limit])
+        for first in range(0, limit, block):
+            size = min(block, limit - first)
+            if step.run_due(until_ms, size) < size:
+                break
 
     def _commit(self, step: Step) -> None:
         """A step's transaction, and what may happen around it."""

@@ -55,7 +55,7 @@ def simulate(seed: int, steps: int, fault: str | None = None) -> Outcome:
         tried += process.step()
         tried += process.settle()
     tried += _finish(world, processes)
-    found = [text for p in range(PARTITIONS) for text in (*_replayed(world, rules, p), *_recounted(world, rules, p))]
+    found = [text for p in range(PARTITIONS) for text in (*replayed(world, rules, p), *recounted(world, rules, p))]
     read = sum(len(world.log(topics.COMPLETED, p).records) for p in range(PARTITIONS))
     return Outcome(tried, sum(process.crashes for process in processes), read, _kinds(world), found)
 
@@ -86,7 +86,8 @@ def _kinds(world: World) -> Counter[str]:
     return kinds
 
 
-def _replayed(world: World, rules: Rules, partition: int) -> Iterator[str]:
+def replayed(world: World, rules: Rules, partition: int) -> Iterator[str]:
+    """How what was committed differs from what replay gives."""
     entries = (read_entry(record.value or b"") for record in world.log(topics.JOURNAL, partition).records)
     journal = [entry for entry in entries if isinstance(entry, JournalStep)]
 
@@ -121,7 +122,8 @@ def _each_bill_alone(
         yield f"the bills of account {account_id}, replayed alone, are not those of the whole replay"
 
 
-def _recounted(world: World, rules: Rules, partition: int) -> Iterator[str]:
+def recounted(world: World, rules: Rules, partition: int) -> Iterator[str]:
+    """How what was committed differs from the independent recount."""
     count = PartitionCount(partition, PARTITIONS, rules.model_dump(mode="json"))
     inputs = {
         topic: [
