@@ -126,15 +126,17 @@ class TestRunning:
 
             news = News(Files.of(tmp_path).log)
             third = broker.start()
+            await transact(third.bootstrap_servers, "kept", b"after the kill")
             said = news.lines()
             # A broker that comes back while the dead one still counts as alive loses its leaderships under its work.
             (gone,) = [n for n, line in enumerate(said) if "Fencing broker 1" in line]
             assert gone < min(n for n, line in enumerate(said) if "Elected as the txn coordinator" in line)
             assert not any("DUPLICATE_BROKER_REGISTRATION" in line for line in said)
-            assert await consume(third.bootstrap_servers, "kept", 3) == [
+            assert await consume(third.bootstrap_servers, "kept", 4) == [
                 b"before the stop",
                 b"in a transaction",
                 b"before the kill",
+                b"after the kill",
             ]
         finally:
             broker.stop()
