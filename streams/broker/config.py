@@ -1,7 +1,7 @@
 """What Kafka is started with: its files under the data directory, its settings, its log, its JVM."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,32 +124,22 @@ class Files:
 
 def controller_properties(controller_port: int) -> str:
     """The properties of the same node as a controller alone, which takes a broker that is silent for gone at once."""
-    settings = {
+    controller = {
         "process.roles": "controller",
-        "node.id": NODE_ID,
-        "controller.quorum.voters": f"{NODE_ID}@{HOST}:{controller_port}",
         "listeners": f"CONTROLLER://{HOST}:{controller_port}",
-        "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": "data",
         "broker.session.timeout.ms": 100,
         "broker.heartbeat.interval.ms": 50,
     }
-    return "".join(f"{name}={value}\n" for name, value in settings.items())
+    return _properties(_node(controller_port) | controller)
 
 
 def server_properties(port: int, controller_port: int) -> str:
     """server.properties of a single node that is broker and controller, on loopback only."""
-    settings: dict[str, object] = {
+    broker = {
         "process.roles": "broker,controller",
-        "node.id": NODE_ID,
-        "controller.quorum.voters": f"{NODE_ID}@{HOST}:{controller_port}",
         "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
-        "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": "data",
         # One node: nothing can be replicated.
         "default.replication.factor": 1,
         "min.insync.replicas": 1,
@@ -177,6 +167,21 @@ def server_properties(port: int, controller_port: int) -> str:
         "log.cleaner.dedupe.buffer.size": 16 * MIB,
         "log.segment.delete.delay.ms": 1000,
     }
+    return _properties(_node(controller_port) | broker)
+
+
+def _node(controller_port: int) -> dict[str, object]:
+    """What is the same in whatever role it runs."""
+    return {
+        "node.id": NODE_ID,
+        "controller.quorum.voters": f"{NODE_ID}@{HOST}:{controller_port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": "data",
+    }
+
+
+def _properties(settings: Mapping[str, object]) -> str:
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
