@@ -1,6 +1,6 @@
 """What the tests share. One Kafka for the whole run."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import psutil
@@ -13,13 +13,17 @@ from tests.store.postgres import Postgres
 IN_ORDER = ("api", "browser", "sinks", "store")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What belongs together runs in one process, where several run the tests (`pytest -n 2 --dist loadgroup`)."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Tests that belong together run in one process, where several run the tests (`pytest -n 2 --dist loadgroup`)."""
     for item in items:
         folder = item.path.parent
         together = folder if folder.name in IN_ORDER else item.path
         item.add_marker(pytest.mark.xdist_group(together.name))
+    yield
+    if config.getoption("loadgroup", False):
+        # The plug-in groups by what it adds to an item's id; a pytest that it does not fit would go on without groups.
+        assert all("@" in item.nodeid for item in items), "pytest-xdist has not grouped the tests"
 
 
 @pytest.fixture(scope="session")
