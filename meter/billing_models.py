@@ -102,6 +102,15 @@ def _regions(prices: dict[str, str]) -> dict[str, str]:
     return prices
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, str | bool):
+        raise ValueError("must be a whole number")
+    return value
+
+
+Hours = Annotated[int, Field(ge=1, le=8784), BeforeValidator(_number)]
+
+
 class AgreeContract(AccountCommand):
     """A contract from a billing day on; a mode only changes with a month. It replaces the account's last one."""
 
@@ -111,7 +120,7 @@ class AgreeContract(AccountCommand):
     prices: Annotated[dict[str, str], AfterValidator(_regions)] = Field(
         default_factory=dict, description="region code, price zone or * -> CNY per minute"
     )
-    grace_hours: Annotated[int, Field(ge=1, le=8784)] | None = Field(
+    grace_hours: Hours | None = Field(
         None, description="monthly accounts: hours from a failed deduction to the stop; absent: never stopped"
     )
 

@@ -1,7 +1,8 @@
 """Commands of operators, each with an id: done or refused with a stable code, and the same answer when sent again.
 
-Ids are remembered for the horizon by record time; a command whose `issued_at` is older is refused, so that none can
-be done twice.
+A command is its id and its content. The first answer to an id uses it up, done or refused: the same content gets that
+answer again, other content is refused as `id_reused`. Ids are remembered for the horizon by record time; a command
+whose `issued_at` is older is refused, so that none can be done twice.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from meter.accounts import Entry, Till
 from meter.billing_models import Adjust, AgreeContract, LowBalance, OpenAccount, Refund, Tick, TopUp
+from meter.command_content import digest_of, digest_of_bytes, digest_of_unread
 from meter.contracts import Contract, Contracts, Mode, mode_on
 from meter.intake import too_deep
 from meter.ledger import Book, Cause
@@ -34,6 +36,7 @@ class Answer(NamedTuple):
     message: str | None
     record_time: int
     account_id: str | None = None
+    digest: str | None = None  # of the command's content
 
 
 class Times(NamedTuple):
@@ -74,10 +77,37 @@ class _RefusedError(Exception):
         self.message = message
 
 
-def command_id_of(value: bytes | None) -> str | None:
-    """The id of a command record, or None where it cannot be read."""
+class Reading(NamedTuple):
+    """A command's record as far as it can be read: its id and content, and what it asks for or why that is refused."""
+
+    command_id: str | None
+    account_id: str | None
+    digest: str
+    command: Any = None
+    refusal: tuple[str, str] | None = None  # code and message
+
+
+def read_command(value: bytes | None) -> Reading:
+    """Read a command. Whatever is wrong with it is in the answer."""
     envelope = _envelope(value)
-    return envelope.command_id if envelope is not None and 1 <= len(envelope.command_id) <= 128 else None
+    if value is None or envelope is None:
+        refusal = "bad_fields", "not a JSON object with command_id and type"
+        return Reading(None, None, digest_of_bytes(value or b""), refusal=refusal)
+    command_id = envelope.command_id if 1 <= len(envelope.command_id) <= 128 else None
+    account_id = envelope.account_id
+    if not isinstance(account_id, str) or len(account_id) > 128:
+        account_id = None
+    try:
+        command = _handler(envelope.type)[0].model_validate_json(value)
+    except (ValidationError, _RefusedError) as error:
+        what = _what_is_wrong(error) if isinstance(error, ValidationError) else (error.code, error.message)
+        return Reading(command_id, account_id, digest_of_unread(value), refusal=what)
+    return Reading(command_id, account_id, digest_of(command), command)
+
+
+def command_digest(value: bytes | None) -> str:
+    """The digest of a command's content: records of one id with the same digest are the same command."""
+    return read_command(value).digest
 
 
 def _envelope(value: bytes | None) -> _Envelope | None:
@@ -88,28 +118,27 @@ def _envelope(value: bytes | None) -> _Envelope | None:
         return None
 
 
-def apply_command(value: bytes | None, desk: Desk, times: Times) -> Answer:
+def apply_command(read: Reading, desk: Desk, times: Times) -> Answer:
     """Do a command, or say why not."""
-    envelope = _envelope(value)
-    if envelope is None:
-        return _refused("bad_fields", "not a JSON object with command_id and type", times.record, None)
-    account_id = envelope.account_id
-    if not isinstance(account_id, str) or len(account_id) > 128:
-        account_id = None
+    if read.refusal is not None:
+        return _refused(*read.refusal, times.record, read)
     try:
-        model, do = _handler(envelope.type)
-        command = model.model_validate_json(value or b"")
-        _check_issued(command, times, desk.rules)
-        do(command, desk, times)
-    except ValidationError as error:
-        return _refused(*_what_is_wrong(error), times.record, account_id)
+        _check_issued(read.command, times, desk.rules)
+        HANDLERS[read.command.type][1](read.command, desk, times)
     except _RefusedError as refused:
-        return _refused(refused.code, refused.message, times.record, account_id)
-    return Answer(None, None, times.record, account_id)
+        return _refused(refused.code, refused.message, times.record, read)
+    return Answer(None, None, times.record, read.account_id, read.digest)
 
 
-def _refused(code: str, message: str, record_time: int, account_id: str | None) -> Answer:
-    return Answer(code, message[:MAX_MESSAGE_CHARS], record_time, account_id)
+def id_reused(read: Reading, known: Answer, record_time: int, text: Callable[[int], str]) -> Answer:
+    """The answer to a command whose id was used for another one, which has been answered."""
+    whose = "" if known.account_id is None else f" of account {known.account_id!r}"
+    message = f"the id was used for another command{whose} at {text(known.record_time)}: take a new one"
+    return _refused("id_reused", message, record_time, read)
+
+
+def _refused(code: str, message: str, record_time: int, read: Reading) -> Answer:
+    return Answer(code, message[:MAX_MESSAGE_CHARS], record_time, read.account_id, read.digest)
 
 
 def _what_is_wrong(error: ValidationError) -> tuple[str, str]:
@@ -274,5 +303,6 @@ def result_value(command_id: str, partition: int, answer: Answer, source: Source
         status="done" if answer.code is None else "refused",
         code=answer.code,
         message=answer.message,
+        digest=answer.digest,
         source=source,
     ).canonical()

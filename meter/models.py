@@ -269,4 +269,5 @@ class CommandResult(Output):
     status: Literal["done", "refused"]
     code: str | None = None
     message: str | None = None
+    digest: str | None = Field(default=None, description="of the content of the command that is answered")
     source: Source

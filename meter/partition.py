@@ -13,7 +13,16 @@ from meter import __version__, topics
 from meter.accounts import Till
 from meter.agenda import Action
 from meter.arrears import Service
-from meter.commands import Answer, Times, apply_command, command_id_of, forgettable, result_value
+from meter.commands import (
+    Answer,
+    Reading,
+    Times,
+    apply_command,
+    forgettable,
+    id_reused,
+    read_command,
+    result_value,
+)
 from meter.contracts import Contract, Contracts, contract_on, contract_price, mode_on
 from meter.dedupe import Seen, Sighting, content_digest, job_key, remembered
 from meter.intake import Job, read_job
@@ -276,23 +285,29 @@ class Step:
 
     def _fold_commands(self, chunk: Chunk) -> None:
         for record in chunk.records:
-            command_id = command_id_of(record.value)
+            read = read_command(record.value)
             latest_ms = max(record.timestamp, self.state.record_time)
-            answer = self._known_answer(command_id, latest_ms)
-            if answer is None:
-                times = Times(record.timestamp, max(record.timestamp, self.due_until), latest_ms)
-                answer = apply_command(record.value, self, times)
-                if command_id is not None:
-                    self.commands[command_id] = answer
+            answer = self._answer(read, record.timestamp, latest_ms)
             source = Source(
                 topic=chunk.topic,
                 partition=self.state.partition,
                 offset=record.offset,
                 timestamp=record.timestamp,
             )
-            result = result_value(command_id or "", self.state.partition, answer, source)
-            self.results.append(((command_id or "").encode(), result))
+            command_id = read.command_id or ""
+            self.results.append((command_id.encode(), result_value(command_id, self.partition, answer, source)))
             self._forget_commands(latest_ms)
+
+    def _answer(self, read: Reading, record_time: int, latest_ms: int) -> Answer:
+        """The answer that the id was given, if this is the same command; the first one to an id is remembered."""
+        known = self._known_answer(read.command_id, latest_ms)
+        if known is not None:
+            same = known.digest == read.digest
+            return known if same else id_reused(read, known, record_time, self.state.days.text)
+        answer = apply_command(read, self, Times(record_time, max(record_time, self.due_until), latest_ms))
+        if read.command_id is not None:
+            self.commands[read.command_id] = answer
+        return answer
 
     def _known_answer(self, command_id: str | None, latest_ms: int) -> Answer | None:
         known = self.commands.get(command_id or "") or self.state.commands.get(command_id or "")

@@ -17,7 +17,8 @@ from meter.periods import BillingDays, milliseconds
 from meter.regions import ASIA_EUROPE, MAINLAND, NORTH_AMERICA, ZONE_OF, ZONES
 from meter.rules import Rules
 
-_PRICE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,8})?")
+#: What a price looks like, in CNY per minute.
+PRICE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,8})?")
 
 
 class Price(NamedTuple):
@@ -135,7 +136,7 @@ def _bad_prices(command: PriceBookCommand) -> PriceRefusal | None:
 
 def bad_price(name: str, price: str) -> PriceRefusal | None:
     """Why a price cannot be taken: it is no plain decimal, or negative."""
-    if _PRICE.fullmatch(price):
+    if PRICE.fullmatch(price):
         return None
     return PriceRefusal("bad_price", f"prices: {name!r} needs a decimal of at most 8 places, got {price!r}")
 

@@ -21,7 +21,7 @@ _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 POSITION = b'["position"]'
 #: Of the layout of the records below. A state of another version is refused.
-VERSION = 1
+VERSION = 2
 
 
 class StateError(Exception):

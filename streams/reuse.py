@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import TopicPartition
-from pydantic import ValidationError
 
 from meter import topics
-from meter.commands import HANDLERS, command_id_of
+from meter.commands import command_digest, read_command
 from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.errors import MeterError
@@ -44,26 +43,14 @@ async def remembered(settings: Settings, rules: Rules, now_ms: int) -> Spans:
 async def need_unused(settings: Settings, rules: Rules, command: Mapping[str, Any], spans: Spans) -> None:
     """Raises ReusedIdError where one of these ranges has another command of the same id; `issued_at` may differ."""
     name = settings.topic(topics.COMMANDS)
+    digest = command_digest(json.dumps(command, ensure_ascii=False).encode())
     async with reader(settings) as consumer:
         for partition, (start, end) in spans.items():
             async for records in read_range(consumer, name, partition, start, end):
                 for record in records:
-                    if command_id_of(record.value) == command["command_id"] and not _is_same(record.value, command):
+                    read = read_command(record.value)
+                    if read.command_id == command["command_id"] and read.digest != digest:
                         raise _reused(command["command_id"], record.value, record.timestamp, rules)
-
-
-def _is_same(value: bytes, command: Mapping[str, Any]) -> bool:
-    return _content(json.loads(value)) == _content(command)
-
-
-def _content(command: Mapping[str, Any]) -> object:
-    """What a command is about, as the meter reads it: an amount of 5 is one of 5.00."""
-    handler = HANDLERS.get(str(command.get("type")))
-    try:
-        read: Any = handler and handler[0].model_validate_json(json.dumps(command))
-    except ValidationError:
-        read = None
-    return {name: value for name, value in dict(read or command).items() if name != "issued_at"}
 
 
 def _reused(command_id: str, value: bytes, recorded_ms: int, rules: Rules) -> ReusedIdError:

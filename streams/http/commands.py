@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from sqlalchemy import Connection, select
 
-from meter.billing_models import AgreeContract, Money, Positive
+from meter.billing_models import AgreeContract, Hours, Money, Positive
 from meter.contracts import EVERY_REGION, Mode
 from meter.models import Id, PriceBookCommand
 from meter.regions import ZONE_OF
@@ -54,14 +54,6 @@ SENT: dict[int | str, dict[str, Any]] = {
 _AMOUNT = r"(?=.*[1-9])[0-9]{1,12}(\.[0-9]{1,2})?$"
 PositiveMoney = Annotated[Positive, WithJsonSchema({"type": "string", "pattern": f"^{_AMOUNT}"})]
 NonZeroMoney = Annotated[Money, WithJsonSchema({"type": "string", "pattern": f"^-?{_AMOUNT}"})]
-
-
-def _whole(value: Any) -> Any:
-    """JSON has one kind of number: 72.0 is a whole one."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Hours = Annotated[int, Field(ge=1, le=8784, strict=True), BeforeValidator(_whole)]
 
 
 class Body(BaseModel):

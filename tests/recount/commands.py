@@ -1,29 +1,32 @@
 """Commands: what each is allowed to do, and the code of the first rule that it breaks."""
 
-import re
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from tests.recount.accounts import Accounts, Customer
+from tests.recount.fields import (
+    LONGEST_REASON,
+    Refused,
+    Row,
+    amount,
+    content,
+    day,
+    exact,
+    grace_hours,
+    issued_at_ms,
+    mode_of,
+    name,
+    price_table,
+    threshold,
+)
 from tests.recount.periods import DAY_MS, day_start_ms
 from tests.recount.placement import owner
 from tests.recount.prices import ANY_REGION, Book, Contract, Prices
-from tests.recount.rules import ZONE_OF, ZONES, NotMetered, has_lone_surrogate, microseconds, parse_object
+from tests.recount.rules import ZONE_OF, ZONES, NotMetered, parse_object
 
-Row = dict[str, Any]
 HOUR_MS = 3_600_000
 HORIZON_MS = 35 * DAY_MS
 TOLERANCE_MS = 5 * 60 * 1000
-LONGEST_REASON = 500
-LONGEST_GRACE_HOURS = 8784
-DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-MONEY = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,2})?")
-PRICE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,8})?")
-
-
-class Refused(Exception):  # noqa: N818  (a verdict on a command, no error of this program)
-    """The command is not done; the argument is the stable code."""
 
 
 class Answer(NamedTuple):
@@ -34,6 +37,13 @@ class Answer(NamedTuple):
     at_ms: int
 
 
+class Known(NamedTuple):
+    """The first command of an id, and its answer."""
+
+    content: tuple[Any, ...]
+    answer: Answer
+
+
 class Times(NamedTuple):
     """When a command was recorded, when it takes effect, and the latest that the partition has heard of."""
 
@@ -42,42 +52,9 @@ class Times(NamedTuple):
     latest_ms: int
 
 
-def name(fields: Row, field: str, longest: int = 128) -> str:
-    value = fields.get(field)
-    if not isinstance(value, str) or not 1 <= len(value) <= longest or has_lone_surrogate(value):
-        raise Refused("bad_fields")
-    return value
-
-
-def amount(fields: Row, field: str = "amount", negative: bool = False) -> Decimal:
-    value = fields.get(field)
-    if field not in fields:
-        raise Refused("bad_fields")
-    if not isinstance(value, str) or not MONEY.fullmatch(value):
-        raise Refused("bad_amount")
-    if Decimal(value) == 0 or (Decimal(value) < 0 and not negative):
-        raise Refused("bad_amount")
-    return Decimal(value)
-
-
-def day(fields: Row) -> str:
-    value = fields.get("effective_from")
-    if not isinstance(value, str) or not DAY.fullmatch(value):
-        raise Refused("bad_fields")
-    return value
-
-
-def price_table(fields: Row) -> dict[str, str]:
-    value = fields.get("prices", {})
-    if not isinstance(value, dict) or not all(isinstance(price, str) for price in value.values()):
-        raise Refused("bad_fields")
-    return value
-
-
-def exact(prices: dict[str, str]) -> dict[str, Decimal]:
-    if not all(PRICE.fullmatch(price) for price in prices.values()):
-        raise Refused("bad_price")
-    return {place: Decimal(price) for place, price in prices.items()}
+def account_of(fields: Row) -> str | None:
+    account_id = fields.get("account_id")
+    return account_id if isinstance(account_id, str) and len(account_id) <= 128 else None
 
 
 class Commands:
@@ -90,7 +67,8 @@ class Commands:
         self.prices = prices
         self.accounts = accounts
         self.answers: list[tuple[int, str, Answer]] = []  # offset, command id, answer
-        self._known: dict[str, Answer] = {}
+        self.contents: dict[int, tuple[Any, ...]] = {}  # by offset, where there is an id
+        self._known: dict[str, Known] = {}
         self._do: dict[str, Callable[[Row, Times], None]] = {
             "price_book": self._price_book,
             "open_account": self._open_account,
@@ -104,12 +82,20 @@ class Commands:
 
     def fold(self, offset: int, value: bytes | None, times: Times) -> None:
         fields, command_id = self._envelope(value)
-        answer = self._known.get(command_id)
-        if answer is None or times.latest_ms - answer.at_ms > HORIZON_MS + TOLERANCE_MS:
-            answer = self._answer(fields, times)
-            if command_id:
-                self._known[command_id] = answer
-        self.answers.append((offset, command_id, answer))
+        self.answers.append((offset, command_id, self._one_answer(offset, fields, command_id, times)))
+
+    def _one_answer(self, offset: int, fields: Row, command_id: str, times: Times) -> Answer:
+        """A command is its id and its content: the first one of an id has the id to itself."""
+        if not command_id:
+            return self._answer(fields, times)
+        asked = self.contents[offset] = content(fields)
+        before = self._known.get(command_id)
+        if before is None or times.latest_ms - before.answer.at_ms > HORIZON_MS + TOLERANCE_MS:
+            self._known[command_id] = Known(asked, self._answer(fields, times))
+            return self._known[command_id].answer
+        if before.content != asked:
+            return Answer("id_reused", account_of(fields), times.record_ms)
+        return before.answer
 
     @staticmethod
     def _envelope(value: bytes | None) -> tuple[Row, str]:
@@ -123,9 +109,7 @@ class Commands:
         return (fields, command_id) if isinstance(type_of, str) else ({}, "")
 
     def _answer(self, fields: Row, times: Times) -> Answer:
-        account_id = fields.get("account_id")
-        if not isinstance(account_id, str) or len(account_id) > 128:
-            account_id = None
+        account_id = account_of(fields)
         try:
             if not fields:
                 raise Refused("bad_fields")
@@ -138,14 +122,7 @@ class Commands:
 
     # Each of them reads its own fields first, then asks when it was issued, whose account it is, and what may be done.
 
-    @staticmethod
-    def _version_and_issue(fields: Row) -> int:
-        if fields.get("v", 1) != 1 or not isinstance(fields.get("issued_at"), str):
-            raise Refused("bad_fields")
-        try:
-            return microseconds(fields["issued_at"]) // 1000
-        except NotMetered:
-            raise Refused("bad_fields") from None
+    _version_and_issue = staticmethod(issued_at_ms)
 
     @staticmethod
     def _in_time(issued_ms: int, times: Times) -> None:
@@ -212,26 +189,21 @@ class Commands:
 
     def _low_balance(self, fields: Row, times: Times) -> None:
         issued_ms, account_id = self._version_and_issue(fields), name(fields, "account_id")
-        nothing = "threshold" in fields and fields["threshold"] is None
-        threshold = None if nothing else amount(fields, "threshold")
-        self._customer(account_id, issued_ms, times).warn_below = threshold
+        below = threshold(fields)
+        self._customer(account_id, issued_ms, times).warn_below = below
 
     def _contract(self, fields: Row, times: Times) -> None:
         issued_ms, account_id, start = self._version_and_issue(fields), name(fields, "account_id"), day(fields)
-        mode, prices, grace = fields.get("mode", "daily"), price_table(fields), fields.get("grace_hours")
-        if mode not in {"daily", "monthly"}:
-            raise Refused("bad_fields")
+        mode, prices, grace = mode_of(fields), price_table(fields), grace_hours(fields)
         if not all(place in ZONE_OF or place == ANY_REGION for place in prices):
             raise Refused("unknown_region")
-        if grace is not None and not (isinstance(grace, Decimal) and 1 <= grace <= LONGEST_GRACE_HOURS):
-            raise Refused("bad_fields")
         self._here(account_id, issued_ms, times)
         self._check_start(account_id, start, times)
         if mode != self.prices.mode(account_id, start) and not start.endswith("-01"):
             raise Refused("mode_mid_month")
         if grace is not None and mode == "daily":
             raise Refused("bad_fields")
-        contract = Contract(start, mode, exact(prices), None if grace is None else int(grace))
+        contract = Contract(start, mode, exact(prices), grace)
         self.prices.contracts.setdefault(account_id, []).append(contract)
         self.accounts.open(account_id)
 

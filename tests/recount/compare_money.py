@@ -12,6 +12,7 @@ from tests.recount.rules import money
 def money_differences(count: PartitionCount, published: Published) -> Iterator[str]:
     """Everything about one partition's money that is missing, too much or not as recounted."""
     yield from answer_differences(count, published.results)
+    yield from digest_differences(count, published.results)
     yield from bill_differences(count, published.bills)
     yield from row_differences("ledger", count.accounts.entries, published.ledger)
     yield from row_differences("notices", count.accounts.notices, published.notices)
@@ -34,6 +35,20 @@ def answer_differences(count: PartitionCount, rows: Sequence[Row]) -> Iterator[s
         yield from same_fields(what, fields, given[offset])
     for offset in given.keys() - {offset for offset, _, _ in count.commands.answers}:
         yield f"an answer to no command: {given[offset]['command_id']!r} at {offset}"
+
+
+def digest_differences(count: PartitionCount, rows: Sequence[Row]) -> Iterator[str]:
+    """Of records with one id: equal digests where they ask for the same, and only there."""
+    of_id: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["source"]["offset"] in count.commands.contents:
+            of_id[row["command_id"]].append(row)
+    for first, *others in of_id.values():
+        for other in others:
+            one, two = (count.commands.contents[row["source"]["offset"]] for row in (first, other))
+            if (one == two) is not (first.get("digest") == other.get("digest")):
+                at = f"{first['source']['offset']} and {other['source']['offset']} of partition {count.partition}"
+                yield f"command {first['command_id']!r}: the digests of the records at {at} are wrong"
 
 
 def bill_differences(count: PartitionCount, rows: Sequence[Row]) -> Iterator[str]:

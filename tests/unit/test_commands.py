@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from meter import topics
-from meter.commands import MAX_MESSAGE_CHARS, Answer, result_value
+from meter.commands import MAX_MESSAGE_CHARS, Answer, command_digest, result_value
 from meter.models import CommandResult, Source
-from tests.builders import HOUR_MS, NOON_MS, Partition, price_book, results_of
+from tests.builders import HOUR_MS, NOON_MS, Partition, encode, price_book, results_of
 
 
 def answer_to(value: Any, partition: Partition | None = None) -> tuple[bytes, CommandResult]:
@@ -59,18 +59,41 @@ def test_unknown_fields_of_a_command_do_no_harm() -> None:
     assert answer_to(price_book(note="from the new console"))[1].status == "done"
 
 
-def test_the_same_command_id_is_answered_the_same_and_changes_nothing() -> None:
+def test_a_command_is_its_id_and_its_content() -> None:
     partition = Partition()
     first = answer_to(price_book(), partition)[1]
     books = partition.state.books
-    for again in (price_book(), price_book(version="other"), {"command_id": "command-1", "type": "dance"}):
+    for again in (price_book(), price_book(issued_at="2026-01-01T11:00:00+08:00", note="sent again")):
         result = answer_to(again, partition)[1]
-        assert (result.status, result.code, result.message) == (first.status, first.code, first.message)
-        assert partition.state.books.published == books.published
-    refused = price_book(command_id="command-2", version="late", effective_from="2026-01-01")
-    first = answer_to(refused, partition)[1]
-    assert first.code == "effective_in_past"
-    assert answer_to(price_book(command_id="command-2", version="good"), partition)[1].code == "effective_in_past"
+        assert result.model_copy(update={"source": first.source}) == first
+    for other in (price_book(version="other"), {"command_id": "command-1", "type": "dance"}):
+        result = answer_to(other, partition)[1]
+        assert (result.status, result.code) == ("refused", "id_reused")
+        assert result.digest == command_digest(encode(other)) != first.digest
+    assert partition.state.books.published == books.published
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_refused_command_uses_its_id_up_too(crash: bool) -> None:
+    partition = Partition()
+    refused = price_book(command_id="c", version="late", effective_from="2026-01-01")
+    assert answer_to(refused, partition)[1].code == "effective_in_past"
+    for other in ({"command_id": "d", "type": "dance"}, {"command_id": "d", "type": "dance"}):
+        assert answer_to(other, partition)[1].code == "unknown_command"
+    if crash:
+        partition.reopen()
+    assert answer_to(refused, partition)[1].code == "effective_in_past"
+    for command_id in ("c", "d"):
+        assert answer_to(price_book(command_id=command_id), partition)[1].code == "id_reused"
+    assert answer_to(price_book(command_id="e"), partition)[1].status == "done"
+
+
+def test_an_id_that_is_no_longer_remembered_may_be_of_another_command() -> None:
+    partition = Partition()
+    answer_to(price_book(), partition)
+    later_ms = NOON_MS + 36 * 24 * HOUR_MS
+    other = price_book(version="other", issued_at="2026-02-06T12:00:00+08:00", effective_from="2026-02-09")
+    assert results_of(partition.fold(other, topic=topics.COMMANDS, at=later_ms))[0].status == "done"
 
 
 def test_the_answer_is_remembered_within_a_step_and_across_a_restart() -> None:
@@ -110,7 +133,8 @@ def test_commands_without_a_readable_id_are_not_taken_for_one_another() -> None:
 
 def test_a_commands_result_says_where_it_was_read() -> None:
     source = Source(topic=topics.COMMANDS, partition=2, offset=5, timestamp=NOON_MS)
-    done = json.loads(result_value("c", 2, Answer(None, None, NOON_MS), source))
-    assert done == {"v": 1, "command_id": "c", "partition": 2, "status": "done", "source": source.model_dump()}
-    refused = json.loads(result_value("c", 2, Answer("bad_price", "why", NOON_MS), source))
+    done = json.loads(result_value("c", 2, Answer(None, None, NOON_MS, None, "d"), source))
+    place = {"source": source.model_dump(), "digest": "d"}
+    assert done == {"v": 1, "command_id": "c", "partition": 2, "status": "done", **place}
+    refused = json.loads(result_value("c", 2, Answer("bad_price", "why", NOON_MS, None, "d"), source))
     assert refused == {**done, "status": "refused", "code": "bad_price", "message": "why"}

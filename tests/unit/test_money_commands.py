@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from meter import topics
+from meter.commands import command_digest
 from meter.models import CommandResult
 from meter.routing import owner
 from meter.rules import Clock, Rules
 from meter.settlement import bill_id_of
-from tests.builders import Partition
+from tests.builders import Partition, encode
 from tests.unit.billing import RULES, Customers, ms
 
 BILL = bill_id_of("A", "2019-01-01")
@@ -78,7 +79,7 @@ MONEY_REFUSED += [(5, "bad_amount"), (None, "bad_amount"), (1.5, "bad_amount")] 
         ("contract", TERMS | {"prices": {"*": 0.1}}, "bad_fields"),
         ("contract", TERMS | {"prices": {"Atlantis": "0.10"}}, "unknown_region"),
         ("contract", TERMS | {"grace_hours": 0}, "bad_fields"),
-        ("contract", TERMS | {"grace_hours": 8785}, "bad_fields"),
+        *(("contract", TERMS | {"grace_hours": hours}, "bad_fields") for hours in (8785, 72.5, "72", True)),
         ("contract", {"effective_from": "2019-02-01", "grace_hours": 48}, "bad_fields"),
         ("tick", {}, "not_simulated"),
         ("dance", {}, "unknown_command"),
@@ -162,19 +163,40 @@ COMMANDS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("crash", [False, True])
-def test_the_same_command_id_answers_the_same_and_changes_nothing(command: dict[str, Any], crash: bool) -> None:
+def test_the_same_command_answers_the_same_and_changes_nothing(command: dict[str, Any], crash: bool) -> None:
     meter = paid()
     body = command | {"command_id": "again", "issued_at": "2019-01-02T13:00:00+08:00"}
     first = meter.partition.fold(body, topic=topics.COMMANDS, at=ms(AT))
     before = changes(meter)
     if crash:
         meter.crash()
-    second = meter.partition.fold(body, {**body, "amount": "7.00"}, topic=topics.COMMANDS, at=ms("2019-01-20 13:00"))
+    later = {**body, "issued_at": "2019-01-20T13:00:00+08:00", "sent": "again"}
+    second = meter.partition.fold(body, later, topic=topics.COMMANDS, at=ms("2019-01-20 13:00"))
     said, *again = (CommandResult.read(value) for step in (first, second) for _, value in step.results)
     for answer in again:
         assert answer.model_copy(update={"source": said.source}) == said
     assert changes(meter) == before
     assert (second.till.entries, second.till.notices, second.till.services) == ([], [], [])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("crash", [False, True])
+def test_the_id_of_another_command_is_refused_and_changes_nothing(command: dict[str, Any], crash: bool) -> None:
+    meter = paid()
+    body = command | {"command_id": "once", "issued_at": "2019-01-02T13:00:00+08:00"}
+    meter.partition.fold(body, topic=topics.COMMANDS, at=ms(AT))
+    before = changes(meter)
+    if crash:
+        meter.crash()
+    others = [other | {"command_id": "once", "issued_at": body["issued_at"]} for other in COMMANDS if other != command]
+    others += [body | {"account_id": "C"}, body | {"type": "dance"}, body | {"v": 2}]
+    step = meter.partition.fold(*others, topic=topics.COMMANDS, at=ms(AT))
+    answers = [CommandResult.read(value) for _, value in step.results]
+    assert [(answer.status, answer.code) for answer in answers] == [("refused", "id_reused")] * len(others)
+    assert [answer.account_id for answer in answers] == [other.get("account_id") for other in others]
+    assert [answer.digest for answer in answers] == [command_digest(encode(other)) for other in others]
+    assert changes(meter) == before
+    assert (step.till.entries, step.till.notices, step.till.services) == ([], [], [])
 
 
 # -- clocks that jump ---------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from meter import topics
 from meter.journal import Counts, DueRun, InputRange, JournalStep, read_entry
 from meter.rules import Clock, Rules
-from meter.snapshot import POSITION, StateError, StateReader
+from meter.snapshot import POSITION, VERSION, StateError, StateReader
 from meter.state import PartitionState
 from tests.builders import RULES, Partition, completion, price_book
 
@@ -23,7 +23,7 @@ GOOD = {
     TOTAL: b'[1,60,"16.80"]',
     COMMAND: b"[null,null,5]",
     BOOK: b'{"version":"x","from":"2026-01-01","prices":{"Mainland China":"1"}}',
-    POSITION: b'{"v":1,"seq":1,"record_time":5,"due_until":0,"next":{"meter.commands":1}}',
+    POSITION: b'{"v":%d,"seq":1,"record_time":5,"due_until":0,"next":{"meter.commands":1}}' % VERSION,
 }
 
 
@@ -86,8 +86,8 @@ def test_a_state_without_a_position_is_none() -> None:
         (BOOK, GOOD[BOOK].replace(b'"1"', b'"one"')),
         (BOOK, GOOD[BOOK].replace(b'{"Mainland China":"1"}', b"[1]")),
         (b'["book","x"]', GOOD[BOOK]),
-        (POSITION, GOOD[POSITION].replace(b'"v":1', b'"v":2')),
-        (POSITION, GOOD[POSITION].replace(b'"v":1,', b"")),
+        (POSITION, GOOD[POSITION].replace(b'"v":%d' % VERSION, b'"v":%d' % (VERSION - 1))),
+        (POSITION, GOOD[POSITION].replace(b'"v":%d,' % VERSION, b"")),
         (POSITION, GOOD[POSITION].replace(b'{"meter.commands":1}', b"7")),
     ],
 )
