@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -13,6 +13,7 @@ from streams.engine import records as lenient
 from streams.errors import BrokerLostError
 from streams.secured import why_not
 from streams.settings import Settings
+from streams.transactional import start, stop
 
 lenient.install()
 
@@ -67,19 +68,25 @@ async def reader(
 
 @asynccontextmanager
 async def sender(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer whose records count as sent when all in-sync replicas have them."""
+    """A producer whose records count as sent when all in-sync replicas have them.
+
+    It sends a batch that is not answered again, without end, and Kafka takes it once. So whoever waits for one needs a
+    deadline of their own.
+    """
     producer = AIOKafkaProducer(**settings.client(), acks="all", enable_idempotence=True, **options)
     try:
-        await producer.start()
+        await start(producer, settings.publish_timeout_s)
     except KafkaError as error:
-        await producer.stop()
+        await stop(producer)
         raise await no_broker(settings, error) from error
+    except BaseException:
+        await stop(producer)
+        raise
     try:
         yield producer
     finally:
         # Stopping sends what is left, without end where there is no Kafka; whoever needs it sent has awaited that.
-        with suppress(TimeoutError):
-            await asyncio.wait_for(producer.stop(), PRODUCER_STOP_S)
+        await stop(producer, PRODUCER_STOP_S)
 
 
 async def no_broker(settings: Settings, error: BaseException) -> BrokerLostError:

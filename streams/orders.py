@@ -22,6 +22,7 @@ from streams.errors import MeterError
 from streams.kafka import offsets, reader, sender
 from streams.reuse import need_unused, remembered
 from streams.settings import Settings
+from streams.transactional import transaction
 
 #: A command as its record says it.
 Command = Mapping[str, Any]
@@ -109,7 +110,7 @@ async def _to_one(settings: Settings, asked: tuple[int, ...], record: dict[str, 
 async def _to_all(settings: Settings, asked: tuple[int, ...], record: dict[str, Any]) -> None:
     """All partitions get it, or none."""
     name = settings.topic(topics.COMMANDS)
-    async with sender(settings, transactional_id=f"{settings.app_id}-commands") as producer, producer.transaction():
+    async with transaction(settings, f"{settings.app_id}-commands") as producer:
         await asyncio.gather(*[await producer.send(name, partition=partition, **record) for partition in asked])
 
 

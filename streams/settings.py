@@ -12,6 +12,8 @@ from streams.errors import SettingError
 
 PREFIX = "METER_"
 _NAME = r"^[a-zA-Z0-9._-]*$"
+#: Kafka looks so often for transactions that have outlived their timeout.
+ABORTS_WITHIN_S = 10.0
 
 
 class Settings(BaseSettings):
@@ -33,7 +35,7 @@ class Settings(BaseSettings):
     session_timeout_s: Annotated[float, Field(ge=1, le=300)] = Field(
         10.0, description="a worker that is silent for longer loses its partitions"
     )
-    transaction_timeout_s: Annotated[float, Field(ge=1, le=900)] = Field(
+    transaction_timeout_s: Annotated[float, Field(ge=1, le=60)] = Field(
         15.0, description="a step's transaction that is open for longer is aborted by the broker"
     )
     database_url: SecretStr | None = Field(
@@ -132,6 +134,16 @@ class Settings(BaseSettings):
             options["sasl_plain_username"] = self.sasl_username
             options["sasl_plain_password"] = self.sasl_password.get_secret_value()
         return options
+
+    @property
+    def request_timeout_s(self) -> float:
+        """How long a request of a transaction waits for its answer: Kafka has aborted the transaction before."""
+        return self.transaction_timeout_s + ABORTS_WITHIN_S + 5.0
+
+    @property
+    def publish_timeout_s(self) -> float:
+        """How long all of a transaction may take, and what comes before one. Then its process ends."""
+        return self.transaction_timeout_s + self.request_timeout_s
 
     def topic(self, name: str) -> str:
         """The full name of a topic of the contract."""

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
@@ -17,6 +16,7 @@ from meter.rules import Clock, Rules
 from streams.errors import MeterError, RefusalToStartError
 from streams.kafka import admin, offsets, read_range, reader
 from streams.settings import Settings
+from streams.transactional import transaction
 
 DAY_MS = 86_400_000
 FOR_EVER = -1
@@ -122,17 +122,16 @@ async def _wait_until_known(client: AIOKafkaAdminClient, names: Sequence[str]) -
 
 async def _write_rules(settings: Settings, rules: Rules) -> None:
     """The rules, on every partition of the journal, in one transaction: all of them or none."""
-    producer = AIOKafkaProducer(**settings.client(), transactional_id=f"{settings.app_id}-topics")
-    await producer.start()
+    value = rules.model_dump_json().encode()
     try:
-        value = rules.model_dump_json().encode()
-        async with producer.transaction():
+        async with (
+            asyncio.timeout(settings.publish_timeout_s),
+            transaction(settings, f"{settings.app_id}-topics") as producer,
+        ):
             for partition in range(rules.partitions):
                 await producer.send_and_wait(settings.topic(topics.JOURNAL), value, partition=partition)
-    except KafkaError as error:
-        raise MeterError(f"cannot write the rules record: {error}") from error
-    finally:
-        await producer.stop()
+    except (KafkaError, TimeoutError) as error:
+        raise MeterError(f"cannot write the rules record: {error!r}; run `meter topics create` again") from error
 
 
 async def check(settings: Settings) -> Rules:

@@ -2,28 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation
-from aiokafka.producer import sender
 from aiokafka.structs import RecordMetadata
 
 from meter import topics
 from meter.partition import Step
 from meter.records import Rerouted
 from meter.snapshot import changes
+from streams.errors import BrokerLostError
 from streams.settings import Settings
+from streams.transactional import TransactionalProducer, UnansweredError, start, stop
 
 #: Bytes of one produced batch: one for each topic of most steps, and below what the topics take. A topic's second
 #: batch waits for the first to be acknowledged.
 BATCH_BYTES = 4 << 20
 CAUSE_PATIENCE_S = 5.0
-
-#: How soon to ask again for a new transaction while the broker still writes the markers of the last one. aiokafka
-#: waits 20 ms, which would be most of a small step; the markers take a few.
-sender.BACKOFF_OVERRIDE = 0.003
 
 Row = tuple[bytes | None, bytes | None, int, list[tuple[str, bytes | None]]]
 
@@ -51,24 +48,22 @@ class PartitionWriter:
     def __init__(self, settings: Settings, partition: int) -> None:
         self._settings = settings
         self._partition = partition
-        self._producer = AIOKafkaProducer(
-            **settings.client(),
-            transactional_id=f"{settings.app_id}-{partition}",
-            transaction_timeout_ms=int(settings.transaction_timeout_s * 1000),
-            max_batch_size=BATCH_BYTES,
-            request_timeout_ms=30_000,
-        )
+        self._producer = TransactionalProducer(settings, f"{settings.app_id}-{partition}", max_batch_size=BATCH_BYTES)
 
     async def start(self) -> None:
         """Fence whoever wrote for this partition before, and settle what it left open."""
-        await self._producer.start()
+        await start(self._producer, self._settings.publish_timeout_s)
 
     async def stop(self) -> None:
         """Close the connection; nothing is open between steps."""
-        await self._producer.stop()
+        await stop(self._producer)
 
     async def abort_on(self, places: Iterable[tuple[str, int]]) -> None:
         """An aborted transaction with a record on each of these topics and partitions: it ends what hangs there."""
+        async with self._deadline("an abort"):
+            await self._abort_on(places)
+
+    async def _abort_on(self, places: Iterable[tuple[str, int]]) -> None:
         await self._producer.begin_transaction()
         sends = []
         for topic, partition in places:
@@ -89,6 +84,28 @@ class PartitionWriter:
 
         Any exception leaves the outcome unknown: the caller must end the process.
         """
+        async with self._deadline("a step"):
+            return await self._publish(batches)
+
+    @asynccontextmanager
+    async def _deadline(self, what: str) -> AsyncIterator[None]:
+        """The client itself never gives up on a batch."""
+        seconds = self._settings.publish_timeout_s
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise BrokerLostError(
+                f"Kafka has not taken {what} of partition {self._partition} within {seconds:.0f} s; "
+                "start again, nothing was lost"
+            ) from error
+        except UnansweredError as error:
+            raise BrokerLostError(
+                f"partition {self._partition}: {error}: whether {what} was done is not known; "
+                "start again, which settles it"
+            ) from error
+
+    async def _publish(self, batches: Sequence[Output]) -> Published:
         await self._producer.begin_transaction()
         sends: list[tuple[str, int, asyncio.Future[RecordMetadata]]] = []
         try:

@@ -27,6 +27,7 @@ from streams.http.problems import Problem, unavailable
 from streams.kafka import no_broker, offsets, reader
 from streams.settings import Settings
 from streams.topics import check
+from streams.transactional import TransactionalProducer, UnansweredError, start, stop
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,6 @@ PATIENCE_S = 8.0
 #: How often an idle connection is tried, so that a Kafka that is gone is known before somebody needs it.
 LOOK_EVERY_S = 3.0
 RETRY_S = (0.5, 10.0)
-STOP_S = 2.0
 #: Bytes of one produced batch, well below what the topics of inputs take, and records of one transaction.
 BATCH_BYTES = 1 << 18
 GROUP_RECORDS = 10_000
@@ -175,20 +175,18 @@ class Log:
 
     @asynccontextmanager
     async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
-        producer = AIOKafkaProducer(
-            **self._settings.client(),
-            transactional_id=self._transactional_id,
-            transaction_timeout_ms=int(self._settings.transaction_timeout_s * 1000),
-            max_batch_size=BATCH_BYTES,
-            request_timeout_ms=int(PATIENCE_S * 1000),
+        producer = TransactionalProducer(
+            self._settings, self._transactional_id, request_timeout_s=PATIENCE_S, max_batch_size=BATCH_BYTES
         )
         try:
-            await asyncio.wait_for(producer.start(), PATIENCE_S)
+            await start(producer, PATIENCE_S)
             yield producer
+        except UnansweredError:
+            raise  # by one who is there
         except KafkaError as error:
             raise await no_broker(self._settings, error) from error
         finally:
-            await _stop(producer)
+            await stop(producer)
 
     async def _start_at_the_end(self, consumer: AIOKafkaConsumer, partitions: int) -> None:
         name = self._settings.topic(topics.COMMAND_RESULTS)
@@ -228,7 +226,7 @@ class Log:
             try:
                 await asyncio.wait_for(self._publish(producer, group), PATIENCE_S)
             except BaseException as error:
-                self._why = "Kafka did not confirm in time" if isinstance(error, TimeoutError) else repr(error)
+                self._why = _reason(error)
                 for waiting in group:
                     _fail(waiting, _unknown(self._why))
                 raise
@@ -295,6 +293,12 @@ def _fail(waiting: _Waiting, problem: Problem) -> None:
         waiting.committed.set_exception(problem)
 
 
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "Kafka did not confirm in time"
+    return str(error) if isinstance(error, UnansweredError) else repr(error)
+
+
 def _unknown(why: str) -> Problem:
     detail = f"{why}: whether it was taken is not known. Send the same again, with the same ids: it counts once"
     return unavailable("kafka", detail)
@@ -310,14 +314,3 @@ async def _until_one_fails(*jobs: Coroutine[Any, Any, None]) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     await next(iter(done))
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Close it, and where that takes too long, cut it off: its client would go on trying without end."""
-    with suppress(TimeoutError, KafkaError, OSError):
-        await asyncio.wait_for(producer.stop(), STOP_S)
-        return
-    if producer._sender is not None:
-        with suppress(TimeoutError, KafkaError, OSError):
-            await asyncio.wait_for(producer._sender.close(), STOP_S)
-    await producer.client.close()
