@@ -1,10 +1,12 @@
 """Arrears as a table: what happens to an account's service, and when (guide, "Arrears").
 
-    good --deduction failed--> in_arrears --deadline reached with something owed--> stopped
+    good --deduction failed--> in_arrears --deadline reached with something pressing--> stopped
     in_arrears, stopped --nothing owed--> good
+    in_arrears, stopped --nothing pressing--> in_arrears, without a deadline
 
 The deadline is the deduction's instant and 24 hours; later bills and part payments do not move it. A monthly account
-is stopped only where its contract says so. Topped up to a balance of exactly 0.00 counts as paid (our reading).
+is stopped only where its contract says so; what it owes from then on never stops it, whatever contract follows. The
+rest of what is owed is *pressing*. Topped up to a balance of exactly 0.00 counts as paid (our reading).
 """
 
 from enum import StrEnum
@@ -26,6 +28,7 @@ class Event(StrEnum):
 
     DEDUCTION_FAILED = "deduction_failed"
     DEADLINE_REACHED = "deadline_reached"
+    NOTHING_PRESSING = "nothing_pressing"
     NOTHING_OWED = "nothing_owed"
 
 
@@ -34,6 +37,8 @@ TRANSITIONS: dict[tuple[Service, Event], Service] = {
     (Service.IN_ARREARS, Event.DEDUCTION_FAILED): Service.IN_ARREARS,
     (Service.STOPPED, Event.DEDUCTION_FAILED): Service.STOPPED,
     (Service.IN_ARREARS, Event.DEADLINE_REACHED): Service.STOPPED,
+    (Service.IN_ARREARS, Event.NOTHING_PRESSING): Service.IN_ARREARS,
+    (Service.STOPPED, Event.NOTHING_PRESSING): Service.IN_ARREARS,
     (Service.GOOD, Event.NOTHING_OWED): Service.GOOD,
     (Service.IN_ARREARS, Event.NOTHING_OWED): Service.GOOD,
     (Service.STOPPED, Event.NOTHING_OWED): Service.GOOD,

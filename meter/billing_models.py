@@ -1,4 +1,4 @@
-"""The public contract of the money: commands in; bills, ledger entries, notices and service states out."""
+"""The public contract of the money: commands in; bills, notes, ledger entries, notices and service states out."""
 
 import re
 from decimal import Decimal
@@ -11,6 +11,7 @@ from meter.arrears import Service
 from meter.contracts import EVERY_REGION, Mode
 from meter.ledger import Book, Cause
 from meter.models import Amount, Day, Id, Instant, Output
+from meter.notes import NoteKind
 from meter.regions import ZONE_OF
 from meter.settlement import Kind
 
@@ -40,6 +41,13 @@ def _not_zero(value: Decimal) -> Decimal:
 _SCHEMA = WithJsonSchema({"type": "string", "pattern": f"^{_MONEY.pattern}$", "description": "CNY"})
 Money = Annotated[Decimal, BeforeValidator(_money), _SCHEMA]
 Positive = Annotated[Money, AfterValidator(_positive)]
+Reason = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, str | bool):
+        raise ValueError("must be a whole number")
+    return value
 
 
 class Command(BaseModel):
@@ -72,15 +80,44 @@ class TopUp(AccountCommand):
 
 
 class Adjust(AccountCommand):
-    """A correction by hand, up or down, with its reason."""
+    """A correction by hand, up or down, with its reason. It never takes more than there is: that is a charge."""
 
     type: Literal["adjustment"] = "adjustment"
     amount: Annotated[Money, AfterValidator(_not_zero)]
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Reason
+
+
+class ReversePayment(AccountCommand):
+    """A top-up bounced: what it brought is owed, by a debit note. Once for each top-up, within 92 days, all of it."""
+
+    type: Literal["payment_reversed"] = "payment_reversed"
+    top_up: Id = Field(description="the command id of the top-up")
+
+
+class Charge(AccountCommand):
+    """Something is owed beside the bills: a debit note with its reason, paid and in arrears like a bill."""
+
+    type: Literal["charge"] = "charge"
+    amount: Positive
+    reason: Reason
+
+
+class CreditLine(AccountCommand):
+    """A credit note: a line of a bill or debit note came to too much.
+
+    At most what the line came to, to the next full 0.01, and what is left of the document after credits and refunds;
+    within 92 days of its payment. It lowers what is owed where the document is open, else it adds to the balance.
+    """
+
+    type: Literal["credit_note"] = "credit_note"
+    bill_id: Id = Field(description="a bill or a debit note")
+    line: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_number)] = Field(description="1: the first")
+    amount: Positive
+    reason: Reason
 
 
 class Refund(AccountCommand):
-    """Give back what was paid on a bill, by ticket; the same ticket again changes nothing."""
+    """Give back what was paid on a bill or debit note, by ticket; the same ticket again changes nothing."""
 
     type: Literal["refund"] = "refund"
     ticket: Id
@@ -102,27 +139,40 @@ def _regions(prices: dict[str, str]) -> dict[str, str]:
     return prices
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, str | bool):
-        raise ValueError("must be a whole number")
-    return value
-
-
 Hours = Annotated[int, Field(ge=1, le=8784), BeforeValidator(_number)]
 
 
 class AgreeContract(AccountCommand):
-    """A contract from a billing day on; a mode only changes with a month. It replaces the account's last one."""
+    """A contract from a billing day on; a mode only changes with a month. It replaces the account's last one.
+
+    A contract that leaves the mode out leaves it as it is by then, and the arrears terms with it.
+    """
 
     type: Literal["contract"] = "contract"
     effective_from: Day
-    mode: Mode = Mode.DAILY
+    mode: Mode | None = Field(None, description="absent: as it is by then")
     prices: Annotated[dict[str, str], AfterValidator(_regions)] = Field(
         default_factory=dict, description="region code, price zone or * -> CNY per minute"
     )
     grace_hours: Hours | None = Field(
-        None, description="monthly accounts: hours from a failed deduction to the stop; absent: never stopped"
+        None,
+        description="monthly accounts: hours from a failed deduction to the stop; absent: never stopped, "
+        "or as it is by then where the mode is left out",
     )
+
+
+class WithdrawContract(AccountCommand):
+    """A contract that has not begun is not to begin: what it would have replaced holds on."""
+
+    type: Literal["withdraw_contract"] = "withdraw_contract"
+    contract_id: Id = Field(description="the command id of the contract")
+
+
+class WithdrawPriceBook(Command):
+    """A price book that has not begun is not to begin. On every partition."""
+
+    type: Literal["withdraw_price_book"] = "withdraw_price_book"
+    version: Id
 
 
 class Tick(Command):
@@ -182,6 +232,26 @@ class BillIssued(Output):
     currency: Literal["CNY"] = "CNY"
     issued_at: str
     proof: Proof
+
+
+class NoteIssued(Output):
+    """`billing.notes`: what is owed, or no longer owed, beside the bills; never edited. Key: the account id.
+
+    `charge` and `payment_reversed` are debit notes. `reference`: the top-up (command id) that was reversed, or the bill
+    or debit note that is credited on `line`.
+    """
+
+    note_id: str
+    account_id: str
+    kind: NoteKind
+    command_id: str
+    day: Day
+    amount: Amount
+    currency: Literal["CNY"] = "CNY"
+    issued_at: str
+    reason: str | None = None
+    reference: str | None = None
+    line: int | None = None
 
 
 class LedgerPosting(BaseModel):

@@ -53,6 +53,14 @@ def mode_on(contracts: Contracts, day: str) -> Mode:
     return Mode.DAILY if contract is None else contract.mode
 
 
+def terms_of(mode: Mode | None, grace_hours: int | None, before: Contracts, day: str) -> tuple[Mode, int | None]:
+    """Mode and grace hours of a new contract from a day on: one that leaves the mode out leaves both as they are."""
+    if mode is not None:
+        return mode, grace_hours
+    in_force = contract_on(before, day) or Contract("", "")
+    return in_force.mode, in_force.grace_hours if grace_hours is None else grace_hours
+
+
 @lru_cache(maxsize=65_536)
 def contract_price(contracts: Contracts, region: str, day: str) -> Price | None:
     """A contract's own price: of the region, else of its zone, else of every region; None where the book decides."""

@@ -49,6 +49,7 @@ class JournalStep(Counts):
     inputs: tuple[InputRange, ...]
     due: DueRun | None = None
     bills: Annotated[int, Field(ge=0)] = 0
+    notes: Annotated[int, Field(ge=0)] = 0
     entries: Annotated[int, Field(ge=0)] = 0
     meter_version: str
 

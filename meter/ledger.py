@@ -20,11 +20,13 @@ class Book(StrEnum):
 
     CASH = "cash"  # what customers have paid us
     BALANCE = "balance"  # what a customer has with us
-    RECEIVABLE = "receivable"  # what a customer owes us for bills
+    RECEIVABLE = "receivable"  # what a customer owes us for bills and debit notes
     REVENUE = "revenue"
     ROUNDING = "rounding"  # between a bill's exact total and what is payable
     REFUNDS = "refunds"
     ADJUSTMENTS = "adjustments"
+    CHARGES = "charges"  # what debit notes charged beside the bills
+    CREDITS = "credits"  # what credit notes took from bills and debit notes
 
 
 class Cause(StrEnum):
@@ -35,6 +37,9 @@ class Cause(StrEnum):
     PAYMENT = "payment"
     REFUND = "refund"
     ADJUSTMENT = "adjustment"
+    CHARGE = "charge"
+    PAYMENT_REVERSED = "payment_reversed"
+    CREDIT_NOTE = "credit_note"
 
 
 class Posting(NamedTuple):

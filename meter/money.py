@@ -1,6 +1,16 @@
 """Exact money: decimals that are never rounded behind one's back, and their canonical text."""
 
-from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, Overflow
+from decimal import (
+    MAX_EMAX,
+    MIN_EMIN,
+    ROUND_CEILING,
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+)
 from functools import lru_cache
 
 CURRENCY = "CNY"
@@ -22,6 +32,17 @@ def payable(total: Decimal) -> Decimal:
     (Decimal('16.80'), Decimal('0.31'), Decimal('0.01'))
     """
     return total.quantize(_CENT, context=_PAYABLE)
+
+
+def creditable(amount: Decimal) -> Decimal:
+    """The most that can be credited of a line: what it came to, up to the next 0.01 CNY.
+
+    So that the lines of any bill can take a credit of all that was payable; never more, which the bill sees to.
+
+    >>> creditable(Decimal("16.8")), creditable(Decimal("0.3136"))
+    (Decimal('16.80'), Decimal('0.32'))
+    """
+    return amount.quantize(_CENT, rounding=ROUND_CEILING, context=_PAYABLE)
 
 
 @lru_cache(maxsize=65_536)

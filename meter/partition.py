@@ -10,13 +10,11 @@ from decimal import Decimal
 from itertools import islice
 
 from meter import __version__, topics
-from meter.accounts import Till
 from meter.agenda import Action
 from meter.arrears import Service
 from meter.commands import (
     Answer,
     Reading,
-    Times,
     apply_command,
     forgettable,
     id_reused,
@@ -25,6 +23,7 @@ from meter.commands import (
 )
 from meter.contracts import Contract, Contracts, contract_on, contract_price, mode_on
 from meter.dedupe import Seen, Sighting, content_digest, job_key, remembered
+from meter.desk import Times
 from meter.intake import Job, read_job
 from meter.journal import Counts, DueRun, InputRange, JournalStep
 from meter.models import Origin, Source
@@ -41,11 +40,10 @@ from meter.routing import owner
 from meter.rules import Rules
 from meter.settlement import Kind, Share, ShareKey, bill, last_day, late_period, period_of
 from meter.state import PartitionState
+from meter.till import Till
 
 #: How long after the horizon a day's totals are kept in the state.
 FORGET_AFTER_MS = 2 * DAY_MS
-#: How long a bill may be refunded after it was paid; later an adjustment is the way.
-REFUND_MS = 92 * DAY_MS
 
 #: (account id, region, day, period of the late line or "") -> jobs and minutes of a chunk
 Usage = dict[tuple[str, str, str, str], list[int]]
@@ -67,7 +65,7 @@ class Step:
         self.due: DueRun | None = None
         self.books = state.books
         self.contracts = state.contracts
-        self.till = Till(state.accounts, state.paid, state.tickets, state.days.text)
+        self.till = Till(state.accounts, state.documents, state.payments, state.tickets, state.days.text)
         self.inputs: list[InputRange] = []
         self.read = self.duplicate = 0
         self.priced: list[Keyed] = []
@@ -81,8 +79,7 @@ class Step:
         self.sightings: dict[str, Sighting] = {}
         self.commands: dict[str, Answer] = {}
         self.forgotten: list[str] = []
-        self.new_books: list[PriceBook] = []
-        self.new_contracts: list[tuple[str, int, Contract]] = []
+        self.new_contracts: dict[str, Contracts] = {}
         self.usage_by_region: dict[str, tuple[int, Decimal]] = {}
         self.late: dict[str, tuple[int, Decimal]] = {}
         self.billed_amount = ZERO
@@ -332,14 +329,28 @@ class Step:
 
     def agree(self, account_id: str, contract: Contract) -> None:
         """Add a contract."""
+        self._put_contracts(account_id, (*self.contracts_of(account_id), contract))
+
+    def withdraw_contract(self, account_id: str, number: int) -> None:
+        """Take a contract away that has not begun: what it would have replaced holds on."""
         known = self.contracts_of(account_id)
-        self.new_contracts.append((account_id, len(known), contract))
-        self.contracts = {**self.contracts, account_id: (*known, contract)}
+        self._put_contracts(account_id, (*known[:number], *known[number + 1 :]))
+
+    def _put_contracts(self, account_id: str, contracts: Contracts) -> None:
+        self.new_contracts[account_id] = contracts
+        self.contracts = {**self.contracts, account_id: contracts}
 
     def publish(self, book: PriceBook) -> None:
         """Add a price book."""
         self.books = self.books.with_book(book)
-        self.new_books.append(book)
+
+    def withdraw_book(self, version: str) -> None:
+        """Take a price book away that has not begun."""
+        self.books = self.books.without(version)
+
+    def day_of(self, at_ms: int) -> str:
+        """The billing day of an instant."""
+        return self.state.days.day_of(at_ms * 1000)
 
     # -- what falls due --------------------------------------------------------------------------------------
 
@@ -383,16 +394,14 @@ class Step:
         self.bills.append((account_texts(account_id)[0], issued.value))
         self.billed_amount = EXACT.add(self.billed_amount, issued.total)
         self.shares.update(dict.fromkeys(shares))
-        self.till.charge(account_id, issued.open, issued.total, at_ms, contract_on(contracts, last_day(period)))
+        terms = contract_on(contracts, last_day(period))
+        self.till.bill(account_id, issued.open, issued.lines, issued.total, at_ms, terms)
 
     def _forget_days(self, account_id: str, first_kept: str) -> None:
-        """Drop totals to which no job can be added any more, and paid bills of which nothing is refunded any more."""
+        """Drop totals to which no job can be added any more."""
         for region, day in self.state.used.get(account_id, ()):
             if day < first_kept and self.state.unbilled.own(key := (account_id, region, day)) is None:
                 self.dropped[key] = None
-        for bill_id, paid in self.state.paid.get(account_id, {}).items():
-            if self.due_until - paid.paid_ms > REFUND_MS:
-                self.till.paid[account_id, bill_id] = None
 
     # -- outputs ---------------------------------------------------------------------------------------------
 
@@ -422,6 +431,7 @@ class Step:
             inputs=tuple(self.inputs),
             due=self.due,
             bills=len(self.bills),
+            notes=len(self.till.notes),
             entries=len(self.till.entries),
             meter_version=self.meter_version,
         )

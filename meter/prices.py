@@ -92,6 +92,14 @@ class PriceBooks:
         """These books and one more."""
         return PriceBooks((*self.published, book))
 
+    def without(self, version: str) -> "PriceBooks":
+        """These books but for one."""
+        return PriceBooks(tuple(book for book in self.published if book.version != version))
+
+    def find(self, version: str) -> PriceBook | None:
+        """The published book of a version."""
+        return next((book for book in self.published if book.version == version), None)
+
     def has(self, version: str) -> bool:
         """Whether a book of this version is known."""
         return any(book.version == version for book in self._books)

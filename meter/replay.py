@@ -68,7 +68,8 @@ def _check_order(entry: JournalStep, state: PartitionState) -> None:
 
 
 def _check_counts(entry: JournalStep, step: Step) -> None:
-    for name, value in (*step.counts, ("bills", len(step.bills)), ("entries", len(step.till.entries))):
+    bills, notes, entries = len(step.bills), len(step.till.notes), len(step.till.entries)
+    for name, value in (*step.counts, ("bills", bills), ("notes", notes), ("entries", entries)):
         if getattr(entry, name) != value:
             raise JournalError(f"step {entry.seq}: {name} is {getattr(entry, name)} in the journal, replayed {value}")
     if entry.record_time != step.record_time:

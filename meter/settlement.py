@@ -58,9 +58,10 @@ class Share(NamedTuple):
 
 
 class Bill(NamedTuple):
-    """A bill: what is owed, its exact total, and its record."""
+    """A bill: what is owed, its lines' amounts and exact total, and its record."""
 
     open: OpenBill
+    lines: tuple[Decimal, ...]
     total: Decimal
     value: bytes
 
@@ -147,7 +148,7 @@ def bill(
             "meter_version": meter_version,
         },
     }
-    return Bill(due, total, _encode(value))
+    return Bill(due, tuple(share.amount for _, share in ordered), total, _encode(value))
 
 
 @lru_cache(maxsize=4_096)

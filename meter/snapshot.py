@@ -1,12 +1,13 @@
 """The state of a partition as records of the compacted topic `meter.state`, and back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 import msgspec
 
-from meter.accounts import Account, OpenBill, PaidBill
+from meter.accounts import Account, Document, OpenBill, Payment
 from meter.arrears import Service
 from meter.commands import Answer
 from meter.contracts import Contract, Mode
@@ -18,6 +19,8 @@ from meter.settlement import Kind, Share, ShareKey, period_of
 from meter.state import PartitionState
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
+
+_T = TypeVar("_T")
 
 POSITION = b'["position"]'
 #: Of the layout of the records below. A state of another version is refused.
@@ -36,15 +39,12 @@ def changes(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
         yield _encode(("command", command_id)), None
     for command_id, answer in step.commands.items():
         yield _encode(("command", command_id)), _encode(answer)
-    for account_id, number, contract in step.new_contracts:
-        yield _encode(("contract", account_id, number)), _encode(contract)
-    count = len(step.state.books.published)
-    for number, book in enumerate(step.new_books, count):
-        prices = {zone: decimal_text(price) for zone, price in book.prices}
-        yield (
-            _encode(("book", number)),
-            _encode({"version": book.version, "from": book.effective_from, "prices": prices}),
-        )
+    for account_id, contracts in step.new_contracts.items():
+        for number, contract in _changed(step.state.contracts.get(account_id, ()), contracts):
+            yield _encode(("contract", account_id, number)), None if contract is None else _encode(contract)
+    if step.books is not step.state.books:
+        for number, book in _changed(step.state.books.published, step.books.published):
+            yield _encode(("book", number)), None if book is None else _encode(_book_fields(book))
     position = {
         "v": VERSION,
         "seq": step.seq,
@@ -53,6 +53,18 @@ def changes(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
         "next": step.next,
     }
     yield POSITION, _encode(position)
+
+
+def _changed(before: Sequence[_T], after: Sequence[_T]) -> Iterator[tuple[int, _T | None]]:
+    """The places of a numbered list that are other than before; None: there is nothing any more."""
+    for number, (old, new) in enumerate(zip_longest(before, after)):
+        if old != new:
+            yield number, new
+
+
+def _book_fields(book: PriceBook) -> dict[str, Any]:
+    prices = {zone: decimal_text(price) for zone, price in book.prices}
+    return {"version": book.version, "from": book.effective_from, "prices": prices}
 
 
 def _usage(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
@@ -74,9 +86,11 @@ def _usage(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
 def _accounts(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
     for account_id, account in step.till.changed.items():
         yield _encode(("account", account_id)), _encode(account)
-    for (account_id, bill_id), paid in step.till.paid.items():
-        yield _encode(("paid", account_id, bill_id)), None if paid is None else _encode(paid)
-        if paid is None:
+    for (account_id, command_id), payment in step.till.payments.items():
+        yield _encode(("payment", account_id, command_id)), None if payment is None else _encode(payment)
+    for (account_id, bill_id), document in step.till.documents.items():
+        yield _encode(("document", account_id, bill_id)), None if document is None else _encode(document)
+        if document is None:
             for key in [key for key, (of, _) in step.state.tickets.items() if key[0] == account_id and of == bill_id]:
                 yield _encode(("ticket", *key)), None
     for key, (bill_id, amount) in step.till.tickets.items():
@@ -126,13 +140,8 @@ class StateReader:
                 self._put_total((account, region, day), content)
             case ["late", account, period, region, day]:
                 self.state.put_share(ShareKey(account, period, Kind.LATE, region, day), _share(content))
-            case ["account", account]:
-                self.state.put_account(account, _account(content))
-            case ["paid", account, bill_id]:
-                payable, paid_ms, refunded = content
-                self.state.put_paid(account, bill_id, PaidBill(Decimal(payable), paid_ms, Decimal(refunded)))
-            case ["ticket", account, ticket]:
-                self.state.tickets[account, ticket] = content[0], Decimal(content[1])
+            case ["account" | "document" | "payment" | "ticket", account, *about]:
+                self._put_account(key[0], account, about, content)
             case ["contract", account, number]:
                 self._contracts.setdefault(account, {})[int(number)] = _contract(content)
             case ["command", command_id]:
@@ -145,6 +154,20 @@ class StateReader:
                 self.state.seq, self.state.record_time = content["seq"], content["record_time"]
                 self.state.due_until = content["due_until"]
                 self.state.next.update(content["next"])
+            case _:
+                raise ValueError("unknown kind of record")
+
+    def _put_account(self, kind: str, account: str, about: list[str], content: Any) -> None:
+        match kind, about:
+            case "account", []:
+                self.state.put_account(account, _account(content))
+            case "document", [bill_id]:
+                self.state.put_document(account, bill_id, _document(content))
+            case "payment", [command_id]:
+                amount, at_ms, is_reversed = content
+                self.state.put_payment(account, command_id, Payment(Decimal(amount), at_ms, is_reversed))
+            case "ticket", [ticket]:
+                self.state.tickets[account, ticket] = content[0], Decimal(content[1])
             case _:
                 raise ValueError("unknown kind of record")
 
@@ -163,17 +186,23 @@ def _share(content: Any) -> Share:
 
 
 def _account(content: Any) -> Account:
-    opened_ms, cash, bills, service, since_ms, deadline_ms, low_balance, after_stop = content
+    opened_ms, cash, bills, service, since_ms, deadline_ms, low_balance, after_stop, lenient = content
     return Account(
         opened_ms,
         Decimal(cash),
-        tuple(OpenBill(bill_id, Decimal(payable)) for bill_id, payable in bills),
+        tuple(OpenBill(bill_id, Decimal(payable), grace_hours) for bill_id, payable, grace_hours in bills),
         Service(service),
         since_ms,
         deadline_ms,
         None if low_balance is None else Decimal(low_balance),
         after_stop,
+        Decimal(lenient),
     )
+
+
+def _document(content: Any) -> Document:
+    payable, lines, paid_ms, credited, refunded = content
+    return Document(Decimal(payable), tuple(map(Decimal, lines)), paid_ms, Decimal(credited), Decimal(refunded))
 
 
 def _contract(content: Any) -> Contract:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from meter import topics
-from meter.accounts import Account, PaidBill
+from meter.accounts import Account, Document, Payment
 from meter.agenda import Action, Agenda, Due
 from meter.arrears import Service
 from meter.commands import Answer
@@ -37,7 +37,8 @@ class PartitionState:
         self.commands: dict[str, Answer] = {}
         self.contracts: dict[str, Contracts] = {}
         self.accounts: dict[str, Account] = {}
-        self.paid: dict[str, dict[str, PaidBill]] = {}
+        self.documents: dict[str, dict[str, Document]] = {}
+        self.payments: dict[str, dict[str, Payment]] = {}
         self.tickets: dict[tuple[str, str], tuple[str, Decimal]] = {}
         self.used: dict[str, dict[tuple[str, str], None]] = {}
         self.unbilled = Unbilled()
@@ -66,8 +67,10 @@ class PartitionState:
             self.put_share(share_key, share)
         for account_id, account in step.till.changed.items():
             self.put_account(account_id, account)
-        for (account_id, bill_id), paid in step.till.paid.items():
-            self.put_paid(account_id, bill_id, paid)
+        for (account_id, bill_id), document in step.till.documents.items():
+            self.put_document(account_id, bill_id, document)
+        for (account_id, command_id), payment in step.till.payments.items():
+            self.put_payment(account_id, command_id, payment)
         self.tickets.update(step.till.tickets)
         seen.add(step.sightings.items())
 
@@ -103,12 +106,20 @@ class PartitionState:
             account_id, period = key.account_id, key.period
             self.agenda.add(Due(due_ms(self.days, self.rules, account_id, period), Action.SETTLE, account_id, period))
 
-    def put_paid(self, account_id: str, bill_id: str, paid: PaidBill | None) -> None:
-        """A bill that may be refunded, or None when it may no longer be."""
-        bills = self.paid.setdefault(account_id, {})
-        if paid is not None:
-            bills[bill_id] = paid
+    def put_payment(self, account_id: str, command_id: str, payment: Payment | None) -> None:
+        """A top-up that may be reversed, or None when it may no longer be."""
+        payments = self.payments.setdefault(account_id, {})
+        if payment is not None:
+            payments[command_id] = payment
+        else:
+            del payments[command_id]
+
+    def put_document(self, account_id: str, bill_id: str, document: Document | None) -> None:
+        """A bill or debit note that may be credited or refunded, or None when it may no longer be."""
+        documents = self.documents.setdefault(account_id, {})
+        if document is not None:
+            documents[bill_id] = document
             return
-        del bills[bill_id]
+        del documents[bill_id]
         for key in [key for key, (of, _) in self.tickets.items() if key[0] == account_id and of == bill_id]:
             del self.tickets[key]

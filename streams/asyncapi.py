@@ -39,6 +39,7 @@ TOLD = {
     ),
     topics.REJECTED: Told("A refused record, whole, with the reason", "send"),
     topics.BILLS: Told("A bill", "send"),
+    topics.NOTES: Told("A debit or credit note", "send"),
     topics.LEDGER: Told("An entry of the ledger", "send"),
     topics.NOTICES: Told("What a customer is to be told", "send"),
     topics.SERVICE: Told("May an account start new jobs?", "send"),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from meter import topics
-from meter.billing_models import AccountService, BillIssued, LedgerEntry, Notice
+from meter.billing_models import AccountService, BillIssued, LedgerEntry, NoteIssued, Notice
 from meter.commands import HANDLERS
 from meter.journal import JournalEntry
 from meter.models import CommandResult, DayTotal, JobCompleted, PricedJob, Rejected
@@ -24,6 +24,7 @@ VALUES: dict[str, type[BaseModel]] = {
     topics.DAILY: DayTotal,
     topics.REJECTED: Rejected,
     topics.BILLS: BillIssued,
+    topics.NOTES: NoteIssued,
     topics.LEDGER: LedgerEntry,
     topics.NOTICES: Notice,
     topics.SERVICE: AccountService,

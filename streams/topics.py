@@ -64,6 +64,7 @@ SPECS = (
     TopicSpec(topics.DAILY, compact=True),
     TopicSpec(topics.REJECTED),
     TopicSpec(topics.BILLS, retention_ms=FOR_EVER),
+    TopicSpec(topics.NOTES, retention_ms=FOR_EVER),
     TopicSpec(topics.LEDGER, retention_ms=FOR_EVER),
     TopicSpec(topics.NOTICES, retention_ms=FOR_EVER),
     TopicSpec(topics.SERVICE, compact=True),

@@ -26,6 +26,7 @@ OUTPUTS = (
     topics.REJECTED,
     topics.COMMAND_RESULTS,
     topics.BILLS,
+    topics.NOTES,
     topics.LEDGER,
     topics.NOTICES,
     topics.SERVICE,

@@ -28,6 +28,7 @@ ORDERED = (
     topics.REJECTED,
     topics.COMMAND_RESULTS,
     topics.BILLS,
+    topics.NOTES,
     topics.LEDGER,
     topics.NOTICES,
 )
@@ -37,7 +38,7 @@ COMPACTED = (topics.DAILY, topics.SERVICE)
 
 def ordered_of(step: Step) -> tuple[list[Keyed], ...]:
     """What a step puts on the ordered topics."""
-    return step.priced, step.rejected, step.results, step.bills, step.till.entries, step.till.notices
+    return step.priced, step.rejected, step.results, step.bills, step.till.notes, step.till.entries, step.till.notices
 
 
 class PartitionProof:

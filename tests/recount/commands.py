@@ -1,9 +1,10 @@
 """Commands: what each is allowed to do, and the code of the first rule that it breaks."""
 
 from collections.abc import Callable
+from decimal import ROUND_UP, Decimal
 from typing import Any, NamedTuple
 
-from tests.recount.accounts import Accounts, Customer
+from tests.recount.accounts import Accounts, Customer, Document, note
 from tests.recount.fields import (
     LONGEST_REASON,
     Refused,
@@ -14,12 +15,13 @@ from tests.recount.fields import (
     exact,
     grace_hours,
     issued_at_ms,
+    line_of,
     mode_of,
     name,
     price_table,
     threshold,
 )
-from tests.recount.periods import DAY_MS, day_start_ms
+from tests.recount.periods import DAY_MS, day_of, day_start_ms
 from tests.recount.placement import owner
 from tests.recount.prices import ANY_REGION, Book, Contract, Prices
 from tests.recount.rules import ZONE_OF, ZONES, NotMetered, parse_object
@@ -27,6 +29,7 @@ from tests.recount.rules import ZONE_OF, ZONES, NotMetered, parse_object
 HOUR_MS = 3_600_000
 HORIZON_MS = 35 * DAY_MS
 TOLERANCE_MS = 5 * 60 * 1000
+REFUND_DAYS = 92
 
 
 class Answer(NamedTuple):
@@ -75,7 +78,12 @@ class Commands:
             "top_up": self._top_up,
             "adjustment": self._adjustment,
             "refund": self._refund,
+            "payment_reversed": self._payment_reversed,
+            "charge": self._charge,
+            "credit_note": self._credit_note,
             "low_balance": self._low_balance,
+            "withdraw_contract": self._withdraw_contract,
+            "withdraw_price_book": self._withdraw_price_book,
             "contract": self._contract,
             "tick": self._tick,
         }
@@ -152,10 +160,59 @@ class Commands:
 
     def _top_up(self, fields: Row, times: Times) -> None:
         issued_ms, account_id, paid_in = self._version_and_issue(fields), name(fields, "account_id"), amount(fields)
-        self._customer(account_id, issued_ms, times)
-        command_id = fields["command_id"]
+        customer, command_id = self._customer(account_id, issued_ms, times), fields["command_id"]
+        if command_id in customer.top_ups and not self._is_old(customer.top_ups[command_id].at_ms, times):
+            raise Refused("id_reused")
         entry = {"entry_id": f"command:{command_id}:{times.record_ms}", "cause": "top_up", "reference": command_id}
-        self.accounts.credit(account_id, times.effective_ms, paid_in, "cash", entry)
+        self.accounts.top_up(account_id, times.effective_ms, paid_in, entry)
+
+    @staticmethod
+    def _is_old(at_ms: int, times: Times) -> bool:
+        return times.effective_ms - at_ms > REFUND_DAYS * DAY_MS
+
+    def _debit(self, kind: str, fields: Row, times: Times, **rest: Any) -> None:
+        account_id = fields["account_id"]
+        issued = note(account_id, kind, fields, times.effective_ms, times.record_ms, **rest)
+        self.accounts.debit(
+            account_id, times.effective_ms, issued, self.prices.contract(account_id, day_of(times.effective_ms))
+        )
+
+    def _payment_reversed(self, fields: Row, times: Times) -> None:
+        issued_ms, account_id = self._version_and_issue(fields), name(fields, "account_id")
+        command_id = name(fields, "top_up")
+        paid = self._customer(account_id, issued_ms, times).top_ups.get(command_id)
+        if paid is None or self._is_old(paid.at_ms, times):
+            raise Refused("unknown_payment")
+        if paid.bounced:
+            raise Refused("already_reversed")
+        self._debit("payment_reversed", fields, times, amount=paid.amount, reference=command_id)
+
+    def _charge(self, fields: Row, times: Times) -> None:
+        issued_ms, account_id, owed = self._version_and_issue(fields), name(fields, "account_id"), amount(fields)
+        reason = name(fields, "reason", LONGEST_REASON)
+        self._customer(account_id, issued_ms, times)
+        self._debit("charge", fields, times, amount=owed, reason=reason)
+
+    def _credit_note(self, fields: Row, times: Times) -> None:
+        issued_ms, account_id = self._version_and_issue(fields), name(fields, "account_id")
+        bill_id, line = name(fields, "bill_id"), line_of(fields)
+        less, reason = amount(fields), name(fields, "reason", LONGEST_REASON)
+        document = self._document(self._customer(account_id, issued_ms, times), bill_id, times)
+        if document is None:
+            raise Refused("unknown_bill")
+        if line > len(document.lines):
+            raise Refused("no_such_line")
+        came_to = document.lines[line - 1].quantize(Decimal("0.01"), ROUND_UP)
+        if less > min(came_to, document.payable - document.given_back):
+            raise Refused("over_credited")
+        rest = {"amount": less, "reason": reason, "reference": bill_id, "line": line}
+        issued = note(account_id, "credit_note", fields, times.effective_ms, times.record_ms, **rest)
+        self.accounts.credit_note(account_id, times.effective_ms, issued)
+
+    @staticmethod
+    def _document(customer: Customer, bill_id: str, times: Times) -> Document | None:
+        document = customer.documents.get(bill_id)
+        return None if document is None or document.too_old(times.effective_ms) else document
 
     def _adjustment(self, fields: Row, times: Times) -> None:
         issued_ms, account_id = self._version_and_issue(fields), name(fields, "account_id")
@@ -180,10 +237,10 @@ class Commands:
             if customer.tickets[ticket] != (bill_id, back):
                 raise Refused("ticket_conflict")
             return
-        paid = customer.paid.get(bill_id)
-        if paid is None:
+        paid = self._document(customer, bill_id, times)
+        if paid is None or paid.at_ms is None:
             raise Refused("not_paid")
-        if back > paid.payable - paid.refunded:
+        if back > paid.payable - paid.given_back:
             raise Refused("over_paid")
         self.accounts.refund(account_id, times.effective_ms, bill_id, ticket, back)
 
@@ -199,23 +256,58 @@ class Commands:
             raise Refused("unknown_region")
         self._here(account_id, issued_ms, times)
         self._check_start(account_id, start, times)
+        if any(contract.name == fields["command_id"] for contract in self.prices.contracts.get(account_id, [])):
+            raise Refused("id_reused")
+        before = self.prices.contract(account_id, start)
+        if mode is None:
+            mode = before.mode if before else "daily"
+            grace = before.grace_hours if before and grace is None else grace
         if mode != self.prices.mode(account_id, start) and not start.endswith("-01"):
             raise Refused("mode_mid_month")
         if grace is not None and mode == "daily":
             raise Refused("bad_fields")
-        contract = Contract(start, mode, exact(prices), grace)
+        contract = Contract(fields["command_id"], start, mode, exact(prices), grace)
         self.prices.contracts.setdefault(account_id, []).append(contract)
         self.accounts.open(account_id)
 
     def _check_start(self, account_id: str, start: str, times: Times) -> None:
-        """An hour's notice, after every day of which a job may have been priced, and after the contract before."""
-        start_ms, known = day_start_ms(start), self.prices.contracts.get(account_id, [])
+        known = self.prices.contracts.get(account_id, [])
+        self._need_notice(start, times)
+        if known and known[-1].start >= start:
+            raise Refused("overlapping")
+
+    @staticmethod
+    def _need_notice(start: str, times: Times) -> None:
+        """An hour's notice, and after every day of which a job may have been priced."""
+        start_ms = day_start_ms(start)
         if start_ms is None:
             raise Refused("bad_fields")
         if start_ms < times.effective_ms + HOUR_MS or start_ms <= times.latest_ms + TOLERANCE_MS:
             raise Refused("effective_in_past")
-        if known and known[-1].start >= start:
-            raise Refused("overlapping")
+
+    def _withdraw_contract(self, fields: Row, times: Times) -> None:
+        issued_ms, account_id = self._version_and_issue(fields), name(fields, "account_id")
+        contract_id = name(fields, "contract_id")
+        self._here(account_id, issued_ms, times)
+        known = self.prices.contracts.get(account_id, [])
+        found = [contract for contract in known if contract.name == contract_id]
+        if not found:
+            raise Refused("unknown_contract")
+        self._need_notice(found[0].start, times)
+        left = [contract for contract in known if contract is not found[0]]
+        modes = ["daily", *(contract.mode for contract in left)]
+        if any(m != contract.mode and contract.start[8:] != "01" for m, contract in zip(modes, left, strict=False)):
+            raise Refused("mode_mid_month")
+        self.prices.contracts[account_id] = left
+
+    def _withdraw_price_book(self, fields: Row, times: Times) -> None:
+        issued_ms, version = self._version_and_issue(fields), name(fields, "version")
+        self._in_time(issued_ms, times)
+        found = [book for book in self.prices.books[1:] if book.version == version]
+        if not found:
+            raise Refused("unknown_version")
+        self._need_notice(found[0].start, times)
+        self.prices.books.remove(found[0])
 
     def _price_book(self, fields: Row, times: Times) -> None:
         issued_ms, version, start = self._version_and_issue(fields), name(fields, "version"), day(fields)

@@ -27,6 +27,7 @@ class Published(NamedTuple):
     ledger: Sequence[Row] = ()
     notices: Sequence[Row] = ()
     services: Sequence[Row] = ()
+    notes: Sequence[Row] = ()
 
 
 class Reroutes(NamedTuple):

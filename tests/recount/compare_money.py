@@ -14,6 +14,7 @@ def money_differences(count: PartitionCount, published: Published) -> Iterator[s
     yield from answer_differences(count, published.results)
     yield from digest_differences(count, published.results)
     yield from bill_differences(count, published.bills)
+    yield from row_differences("notes", count.accounts.notes, published.notes)
     yield from row_differences("ledger", count.accounts.entries, published.ledger)
     yield from row_differences("notices", count.accounts.notices, published.notices)
     yield from row_differences("services", last_of_each(count.accounts.services), last_of_each(published.services))
@@ -114,8 +115,7 @@ def ledger_differences(count: PartitionCount, entries: Sequence[Row]) -> Iterato
             yield f"ledger: entry {entry['entry_id']} sums to {total}"
     folded = fold(entries)
     for account_id, customer in count.accounts.of.items():
-        unpaid = sum((payable for _, payable in customer.unpaid), Decimal(0))
-        for book, expected in (("balance", -customer.cash), ("receivable", unpaid)):
+        for book, expected in (("balance", -customer.cash), ("receivable", customer.waiting)):
             if (stated := folded[account_id, book]) != expected:
                 yield f"account {account_id}: {book} folds to {money(stated)}, recounted {money(expected)}"
 

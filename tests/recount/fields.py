@@ -11,6 +11,7 @@ from tests.recount.rules import ZONE_OF, NotMetered, has_lone_surrogate, microse
 Row = dict[str, Any]
 LONGEST_REASON = 500
 LONGEST_GRACE_HOURS = 8784
+MOST_LINES = 1_000_000
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 MONEY = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,2})?")
 PRICE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,8})?")
@@ -67,11 +68,19 @@ def grace_hours(fields: Row) -> int | None:
     return int(value)
 
 
-def mode_of(fields: Row) -> str:
-    value = fields.get("mode", "daily")
-    if value not in ("daily", "monthly"):
+def line_of(fields: Row) -> int:
+    value = fields.get("line")
+    if not isinstance(value, Decimal) or not 1 <= value <= MOST_LINES or value % 1:
         raise Refused("bad_fields")
-    return str(value)
+    return int(value)
+
+
+def mode_of(fields: Row) -> str | None:
+    """None where it is left out."""
+    value = fields.get("mode")
+    if value not in ("daily", "monthly", None):
+        raise Refused("bad_fields")
+    return None if value is None else str(value)
 
 
 def issued_at_ms(fields: Row) -> int:
@@ -116,6 +125,13 @@ ASKED: dict[str, Callable[[Row], tuple[Any, ...]]] = {
     "contract": lambda row: (
         name(row, "account_id"), day(row), mode_of(row), _contract_prices(row), grace_hours(row)
     ),
+    "payment_reversed": lambda row: (name(row, "account_id"), name(row, "top_up")),
+    "charge": lambda row: (name(row, "account_id"), amount(row), name(row, "reason", LONGEST_REASON)),
+    "credit_note": lambda row: (
+        name(row, "account_id"), name(row, "bill_id"), line_of(row), amount(row), name(row, "reason", LONGEST_REASON)
+    ),
+    "withdraw_contract": lambda row: (name(row, "account_id"), name(row, "contract_id")),
+    "withdraw_price_book": lambda row: (name(row, "version"),),
     "tick": lambda _: (),
 }  # fmt: skip
 

@@ -82,6 +82,7 @@ class Log:
             ledger=list(self.rows("billing.ledger", partition)),
             notices=list(self.rows("billing.notices", partition)),
             services=list(self.rows("account.service", partition)),
+            notes=list(self.rows("billing.notes", partition)),
         )
 
     def _last_totals(self, partition: int) -> dict[tuple[str, str, str], Row]:

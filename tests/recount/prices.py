@@ -17,8 +17,9 @@ class Book(NamedTuple):
 
 
 class Contract(NamedTuple):
-    """An account's terms from a day on."""
+    """An account's terms from a day on; `name` is the id of the command that agreed it."""
 
+    name: str
     start: str
     mode: str
     prices: dict[str, Decimal]

@@ -32,6 +32,7 @@ def outputs(step: Step) -> dict[str, list[Keyed]]:
         topics.REJECTED: step.rejected,
         topics.COMMAND_RESULTS: step.results,
         topics.BILLS: step.bills,
+        topics.NOTES: step.till.notes,
         topics.LEDGER: step.till.entries,
         topics.NOTICES: step.till.notices,
         topics.SERVICE: step.till.services,

@@ -19,8 +19,8 @@ from tests.simulation.process import Process, outputs
 from tests.simulation.world import ACCOUNTS, DAY_MS, PARTITIONS, World
 
 OUTPUTS = (
-    topics.PRICED, topics.DAILY, topics.REJECTED, topics.COMMAND_RESULTS, topics.BILLS, topics.LEDGER, topics.NOTICES,
-    topics.SERVICE,
+    topics.PRICED, topics.DAILY, topics.REJECTED, topics.COMMAND_RESULTS, topics.BILLS, topics.NOTES, topics.LEDGER,
+    topics.NOTICES, topics.SERVICE,
 )  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def recounted(world: World, rules: Rules, partition: int) -> Iterator[str]:
     yield from fold_journal(count, inputs, journal)
     daily = {(row["account_id"], row["region"], row["day"]): row for row in _rows(world, topics.DAILY, partition)}
     others = (topics.REJECTED, topics.COMMAND_RESULTS, topics.BILLS, topics.LEDGER, topics.NOTICES, topics.SERVICE)
-    rows = [_rows(world, topic, partition) for topic in others]
+    rows = [_rows(world, topic, partition) for topic in (*others, topics.NOTES)]
     published = Published(journal, _rows(world, topics.PRICED, partition), daily, *rows)
     yield from differences(count, published)
     yield from money_differences(count, published)

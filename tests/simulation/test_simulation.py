@@ -10,7 +10,8 @@ SEEDS = (1, 2, 3, 4)
 OFTEN = {
     "daily bill": 100, "monthly bill": 10, "late line": 100, "arrears": 20, "stopped": 5, "restored": 10,
     "low_balance": 3, "refund": 20, "adjustment": 100, "overlapping": 20, "over_paid": 1, "ticket_conflict": 1,
-    "mode_mid_month": 5, "effective_in_past": 20,
+    "mode_mid_month": 5, "effective_in_past": 20, "charge": 20, "payment_reversed": 20, "credit_note": 5,
+    "already_reversed": 5, "unknown_payment": 5, "over_credited": 1, "no_such_line": 1, "unknown_contract": 5,
 }  # fmt: skip
 
 

@@ -123,6 +123,10 @@ def test_bills_entries_notices_and_services_are_written_as_the_models_write_them
     meter.time_is("2019-01-03 12:00")
     meter.time_is("2019-01-05 12:00")
     meter.top_up("2019-01-06 12:00", "100")
+    meter.command("2019-01-06 13:00", "charge", amount="1.00", reason="r")
+    meter.command("2019-01-06 13:00", "payment_reversed", top_up="command-2")
+    bill_id = bill_id_of("A", "2019-01-01")
+    meter.command("2019-01-06 13:00", "credit_note", bill_id=bill_id, line=1, amount="1.00", reason="r")
     groups = {
         "bills": ([value for step in meter.steps for _, value in step.bills], meter.bills()),
         "entries": ([value for step in meter.steps for _, value in step.till.entries], meter.entries()),
@@ -139,5 +143,5 @@ def test_bills_entries_notices_and_services_are_written_as_the_models_write_them
 def test_a_commands_id_that_is_used_again_when_it_is_forgotten_makes_an_entry_of_its_own() -> None:
     meter = Customers()
     meter.top_up("2019-01-01 08:00", "20.00")
-    meter.command("2019-03-01 08:00", "top_up", amount="20.00", command_id="command-2")
+    meter.command("2019-04-15 08:00", "top_up", amount="20.00", command_id="command-2")
     assert len({entry.entry_id for entry in meter.entries()}) == len(meter.entries()) == 2

@@ -29,7 +29,12 @@ def paid() -> Customers:
 def changes(meter: Customers) -> tuple[Any, ...]:
     """What a command could have changed."""
     state = meter.partition.state
-    return dict(state.accounts), {k: dict(v) for k, v in state.paid.items()}, dict(state.tickets), dict(state.contracts)
+    return (
+        dict(state.accounts),
+        {k: dict(v) for k, v in state.documents.items()},
+        dict(state.tickets),
+        dict(state.contracts),
+    )
 
 
 TERMS = {"effective_from": "2019-02-01", "mode": "monthly"}

@@ -157,7 +157,7 @@ def test_a_version_is_published_once() -> None:
 def test_a_version_is_published_once_within_a_step_too() -> None:
     step = Partition().fold(price_book(), price_book(command_id="command-2"), topic=topics.COMMANDS)
     assert [result.code for result in results_of(step)] == [None, "version_exists"]
-    assert len(step.new_books) == 1
+    assert len(step.books.published) == 1
 
 
 def test_a_book_of_a_step_is_in_force_for_the_jobs_of_that_step() -> None:

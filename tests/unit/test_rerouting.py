@@ -130,4 +130,4 @@ def test_time_is_judged_where_the_account_is_at_home() -> None:
 def test_a_book_is_accepted_on_every_partition() -> None:
     for partition in range(4):
         step = Partition(RULES, partition).fold(price_book(), topic=topics.COMMANDS)
-        assert len(step.new_books) == 1
+        assert len(step.books.published) == 1

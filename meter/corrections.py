@@ -1,0 +1,91 @@
+"""Commands that put right what cannot be edited: payments that bounced, charges, credits, what is not to begin.
+
+Each leaves a document of its own (`meter.notes`) or takes away what does not hold yet; bills stay as they were issued.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from meter.billing_models import Charge, CreditLine, ReversePayment, WithdrawContract, WithdrawPriceBook
+from meter.contracts import Contracts, Mode, contract_on
+from meter.desk import Desk, RefusedError, Times, entry_id, known, need_notice, own
+from meter.ledger import Book, Cause
+from meter.money import creditable
+from meter.notes import Note, NoteKind, note_id_of
+
+
+def charge(command: Charge, desk: Desk, times: Times) -> None:
+    """A debit note with its reason."""
+    known(command, desk, times)
+    note = _note(command, NoteKind.CHARGE, command.amount, desk, times)._replace(reason=command.reason)
+    terms = contract_on(desk.contracts_of(command.account_id), note.day)
+    desk.till.debit(command.account_id, note, Book.CHARGES, Cause.CHARGE, times.effective, terms)
+
+
+def reverse_payment(command: ReversePayment, desk: Desk, times: Times) -> None:
+    """A debit note of all that a top-up had brought."""
+    known(command, desk, times)
+    payment = desk.till.payment(command.account_id, command.top_up, times.effective)
+    if payment is None:
+        raise RefusedError("unknown_payment", f"there is no top-up {command.top_up!r} of the last 92 days")
+    if payment.reversed:
+        raise RefusedError("already_reversed", f"top-up {command.top_up!r} was reversed before")
+    note = _note(command, NoteKind.PAYMENT_REVERSED, payment.amount, desk, times)._replace(reference=command.top_up)
+    terms = contract_on(desk.contracts_of(command.account_id), note.day)
+    desk.till.reverse(command.account_id, note, times.effective, terms)
+
+
+def credit_line(command: CreditLine, desk: Desk, times: Times) -> None:
+    """A credit note on a line of a bill or debit note."""
+    known(command, desk, times)
+    bill_id, number = command.bill_id, command.line
+    document = desk.till.document(command.account_id, bill_id, times.effective)
+    if document is None:
+        raise RefusedError("unknown_bill", f"there is no bill or debit note {bill_id!r} that can be credited")
+    if number > len(document.lines):
+        raise RefusedError("no_such_line", f"bill {bill_id} has {len(document.lines)} lines, there is no line {number}")
+    if command.amount > (left := min(creditable(document.lines[number - 1]), document.left)):
+        raise RefusedError("over_credited", f"of line {number} of bill {bill_id} {left} CNY can be credited")
+    note = _note(command, NoteKind.CREDIT_NOTE, command.amount, desk, times)
+    note = note._replace(reason=command.reason, reference=bill_id, line=number)
+    desk.till.credit_line(command.account_id, note, times.effective)
+
+
+def _note(command: Any, kind: NoteKind, amount: Decimal, desk: Desk, times: Times) -> Note:
+    day = desk.day_of(times.effective)
+    note_id = note_id_of(kind, command.account_id, day, entry_id(command, times))
+    return Note(note_id, kind, command.command_id, day, amount)
+
+
+def withdraw_contract(command: WithdrawContract, desk: Desk, times: Times) -> None:
+    """A contract that has not begun is not to begin."""
+    own(command, desk, times)
+    agreed = desk.contracts_of(command.account_id)
+    number = next((n for n, contract in enumerate(agreed) if contract.contract_id == command.contract_id), None)
+    if number is None:
+        raise RefusedError("unknown_contract", f"the account has no contract {command.contract_id!r}")
+    need_notice(agreed[number].effective_from, times, desk.rules)
+    _check_modes((*agreed[:number], *agreed[number + 1 :]))
+    desk.withdraw_contract(command.account_id, number)
+
+
+def _check_modes(contracts: Contracts) -> None:
+    """What was agreed for later was agreed after it: without it, a mode must still change with a month."""
+    mode = Mode.DAILY
+    for contract in contracts:
+        if contract.mode is not mode and not contract.effective_from.endswith("-01"):
+            raise RefusedError(
+                "mode_mid_month",
+                f"without it contract {contract.contract_id!r} would change the mode on {contract.effective_from}: "
+                "withdraw that first",
+            )
+        mode = contract.mode
+
+
+def withdraw_price_book(command: WithdrawPriceBook, desk: Desk, times: Times) -> None:
+    """A price book that has not begun is not to begin. Its version may be published again."""
+    book = desk.books.find(command.version)
+    if book is None or book.effective_from is None:
+        raise RefusedError("unknown_version", f"no price book {command.version!r} was published")
+    need_notice(book.effective_from, times, desk.rules)
+    desk.withdraw_book(command.version)
