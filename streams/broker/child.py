@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 # Options for any JVM that a user may have set: this one runs as it was pinned and measured.
@@ -16,23 +17,33 @@ class Child:
 
     A thread starts it and waits for it, because the kernel ties a child to the thread that started it and not to
     the process: the thread lives exactly as long as the child, or ends with the process. `claim` is an open file that
-    the child holds as long as it lives, and with it the lock on it.
+    the child holds as long as it lives, and with it the lock on it. `environment` is put on top of this program's.
     """
 
-    def __init__(self, command: list[str], console: Path, cwd: Path, *, claim: int | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        console: Path,
+        cwd: Path,
+        *,
+        claim: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.exited = threading.Event()
         self._started = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._error: OSError | None = None
-        arguments = (command, console, cwd, claim)
+        arguments = (command, console, cwd, claim, environment or {})
         threading.Thread(target=self._run, args=arguments, name="kafka-child", daemon=True).start()
         self._started.wait()
         if self._error is not None:
             raise self._error
 
-    def _run(self, command: list[str], console: Path, cwd: Path, claim: int | None) -> None:
+    def _run(
+        self, command: list[str], console: Path, cwd: Path, claim: int | None, environment: Mapping[str, str]
+    ) -> None:
         try:
-            self._process = _spawn(command, console, cwd, claim)
+            self._process = _spawn(command, console, cwd, claim, environment)
         except OSError as error:
             self._error = error
             return
@@ -78,10 +89,13 @@ def run(command: list[str], console: Path, cwd: Path, timeout_s: float, *, claim
     return child.exit_code == 0
 
 
-def _spawn(command: list[str], console: Path, cwd: Path, claim: int | None) -> subprocess.Popen[bytes]:
+def _spawn(
+    command: list[str], console: Path, cwd: Path, claim: int | None, extra: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     launcher = [sys.executable, "-I", "-S", str(TIED), str(os.getpid())]
     environment = {name: value for name, value in os.environ.items() if name not in FOREIGN_OPTIONS}
     environment["LC_ALL"] = "C.UTF-8"  # else Java cannot open a file whose name is not ASCII
+    environment |= extra
     with console.open("ab") as output:
         return subprocess.Popen(
             [*launcher, *command],

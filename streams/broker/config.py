@@ -2,9 +2,10 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from streams.broker.errors import BrokerError
 
@@ -31,6 +32,8 @@ JVM_OPTIONS = (
     "--sun-misc-unsafe-memory-access=allow",
     "--enable-native-access=ALL-UNNAMED",
 )
+#: Three of them share a small machine; they come after the options above, and the last one counts.
+SMALL_HEAP = ("-Xms64m", "-Xmx384m")
 
 
 LOG4J2 = """<?xml version="1.0" encoding="UTF-8"?>
@@ -58,11 +61,17 @@ class Files:
     """
 
     root: Path
+    node_id: int = NODE_ID
 
     @classmethod
     def of(cls, data_dir: Path) -> "Files":
         """The files of the broker of this data directory."""
         return cls(data_dir.absolute() / "kafka")
+
+    @classmethod
+    def of_node(cls, data_dir: Path, number: int) -> "Files":
+        """The files of one node, 1 and up, of the cluster of this data directory."""
+        return cls(cluster_root(data_dir) / f"node-{number}", number)
 
     @property
     def records(self) -> Path:
@@ -78,6 +87,11 @@ class Files:
     def was_stopped(self) -> Path:
         """Kafka's own word that it was shut down in order; gone while it runs, and after a crash."""
         return self.records / ".kafka_cleanshutdown"
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether Kafka has run here, does not, and was not shut down in order."""
+        return self.version.exists() and not self.was_stopped.exists()
 
     @property
     def version(self) -> Path:
@@ -114,40 +128,76 @@ class Files:
         """Held by the broker as long as it runs."""
         return self.root / "running.lock"
 
-    def write_settings(self, port: int, controller_port: int) -> None:
+    def write_settings(self, node: "Node") -> None:
         """Write what Kafka reads at its start, and empty its temporary folder."""
-        (self.root / SETTINGS).write_text(server_properties(port, controller_port), "utf-8")
+        (self.root / SETTINGS).write_text(server_properties(node), "utf-8")
         (self.root / LOG_SETTINGS).write_text(LOG4J2, "utf-8")
         shutil.rmtree(self.temporary, ignore_errors=True)
         self.temporary.mkdir()
 
 
-def controller_properties(controller_port: int) -> str:
+def cluster_root(data_dir: Path) -> Path:
+    """Where the nodes of a cluster keep what they have."""
+    return data_dir.absolute() / "kafka-cluster"
+
+
+class Listener(NamedTuple):
+    """One more door for clients: its name, the port it listens on, and the one that clients are told to come to."""
+
+    name: str
+    port: int
+    advertised: int
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a node is given on top, for tests: Kafka's settings, variables of its environment, further listeners."""
+
+    settings: Mapping[str, object] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    listeners: Sequence[Listener] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Kafka that is broker and controller: its port for clients, and the controllers' ports of all by node id."""
+
+    port: int
+    controllers: Mapping[int, int]
+    number: int = NODE_ID
+    extras: Extras = field(default_factory=Extras)
+
+    @property
+    def jvm_options(self) -> Sequence[str]:
+        """What its JVM takes besides what every one does."""
+        return SMALL_HEAP if len(self.controllers) > 1 else ()
+
+    @property
+    def controller_port(self) -> int:
+        """Its own port as a controller."""
+        return self.controllers[self.number]
+
+
+def controller_properties(node: Node) -> str:
     """The properties of the same node as a controller alone, which takes a broker that is silent for gone at once."""
     controller = {
         "process.roles": "controller",
-        "listeners": f"CONTROLLER://{HOST}:{controller_port}",
+        "listeners": f"CONTROLLER://{HOST}:{node.controller_port}",
         "broker.session.timeout.ms": 100,
         "broker.heartbeat.interval.ms": 50,
     }
-    return _properties(_node(controller_port) | controller)
+    return _properties(_node(node) | controller)
 
 
-def server_properties(port: int, controller_port: int) -> str:
-    """server.properties of a single node that is broker and controller, on loopback only."""
+def server_properties(node: Node) -> str:
+    """server.properties of a node that is broker and controller, on loopback only."""
+    doors = [Listener("PLAINTEXT", node.port, node.port), *node.extras.listeners]
+    listeners = [f"{door.name}://{HOST}:{door.port}" for door in doors]
     broker = {
         "process.roles": "broker,controller",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listeners": ",".join([*listeners, f"CONTROLLER://{HOST}:{node.controller_port}"]),
+        "advertised.listeners": ",".join(f"{door.name}://{HOST}:{door.advertised}" for door in doors),
         "inter.broker.listener.name": "PLAINTEXT",
-        # One node: nothing can be replicated.
-        "default.replication.factor": 1,
-        "min.insync.replicas": 1,
-        "offsets.topic.replication.factor": 1,
-        "transaction.state.log.replication.factor": 1,
-        "transaction.state.log.min.isr": 1,
-        "share.coordinator.state.topic.replication.factor": 1,
-        "share.coordinator.state.topic.min.isr": 1,
         # Few partitions of Kafka's own topics: each costs files and start time.
         "offsets.topic.num.partitions": 8,
         "transaction.state.log.num.partitions": 8,
@@ -167,16 +217,31 @@ def server_properties(port: int, controller_port: int) -> str:
         "log.cleaner.dedupe.buffer.size": 16 * MIB,
         "log.segment.delete.delay.ms": 1000,
     }
-    return _properties(_node(controller_port) | broker)
+    return _properties(_node(node) | broker | _replication(len(node.controllers)) | dict(node.extras.settings))
 
 
-def _node(controller_port: int) -> dict[str, object]:
-    """What is the same in whatever role it runs."""
+def _replication(nodes: int) -> dict[str, object]:
+    """How many copies are kept, and how many must be in sync for a write: one may be lost, where there are three."""
+    copies, in_sync = min(nodes, 3), min(nodes, 2)
     return {
-        "node.id": NODE_ID,
-        "controller.quorum.voters": f"{NODE_ID}@{HOST}:{controller_port}",
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": copies,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
+    }
+
+
+def _node(node: Node) -> dict[str, object]:
+    """What is the same in whatever role it runs."""
+    names = ["PLAINTEXT", "CONTROLLER", *(door.name for door in node.extras.listeners)]
+    return {
+        "node.id": node.number,
+        "controller.quorum.voters": ",".join(f"{number}@{HOST}:{port}" for number, port in node.controllers.items()),
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
         "log.dirs": "data",
     }
 

@@ -1,14 +1,17 @@
 """`meter broker`: the embedded broker in the foreground."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from streams.broker.cluster import EmbeddedCluster
 from streams.broker.config import Files
 from streams.broker.jars import kafka_version, read_lock
 from streams.broker.process import EmbeddedBroker
 
+LOOK_INTERVAL_S = 0.5
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -37,6 +40,35 @@ def _serve(broker: EmbeddedBroker, data_dir: Path, say: Callable[[str], None]) -
     code = broker.wait()
     say(f"Kafka ended by itself with code {code}; its log is {Files.of(data_dir).log}")
     return 1
+
+
+def serve_cluster(data_dir: Path, nodes: int, port: int, say: Callable[[str], None]) -> int:
+    """Run so many nodes until SIGINT or SIGTERM; one that ends by itself is started again. For the main thread.
+
+    Raises BrokerError when it cannot start, or a node cannot start again. Returns 0 when asked to stop.
+    """
+    cluster = EmbeddedCluster(data_dir, nodes=nodes, port=port, say=say)
+    with stop_signals_interrupt():
+        try:
+            cluster.start()
+            say(f"Apache Kafka {kafka_version(read_lock())} at {cluster.bootstrap_servers}, logs under {cluster.root}")
+            while True:
+                _start_again(cluster, say)
+        except KeyboardInterrupt:
+            say("stopping Kafka")
+            return 0
+        finally:
+            cluster.stop()
+
+
+def _start_again(cluster: EmbeddedCluster, say: Callable[[str], None]) -> None:
+    """Wait until a node ends, and start it."""
+    time.sleep(LOOK_INTERVAL_S)  # ends of several processes, in whatever order
+    for node in cluster.nodes:
+        if not node.is_running:
+            say(f"node {node.number} ended by itself with code {node.exit_code}, and is started again")
+            node.start()
+            say(f"node {node.number} is back")
 
 
 @contextmanager

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from streams.broker import storage
 from streams.broker.child import Child
-from streams.broker.config import SETTINGS, Files, java_command
-from streams.broker.crash import bury_the_dead
+from streams.broker.config import SETTINGS, Files, Node, java_command
+from streams.broker.crash import Mourned, bury_the_dead
 from streams.broker.errors import BrokerError
 from streams.broker.news import News
-from streams.broker.ports import free_port
 from streams.broker.probe import cluster_at
 from streams.broker.quickstart import QuickStart
 from streams.broker.state import State
@@ -26,22 +25,27 @@ class PortLostError(Exception):
     """Another program took a port between the look at it and Kafka's use of it."""
 
 
-def launch(files: Files, jars: list[Path], quick: QuickStart, *, port: int, timeout_s: float, claim: int) -> Child:
-    """A Kafka that answers on `port` and holds the `claim` to its storage.
+def launch(files: Files, jars: list[Path], quick: QuickStart, *, node: Node, timeout_s: float, claim: int) -> Child:
+    """A Kafka of one node that answers on its port and holds the `claim` to its storage.
 
     Raises BrokerError with Kafka's last error, or PortLostError.
     """
-    files.write_settings(port, controller_port=free_port())
+    files.write_settings(node)
     if not files.meta.exists():
-        storage.format_storage(files, jars, quick.options(), timeout_s, claim)
+        storage.format_storage(files, jars, quick.options(), timeout_s, claim, storage.new_cluster_id())
     elif not files.was_stopped.exists():
-        bury_the_dead(files, jars, quick.options(), claim)
+        bury_the_dead([Mourned(files, node, claim)], jars, quick.options())
+    return run_node(files, jars, quick.recording_options(), node=node, timeout_s=timeout_s, claim=claim)
+
+
+def run_node(files: Files, jars: list[Path], options: list[str], *, node: Node, timeout_s: float, claim: int) -> Child:
+    """Run a node on storage that is ready for it, and wait until it answers. Raises as `launch` does."""
     log, console = News(files.log), News(files.console)
-    command = java_command(files, jars, "kafka.Kafka", SETTINGS, extra=quick.recording_options())
-    child = Child(command, files.console, files.root, claim=claim)
+    command = java_command(files, jars, "kafka.Kafka", SETTINGS, extra=[*node.jvm_options, *options])
+    child = Child(command, files.console, files.root, claim=claim, environment=node.extras.environment)
     try:
-        State.of(child.pid, port).write(files)
-        if _is_ready(child, port, storage.cluster_id(files), timeout_s):
+        State.of(child.pid, node.port).write(files)
+        if _is_ready(child, node.port, storage.cluster_id(files), timeout_s):
             return child
         if not child.exited.is_set():
             raise BrokerError(f"Kafka was not ready after {timeout_s:g} s; its log is {files.log}")

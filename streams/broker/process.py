@@ -11,13 +11,13 @@ from typing import IO
 
 from streams.broker import storage
 from streams.broker.child import Child
-from streams.broker.config import HOST, Files
+from streams.broker.config import HOST, NODE_ID, Files, Node
 from streams.broker.errors import BrokerError
 from streams.broker.jars import class_path, default_cache_dir, kafka_version, read_lock
 from streams.broker.launch import PortLostError, launch
 from streams.broker.ports import free_port, is_free
 from streams.broker.quickstart import QuickStart
-from streams.broker.state import BrokerAddress, State, read_state, running_broker, start_lock, wait_for_end
+from streams.broker.state import BrokerAddress, Known, State, read_state, running_broker, start_lock, wait_for_end
 
 DEFAULT_PORT = 19092
 START_TRIES = 5
@@ -51,7 +51,8 @@ class EmbeddedBroker:
         """
         try:
             with start_lock(self._files, self._say):
-                storage_or_running = _claim_or_running(self._data_dir, self._files)
+                found = _running_cluster(self._data_dir)
+                storage_or_running = found or claim_or_running(self._files, lambda: running_broker(self._data_dir))
                 if isinstance(storage_or_running, BrokerAddress):
                     self._found = storage_or_running
                     return storage_or_running
@@ -82,7 +83,8 @@ class EmbeddedBroker:
             port = self._port or free_port()
             # The port lost may be the controller's, which is always a free one, so another try has another.
             with suppress(PortLostError):
-                return launch(self._files, jars, quick, port=port, timeout_s=timeout_s, claim=claim), port
+                node = Node(port, {NODE_ID: free_port()})
+                return launch(self._files, jars, quick, node=node, timeout_s=timeout_s, claim=claim), port
         raise BrokerError(f"other programs took every port chosen on {HOST}")
 
     def _require_port(self) -> None:
@@ -126,27 +128,41 @@ class EmbeddedBroker:
         self.stop()
 
 
-def _claim_or_running(data_dir: Path, files: Files) -> IO[str] | BrokerAddress:
-    """The claim to the storage of this data directory, or the broker that holds it and can be used.
+def _running_cluster(data_dir: Path) -> BrokerAddress | None:
+    """The cluster of this data directory, which is used. One node beside it would be a Kafka with other records."""
+    known = Known.read(data_dir)
+    if known is None:
+        return None
+    found = running_broker(data_dir)
+    if found is None:
+        raise BrokerError(
+            f"{data_dir} holds a cluster: start it with `meter broker --nodes {len(known.ports)}`, "
+            "or choose another --data-dir"
+        )
+    return found
+
+
+def claim_or_running(files: Files, running: Callable[[], BrokerAddress | None]) -> IO[str] | BrokerAddress:
+    """The claim to the storage of one node, or the broker that holds it and can be used.
 
     In between is one that shuts down, because it was told to or its owner ended. When it does not end although its
     owner is gone, it is killed; one that has an owner is the owner's to end.
     """
     deadline = time.monotonic() + STOP_PATIENCE_S
     while (claim := storage.claim(files)) is None:
-        running = running_broker(data_dir)
-        if running is not None:
-            return running
+        found = running()
+        if found is not None:
+            return found
         if time.monotonic() > deadline:
-            _end_orphan(data_dir, read_state(files))
+            _end_orphan(files, read_state(files))
         time.sleep(CHECK_INTERVAL_S)  # another program's child: its end cannot be waited for
     return claim
 
 
-def _end_orphan(data_dir: Path, state: State | None) -> None:
+def _end_orphan(files: Files, state: State | None) -> None:
     if state is None or not state.is_leaving:
         process = f" (process {state.pid})" if state else ""
-        raise BrokerError(f"the Kafka of {data_dir}{process} neither answers nor ends: end it")
+        raise BrokerError(f"the Kafka of {files.root}{process} neither answers nor ends: end it")
     with suppress(ProcessLookupError):
         os.kill(state.pid, signal.SIGKILL)
 

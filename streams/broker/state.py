@@ -4,13 +4,14 @@ import fcntl
 import json
 import os
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from streams.broker import storage
-from streams.broker.config import HOST, Files
+from streams.broker.config import HOST, Files, cluster_root
+from streams.broker.errors import BrokerError
 from streams.broker.probe import cluster_at
 
 
@@ -94,11 +95,60 @@ def read_state(files: Files) -> State | None:
 
 def running_broker(data_dir: Path) -> BrokerAddress | None:
     """The broker of this data directory, if one runs, stays, and answers a metadata request as the one it should be."""
-    files = Files.of(data_dir)
+    return running_node(Files.of(data_dir)) or _running_cluster(data_dir)
+
+
+def running_node(files: Files) -> BrokerAddress | None:
+    """The same of one node of a cluster, or of the only one."""
     state = read_state(files)
     if state is None or state.is_leaving or not files.meta.exists():
         return None
     return state.address(files) if cluster_at(state.port) == storage.cluster_id(files) else None
+
+
+def _running_cluster(data_dir: Path) -> BrokerAddress | None:
+    """The first of its nodes that answers, with the addresses of all: those that are down may come back."""
+    known = Known.read(data_dir)
+    for number in known.ports if known else ():
+        if known is not None and (found := running_node(Files.of_node(data_dir, number))) is not None:
+            return replace(found, bootstrap_servers=known.bootstrap_servers)
+    return None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is written down of the cluster of a data directory: its id, and its nodes' ports for clients."""
+
+    cluster_id: str
+    ports: Mapping[int, int]
+
+    @classmethod
+    def read(cls, data_dir: Path) -> "Known | None":
+        """None where there is no cluster. Raises BrokerError for a file that is damaged."""
+        file = cls._file(data_dir)
+        try:
+            content = json.loads(file.read_text("utf-8"))
+            return cls(content["cluster_id"], {int(number): int(port) for number, port in content["ports"].items()})
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise BrokerError(f"{file} is damaged: restore it, or choose another --data-dir") from error
+
+    def write(self, data_dir: Path) -> None:
+        """Replace the file in one step."""
+        file = self._file(data_dir)
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps(asdict(self)), "utf-8")
+        part.replace(file)
+
+    @staticmethod
+    def _file(data_dir: Path) -> Path:
+        return cluster_root(data_dir) / "cluster.json"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The address of each node, as clients take them."""
+        return ",".join(f"{HOST}:{port}" for port in self.ports.values())
 
 
 @contextmanager

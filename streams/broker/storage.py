@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from streams.broker.child import run
-from streams.broker.config import NODE_ID, SETTINGS, Files, java_command
+from streams.broker.config import SETTINGS, Files, java_command
 from streams.broker.errors import BrokerError
 
 META_VERSION = "1"
@@ -16,14 +16,14 @@ META_VERSION = "1"
 def cluster_id(files: Files) -> str:
     """The id in meta.properties, by which a broker is known to be the one of this data directory.
 
-    Raises BrokerError when the file cannot be read or is not one that a single node of ours wrote.
+    Raises BrokerError when the file cannot be read or is not one that this node wrote.
     """
     try:
         lines = files.meta.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BrokerError(f"{files.meta} cannot be read: {error}") from error
     entries = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    if (entries.get("version"), entries.get("node.id")) != (META_VERSION, str(NODE_ID)) or not entries.get(
+    if (entries.get("version"), entries.get("node.id")) != (META_VERSION, str(files.node_id)) or not entries.get(
         "cluster.id"
     ):
         raise BrokerError(f"{files.meta} is damaged or another Kafka's: restore it, or choose another --data-dir")
@@ -73,10 +73,16 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def format_storage(files: Files, jars: list[Path], options: list[str], timeout_s: float, claim: int) -> None:
+def new_cluster_id() -> str:
+    """As Kafka makes them."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def format_storage(
+    files: Files, jars: list[Path], options: list[str], timeout_s: float, claim: int, cluster: str
+) -> None:
     """Give new storage a cluster id and this Kafka's feature levels, with Kafka's own tool. Raises BrokerError."""
-    new_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    arguments = ["format", "--config", SETTINGS, f"--cluster-id={new_id}"]
+    arguments = ["format", "--config", SETTINGS, f"--cluster-id={cluster}"]
     command = java_command(files, jars, "kafka.tools.StorageTool", *arguments, extra=options)
     if not run(command, files.console, files.root, timeout_s, claim=claim):
         raise BrokerError(f"Kafka could not format its storage in {files.records}: see {files.console}")
