@@ -24,6 +24,7 @@ from meter.commands import (
 from meter.contracts import Contract, Contracts, contract_on, contract_price, mode_on
 from meter.dedupe import Seen, Sighting, content_digest, job_key, remembered
 from meter.desk import Times
+from meter.identity import Identity, Seal, seal
 from meter.intake import Job, read_job
 from meter.journal import Counts, DueRun, InputRange, JournalStep
 from meter.models import Origin, Source
@@ -60,6 +61,9 @@ class Step:
         self.meter_version = meter_version
         self.seq = state.seq + 1
         self.next = dict(state.next)
+        self.last: dict[str, Seal] = dict(state.last)
+        #: Which log it is, where that is to be kept with the state: it comes from outside, and no replay knows it.
+        self.identity: Identity | None = None
         self.record_time = state.record_time
         self.due_until = state.due_until
         self.due: DueRun | None = None
@@ -105,6 +109,7 @@ class Step:
             raise HoleError(f"{chunk.topic}[{self.state.partition}]: expected position {expected}, got {chunk.start}")
         if chunk.records:
             self.record_time = max(self.record_time, *(record.timestamp for record in chunk.records), 0)
+            self.last[chunk.topic] = seal(chunk.records[-1])
         if chunk.topic == topics.COMMANDS:
             self._fold_commands(chunk)
         else:

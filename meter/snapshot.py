@@ -11,6 +11,7 @@ from meter.accounts import Account, Document, OpenBill, Payment
 from meter.arrears import Service
 from meter.commands import Answer
 from meter.contracts import Contract, Mode
+from meter.identity import Identity, Seal
 from meter.money import decimal_text
 from meter.partition import Step
 from meter.prices import PriceBook
@@ -23,6 +24,8 @@ _encode = msgspec.json.Encoder(decimal_format="string").encode
 _T = TypeVar("_T")
 
 POSITION = b'["position"]'
+#: Which log the state is of. Written once; it does not follow from the inputs, so no replay gives it.
+IDENTITY = b'["identity"]'
 #: Of the layout of the records below. A state of another version is refused.
 VERSION = 2
 
@@ -45,12 +48,15 @@ def changes(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
     if step.books is not step.state.books:
         for number, book in _changed(step.state.books.published, step.books.published):
             yield _encode(("book", number)), None if book is None else _encode(_book_fields(book))
+    if step.identity is not None:
+        yield IDENTITY, _encode({"cluster": step.identity.cluster, "topics": step.identity.topics})
     position = {
         "v": VERSION,
         "seq": step.seq,
         "record_time": step.record_time,
         "due_until": step.due_until,
         "next": step.next,
+        "last": step.last,
     }
     yield POSITION, _encode(position)
 
@@ -149,11 +155,8 @@ class StateReader:
             case ["book", number]:
                 prices = tuple((zone, Decimal(price)) for zone, price in content["prices"].items())
                 self._books[int(number)] = PriceBook(content["version"], content["from"], prices)
-            case ["position"] if content["v"] == VERSION:
-                self.found = True
-                self.state.seq, self.state.record_time = content["seq"], content["record_time"]
-                self.state.due_until = content["due_until"]
-                self.state.next.update(content["next"])
+            case ["position" | "identity" as what]:
+                self._put_log(what, content)
             case _:
                 raise ValueError("unknown kind of record")
 
@@ -170,6 +173,19 @@ class StateReader:
                 self.state.tickets[account, ticket] = content[0], Decimal(content[1])
             case _:
                 raise ValueError("unknown kind of record")
+
+    def _put_log(self, what: str, content: Any) -> None:
+        """Up to where the log is folded, or which log it is."""
+        if what == "identity":
+            self.state.identity = Identity(str(content["cluster"]), dict(content["topics"]))
+            return
+        if content["v"] != VERSION:
+            raise ValueError("another version")
+        self.found = True
+        self.state.seq, self.state.record_time = content["seq"], content["record_time"]
+        self.state.due_until = content["due_until"]
+        self.state.next.update(content["next"])
+        self.state.last.update({topic: Seal(*sealed) for topic, sealed in content["last"].items()})
 
     def _put_total(self, key: tuple[str, str, str], content: Any) -> None:
         jobs, minutes, amount, *share = content

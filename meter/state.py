@@ -11,6 +11,7 @@ from meter.arrears import Service
 from meter.commands import Answer
 from meter.contracts import Contracts, Mode, mode_on
 from meter.dedupe import Seen
+from meter.identity import Identity, Seal
 from meter.periods import BillingDays
 from meter.prices import PriceBooks
 from meter.rollup import Total, TotalKey
@@ -29,6 +30,9 @@ class PartitionState:
         self.partition = partition
         self.days = BillingDays(rules.time_zone)
         self.next: dict[str, int] = dict.fromkeys(topics.INPUTS, 0)
+        #: Of each input the last record folded: it proves that a log is the one that `next` is of.
+        self.last: dict[str, Seal] = {}
+        self.identity: Identity | None = None
         self.seq = 0
         self.record_time = 0
         self.due_until = 0
@@ -48,6 +52,8 @@ class PartitionState:
     def merge(self, step: "Step", seen: Seen) -> None:
         """Make a committed step's changes part of the state."""
         self.next.update(step.next)
+        self.last.update(step.last)
+        self.identity = step.identity or self.identity
         self.seq = step.seq
         self.record_time = step.record_time
         self.due_until = step.due_until

@@ -17,3 +17,19 @@ STATE = "meter.state"
 
 #: In the order in which a step folds them: commands go before completions.
 INPUTS = (COMMANDS, REROUTED, COMPLETED)
+
+#: Everything, whose ids are kept with the state.
+ALL = (
+    *INPUTS,
+    COMMAND_RESULTS,
+    PRICED,
+    DAILY,
+    REJECTED,
+    BILLS,
+    NOTES,
+    LEDGER,
+    NOTICES,
+    SERVICE,
+    JOURNAL,
+    STATE,
+)

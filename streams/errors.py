@@ -13,6 +13,7 @@ class Exit(IntEnum):
     FENCED = 4  # another worker owns the partition now
     BROKER_LOST = 5
     STEP_FAILED = 6
+    NO_ROOM = 7  # a disk is full
 
 
 class MeterError(Exception):
@@ -31,6 +32,12 @@ class RefusalToStartError(MeterError):
     """Topics, state or log do not fit together. The message says what to do."""
 
     code = Exit.REFUSES
+
+
+class NoRoomError(MeterError):
+    """A disk is full. The message says which, and how much is needed."""
+
+    code = Exit.NO_ROOM
 
 
 class BrokerLostError(MeterError):

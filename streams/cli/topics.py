@@ -11,6 +11,7 @@ from streams.errors import RefusalToStartError, SettingError
 
 if TYPE_CHECKING:
     from meter.rules import Rules
+    from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Create a meter's topics, or check them.")
 
@@ -68,17 +69,29 @@ def create(
 def check(as_json: Json = False) -> None:
     """Check that all topics are as the contract says; show the rules.
 
+    They must also be the ones that the meter has worked with so far: none
+    made anew, cut off and filled again, or copied from another cluster.
+
     Example:
       meter topics check
 
     Exit codes: 0 they fit; 3 they do not (the line says what to do).
     """
     from streams.connect import connected
-    from streams.topics import check as check_topics
 
     with connected(note) as settings:
-        rules = asyncio.run(check_topics(settings))
+        rules = asyncio.run(_check(settings))
     _print(rules, as_json, "as they should be")
+
+
+async def _check(settings: "Settings") -> "Rules":
+    from streams.samelog import differences
+    from streams.topics import check as check_topics
+
+    rules = await check_topics(settings)
+    for difference in await differences(settings, range(rules.partitions), rules):
+        raise RefusalToStartError(difference)
+    return rules
 
 
 def _rules(chosen: dict[str, Any]) -> "Rules":

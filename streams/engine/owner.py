@@ -18,6 +18,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 
 from meter import topics
+from meter.identity import Identity, Seal, checksum
 from meter.partition import Step
 from meter.records import Chunk, HoleError
 from meter.rules import Rules
@@ -32,13 +34,15 @@ from meter.state import PartitionState
 from streams.engine.due import DueGate, Pace, TakeEnds, blocks
 from streams.engine.hanging import close_what_hangs
 from streams.engine.needed import JOB_INPUTS, NeededSince, needed_since
-from streams.engine.recovery import AheadError, catch_up, read_state
-from streams.engine.seen import DiskSeen
+from streams.engine.recovery import OtherLogError, catch_up, read_state
+from streams.engine.seen import DiskSeen, Saving
 from streams.engine.sums import Sums
 from streams.engine.table import PartitionTotals
 from streams.engine.writer import Output, PartitionWriter
+from streams.errors import MeterError
 from streams.kafka import offsets, reader
 from streams.observe.metrics import Metrics
+from streams.samelog import identity_of
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -56,6 +60,8 @@ COMMANDS_RETRY_S = 0.25
 SAY_EVERY_S = 60.0
 #: How often the dedupe index is put on disk.
 SAVE_INTERVAL_S = 15.0
+#: One index at a time: they are mostly on one disk.
+_SAVER = ThreadPoolExecutor(1, "dedupe-index")
 
 
 class InputEnd(NamedTuple):
@@ -92,6 +98,7 @@ class PartitionOwner:
         self._gate = DueGate(take_ends)
         self._pace = pace
         self._writer = PartitionWriter(settings, partition)
+        self._identity: Identity | None = None
         self._seen: DiskSeen | None = None
         self._queues: dict[str, deque[Chunk]] = {topic: deque() for topic in topics.INPUTS}
         self._expected: dict[str, int] = {}
@@ -105,6 +112,7 @@ class PartitionOwner:
         self._commands_end = 0
         self._commands_end_at: float | None = None
         self._saved_at = 0.0
+        self._saving: set[asyncio.Task[None]] = set()
         self._said_at = -SAY_EVERY_S
         self._stepped_at = 0.0
         self._needed: NeededSince | None = None
@@ -117,7 +125,10 @@ class PartitionOwner:
         await self._writer.start()
         async with reader(self._settings) as consumer:
             await close_what_hangs(consumer, self._settings, self.partition, self._rules.partitions, self._writer)
-            self.state = await read_state(consumer, self._settings, self._rules, self.partition, self._totals)
+            self._identity = await identity_of(consumer, self._settings)
+            self.state = await read_state(
+                consumer, self._settings, self._rules, self.partition, self._totals, self._identity
+            )
             self._needed = await needed_since(consumer, self._settings, self.state)
             self._seen, read = await self._open_seen(consumer)
             name = self._settings.topic(topics.COMMANDS)
@@ -145,12 +156,16 @@ class PartitionOwner:
     async def _open_seen(self, consumer: AIOKafkaConsumer, *, anew: bool = False) -> tuple[DiskSeen, int]:
         """The dedupe index, brought up to date, and how many records that took; made anew where it is ahead."""
         assert self._needed is not None
+        assert self._identity is not None
         since_ms = self._needed.since_ms
-        seen = await asyncio.to_thread(DiskSeen.open, self._directory, self.partition, self._rules.meter_id, anew=anew)
+        log_id = f"{self._identity.cluster}/{self._identity.topics.get(topics.PRICED)}"
+        seen = await asyncio.to_thread(
+            DiskSeen.open, self._directory, self.partition, self._rules.meter_id, log_id, anew=anew
+        )
         seen.needed_since_ms = since_ms
         try:
             return seen, await catch_up(consumer, self._settings, self.state, seen, since_ms)
-        except AheadError as error:
+        except OtherLogError as error:
             log.warning("dedupe index made anew", partition=self.partition, reason=str(error))
             seen.close()
             return await self._open_seen(consumer, anew=True)
@@ -183,7 +198,8 @@ class PartitionOwner:
         self.is_open = False
         await self._writer.stop()
         if self._seen is not None:
-            await asyncio.to_thread(self._seen.save)
+            await asyncio.gather(*self._saving)
+            await self._save(self._seen.saving())
             self._seen.close()
         for key in list(self._totals):
             del self._totals[key]
@@ -303,10 +319,10 @@ class PartitionOwner:
         """One step, if there is anything to do. An empty one tells the time where nothing else has."""
         assert self._seen is not None
         if self._gate.time_is_unknown(self.state):
-            empty = Step(self.state, self._seen)
+            empty = self._new_step()
             await self._commit(empty, self._writer.batches(empty))
         until_ms = await self._due_until()
-        step = Step(self.state, self._seen)
+        step = self._new_step()
         settles = until_ms is not None and await self._settle(step, until_ms)
         # What came in meanwhile is in this step, not in the next one.
         chunks = self._take()
@@ -326,6 +342,14 @@ class PartitionOwner:
                 self._pace.waited(time.monotonic() - waits_since)
             self._note_needed(chunks)
             self._metrics.delayed(oldest_ms=min(record.timestamp for chunk in chunks for record in chunk.records[:1]))
+
+    def _new_step(self) -> Step:
+        """A step; the first one notes which log the state is of."""
+        assert self._seen is not None
+        step = Step(self.state, self._seen)
+        if self.state.identity != self._identity:
+            step.identity = self._identity
+        return step
 
     async def _due_until(self) -> int | None:
         """The instant by which what is due may be done now, before anything more is folded."""
@@ -370,13 +394,23 @@ class PartitionOwner:
         self.sums.add(step)
         self._gate.broker_time.heard(published.journal_ms)
         if published.priced_next is not None:
-            self._seen.priced_next = published.priced_next
+            last = Seal(published.priced_next - 1, published.priced_ms, checksum(*step.priced[-1]))
+            self._seen.priced_next, self._seen.below = published.priced_next, last
         self.last_moved = committed
         self._metrics.stepped(step, commit_s=committed - began)
         self._metrics.remembered(self.partition, len(self._seen), self._seen.size_bytes)
-        if committed - self._saved_at > SAVE_INTERVAL_S:
+        if committed - self._saved_at > SAVE_INTERVAL_S and not self._saving:
             self._saved_at = committed
-            await asyncio.to_thread(self._seen.save)
+            save = asyncio.create_task(self._save(self._seen.saving()))
+            self._saving.add(save)
+            save.add_done_callback(self._saving.discard)
+
+    async def _save(self, saving: Saving) -> None:
+        """Put the dedupe index on disk, beside the steps: a slow disk holds none of them up."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(_SAVER, saving.run)
+        except MeterError as error:
+            log.error("dedupe index not saved: a start reads more", partition=self.partition, reason=str(error))
 
     def _note_needed(self, chunks: list[Chunk]) -> None:
         """Tell the dedupe index how far back it is still asked."""

@@ -3,13 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from meter import topics
+from meter.identity import Identity
 from meter.rules import Rules
 from streams.engine.consumer import Fetched
 from streams.engine.due import Pace
@@ -17,6 +20,7 @@ from streams.engine.owner import InputEnd, PartitionOwner
 from streams.engine.table import BillingDay, PartitionTotals
 from streams.errors import BrokerLostError, RefusalToStartError
 from streams.observe.metrics import Metrics
+from streams.samelog import identity_of, other_ids
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -27,6 +31,8 @@ BROKER_SILENCE_SESSIONS = 3
 
 #: How often to look for what is due.
 LOOK_S = 0.5
+#: How often to ask whether the topics are still the same ones.
+IDENTITY_EVERY_S = 2.0
 
 
 class InputEnds:
@@ -39,14 +45,22 @@ class InputEnds:
 
     async def take(self, partition: int) -> dict[str, int]:
         """The end offsets of a partition's inputs, by topic."""
+        consumer = await self._connected()
+        tps = {TopicPartition(self._settings.topic(topic), partition): topic for topic in topics.INPUTS}
+        ends = await consumer.end_offsets(list(tps))
+        return {topic: ends[tp] for tp, topic in tps.items()}
+
+    async def _connected(self) -> AIOKafkaConsumer:
         async with self._starting:
             if self._consumer is None:
                 consumer = AIOKafkaConsumer(**self._settings.client(), enable_auto_commit=False)
                 await consumer.start()
                 self._consumer = consumer
-        tps = {TopicPartition(self._settings.topic(topic), partition): topic for topic in topics.INPUTS}
-        ends = await self._consumer.end_offsets(list(tps))
-        return {topic: ends[tp] for tp, topic in tps.items()}
+        return self._consumer
+
+    async def identity(self) -> Identity:
+        """Which log it is, now."""
+        return await identity_of(await self._connected(), self._settings)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -101,8 +115,8 @@ class Owners:
             if names != inputs:
                 missing = sorted(inputs - names)
                 raise RefusalToStartError(
-                    f"partition {partition} was assigned without {missing[0]}: all members of the consumer group "
-                    f"{self._settings.app_id!r} must be meter workers of one version"
+                    f"partition {partition} was assigned without {missing[0]}: the topic was deleted, or not all "
+                    f"members of the consumer group {self._settings.app_id!r} are meter workers of one version"
                 )
         return set(by_partition)
 
@@ -236,6 +250,17 @@ class Owners:
             for partition, owner in self.by_partition.items()
             if owner.last_moved < limit and (partition in lagging or not owner.is_open)
         ]
+
+    async def watch_identity(self) -> None:
+        """End the process when a topic is made anew under it: positions would mean other records."""
+        known: Identity | None = None
+        while True:
+            with suppress(KafkaError):  # a Kafka that is silent is noticed elsewhere
+                now = await self._ends.identity()
+                known = known or now
+                for difference in other_ids(self._settings, known, now):
+                    self._fail(RefusalToStartError(difference))
+            await asyncio.sleep(IDENTITY_EVERY_S)
 
     async def watch(self) -> None:
         """Look for what is due; end the process when Kafka is silent for too long, or the group is lost."""

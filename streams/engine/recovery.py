@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from meter import topics
 from meter.dedupe import Sighting, content_digest, job_key
+from meter.identity import Identity, seal
 from meter.intake import kinds_json
 from meter.periods import DAY_MS, instant_us
 from meter.rollup import Total, TotalKey
@@ -18,6 +19,7 @@ from meter.state import PartitionState
 from streams.engine.seen import DiskSeen
 from streams.errors import RefusalToStartError
 from streams.kafka import offsets, read_range
+from streams.samelog import other_ids, other_records, seals
 from streams.settings import Settings
 
 OUTPUTS = (
@@ -40,6 +42,7 @@ async def read_state(
     rules: Rules,
     partition: int,
     totals: MutableMapping[TotalKey, Total],
+    identity: Identity,
 ) -> PartitionState:
     """The state of a partition up to the present end of `meter.state`, or a new one where nothing was ever put out.
 
@@ -58,7 +61,10 @@ async def read_state(
         raise RefusalToStartError(f"{name}[{partition}]: {error}; a newer meter wrote it: start that one") from error
     if not snapshot.found:
         await _refuse_outputs_without_state(consumer, settings, partition)
-    await _check_inputs(consumer, settings, state)
+    for difference in other_ids(settings, state.identity, identity):
+        raise RefusalToStartError(difference)
+    async for difference in other_records(consumer, settings, state):
+        raise RefusalToStartError(difference)
     return state
 
 
@@ -81,24 +87,6 @@ async def _refuse_outputs_without_state(consumer: AIOKafkaConsumer, settings: Se
 
 async def _start(consumer: AIOKafkaConsumer, topic: str, partition: int) -> int:
     return (await offsets(consumer, topic, partition))[0]
-
-
-async def _check_inputs(consumer: AIOKafkaConsumer, settings: Settings, state: PartitionState) -> None:
-    for topic in topics.INPUTS:
-        name = settings.topic(topic)
-        start, end = await offsets(consumer, name, state.partition)
-        position = state.next[topic]
-        if start > position:
-            gone = f"{start - position} {'record is' if start - position == 1 else 'records are'} gone"
-            raise RefusalToStartError(
-                f"{name}[{state.partition}] starts at {start}, but is folded only up to {position}: "
-                f"{gone}; restore what is missing, nothing skips it"
-            )
-        if end < position:
-            raise RefusalToStartError(
-                f"{name}[{state.partition}] ends at {end}, but is folded up to {position}: the topic was made anew or "
-                "cut off; restore it, or create a new meter under another METER_TOPIC_PREFIX"
-            )
 
 
 class _Priced(msgspec.Struct, gc=False):
@@ -133,25 +121,41 @@ async def catch_up(
 ) -> int:
     """Bring the dedupe index up from `usage.priced`, which is its changelog. Returns how many records it read.
 
-    Raises AheadError where the index knows of more than was priced.
+    Raises OtherLogError where the index is not of this log as it is now.
     """
     name = settings.topic(topics.PRICED)
     start, end = await offsets(consumer, name, state.partition)
     position = seen.priced_next
-    if position > end:
-        raise AheadError(f"{name}[{state.partition}] ends at {end}, the dedupe index knows it up to {position}")
     if position == 0:
         position = await _first_since(consumer, name, state, since_ms, start)
+    else:
+        await _prove_index(consumer, name, state.partition, seen, start, end)
     count = 0
     async for records in read_range(consumer, name, state.partition, max(position, start), end):
         seen.add([sighting_of(record.value) for record in records])
         count += len(records)
-    seen.priced_next = end
+        seen.below = seal(records[-1])
+    # Without a record below it nothing would prove the position.
+    seen.priced_next = 0 if seen.below is None else end
     return count
 
 
-class AheadError(Exception):
-    """The dedupe index is of a log that no longer is: it must be made anew."""
+class OtherLogError(Exception):
+    """The index is of a log that no longer is: it must be made anew."""
+
+
+async def _prove_index(
+    consumer: AIOKafkaConsumer, name: str, partition: int, seen: DiskSeen, start: int, end: int
+) -> None:
+    """See that what the index was made of is still there, by the record below its position. Raises OtherLogError."""
+    position, below = seen.priced_next, seen.below
+    where = f"{name}[{partition}]"
+    if position > end:
+        raise OtherLogError(f"{where} ends at {end}, the index knows it up to {position}")
+    if below is None or below.offset < start:
+        raise OtherLogError(f"{where} starts at {start}: the record that would prove the index is gone")
+    if (found := await seals(consumer, name, partition, below.offset, position)) != [below]:
+        raise OtherLogError(f"{where} holds other records below {position} than the index was made of: {found[:1]}")
 
 
 async def _first_since(consumer: AIOKafkaConsumer, name: str, state: PartitionState, since_ms: int, start: int) -> int:

@@ -7,15 +7,21 @@ choose job ids that collide. The table lives in the page cache: the system takes
 It is written after the commit only, and the position in `usage.priced` up to which it is true is saved after the slots
 themselves are on disk. So it is never ahead of what is committed; where it is behind, `usage.priced` brings it up, and
 adding a job twice changes nothing. A crash may tear one slot: what is read again from `usage.priced` writes it whole.
+
+A position alone proves nothing: a log that was restored or made anew has the same ones. So the mark names the log, and
+keeps the seal of the record below its position; whoever opens the index compares both (see `recovery.py`).
 """
 
+import errno
 import fcntl
 import json
 import mmap
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+import shutil
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -24,39 +30,66 @@ import numpy.typing as npt
 from xxhash import xxh3_128_digest
 
 from meter.dedupe import Sighting
+from meter.identity import Seal
+from streams.errors import NoRoomError, SettingError
 
 SLOT_BYTES = 32
+#: Before the slots: the file's own name and seed, so that no table is taken for another.
+HEADER_BYTES = 4096
 MIN_SLOTS = 1 << 14
 MAX_LOAD = 0.7
+MARK_VERSION = 2
 
 Rows = npt.NDArray[np.uint64]
 
 
 class Mark(NamedTuple):
-    """What is saved beside the table: of which meter and file it is, and up to where in `usage.priced` it is true."""
+    """What is saved beside the table: of which log and file it is, and up to where in `usage.priced` it is true."""
 
     meter_id: str
+    #: Ids of the cluster and of `usage.priced`.
+    log: str
+    partition: int
     file: str
     slots: int
     seed: int
+    #: So many slots were on disk at least: where there are fewer, some were lost.
+    used: int
     priced_next: int
+    #: The last record of `usage.priced` below that position.
+    below: Seal | None
 
 
 class _Table:
-    """The memory-mapped slots of one file, locked while it is open: a table has one writer."""
+    """The memory-mapped slots of one file, locked while it is open: a table has one writer.
 
-    def __init__(self, path: Path, slots: int | None = None) -> None:
+    It is held by its index, and by a save on its way: growth lets go of it, and the last to do so closes it.
+    """
+
+    def __init__(self, path: Path, seed: int, slots: int | None = None) -> None:
+        """Open a table, or make it with so many slots. Raises OSError, and ValueError where it is not what it says."""
         self.path = path
-        self._file = path.open("r+b" if slots is None else "w+b")
+        self._holders = 1
+        self._letting_go = threading.Lock()
+        self._file = path.open("r+b" if slots is None else "x+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            header = f"meter dedupe index {path.name} {seed}\n".encode()
             if slots is not None:
-                self._file.truncate(slots * SLOT_BYTES)
+                self._file.write(header.ljust(HEADER_BYTES, b"\0"))
+                self._file.flush()
+            elif self._file.read(HEADER_BYTES).rstrip(b"\0") != header:
+                raise ValueError("another table")
+            # All of it, before it is mapped: a disk that is full later would end the process without a word.
+            size = path.stat().st_size if slots is None else HEADER_BYTES + slots * SLOT_BYTES
+            os.posix_fallocate(self._file.fileno(), 0, size)
             self._map = mmap.mmap(self._file.fileno(), 0)
         except (OSError, ValueError):
             self._file.close()
+            if slots is not None:
+                path.unlink(missing_ok=True)
             raise
-        self.rows: Rows = np.frombuffer(self._map, dtype=np.uint64).reshape(-1, 4)
+        self.rows: Rows = np.frombuffer(self._map, dtype=np.uint64, offset=HEADER_BYTES).reshape(-1, 4)
         self.slots = len(self.rows)
         self.used = int(np.count_nonzero(self._occupied(self.rows)))
 
@@ -66,9 +99,20 @@ class _Table:
         return occupied
 
     def flush(self) -> None:
-        self._map.flush()
+        """Put the slots on disk. Not by the map's own flush: it keeps the interpreter while it waits for the disk."""
+        os.fdatasync(self._file.fileno())
+
+    def hold(self) -> None:
+        """One more needs it open."""
+        with self._letting_go:
+            self._holders += 1
 
     def close(self) -> None:
+        """Let go of it; the last one closes it."""
+        with self._letting_go:
+            self._holders -= 1
+            if self._holders:
+                return
         self.rows = np.empty((0, 4), dtype=np.uint64)
         with suppress(BufferError):  # a view is still alive somewhere: the map goes with it
             self._map.close()
@@ -116,32 +160,75 @@ class _Table:
         return self.rows[self._occupied(self.rows) & (self.rows[:, 3] >= np.uint64(max(since_ms, 0)))]
 
 
+class Saving:
+    """A table and what is true of it now, to be put on disk while it is added to: what is added only makes it more."""
+
+    def __init__(self, directory: Path, table: _Table, mark: Mark) -> None:
+        self._directory = directory
+        self._table = table
+        self._mark = mark
+        table.hold()
+
+    def run(self) -> None:
+        """The slots first, then the mark that says up to where they are true. Raises NoRoomError. For any thread."""
+        try:
+            with _disk(self._directory, 0):
+                self._table.flush()
+                self._write_mark()
+            self._drop_others()
+        finally:
+            self._table.close()
+
+    def _write_mark(self) -> None:
+        path = _mark_path(self._directory, self._mark.partition)
+        scratch = path.with_suffix(f".{os.getpid()}.new")
+        try:
+            with scratch.open("w") as file:
+                json.dump({"v": MARK_VERSION, **self._mark._asdict()}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(path)
+        except OSError:
+            scratch.unlink(missing_ok=True)
+            raise
+
+    def _drop_others(self) -> None:
+        for path in self._directory.glob(f"seen-{self._mark.partition}-*.table"):
+            if path.name != self._mark.file and not _in_use(path):
+                path.unlink(missing_ok=True)
+
+
 class DiskSeen:
     """The jobs of one partition that were priced within the horizon. See `meter.dedupe.Seen`."""
 
-    def __init__(self, directory: Path, partition: int, table: _Table, mark: Mark) -> None:
+    def __init__(self, directory: Path, table: _Table, mark: Mark) -> None:
         self._directory = directory
-        self._partition = partition
         self._table = table
         self._mark = mark
         self._digests: dict[str, bytes] = {}
         #: Record time in ms before which nothing is asked for any more; what is older goes when the table grows.
         self.needed_since_ms = 0
-        #: Position in `usage.priced` up to which the table is true.
+        #: Position in `usage.priced` up to which the table is true, and the seal of the last record below it.
         self.priced_next = mark.priced_next
+        self.below = mark.below
 
     @classmethod
-    def open(cls, directory: Path, partition: int, meter_id: str, *, anew: bool = False) -> Self:
-        """The index of a partition; an empty one where it is missing, of another meter, or in use elsewhere."""
-        directory.mkdir(parents=True, exist_ok=True)
-        mark = None if anew else _read_mark(directory, partition, meter_id)
-        if mark is not None:
-            try:
-                return cls(directory, partition, _Table(directory / mark.file), mark)
-            except (OSError, ValueError):
-                pass
-        mark = Mark(meter_id, _new_file(partition), MIN_SLOTS, secrets.randbits(63), 0)
-        return cls(directory, partition, _Table(directory / mark.file, MIN_SLOTS), mark)
+    def open(cls, directory: Path, partition: int, meter_id: str, log: str, *, anew: bool = False) -> Self:
+        """The index of a partition; an empty one where it is missing, damaged, of another log, or in use elsewhere.
+
+        `log`: the ids of the cluster and of `usage.priced`. Raises NoRoomError, and SettingError for a directory that
+        cannot be used.
+        """
+        with _disk(directory, HEADER_BYTES + MIN_SLOTS * SLOT_BYTES):
+            directory.mkdir(parents=True, exist_ok=True)
+            found = None if anew else _read_mark(directory, partition)
+            if found is not None and (found.meter_id, found.log, found.partition) == (meter_id, log, partition):
+                table = _saved_table(directory, found)
+                if table is not None:
+                    return cls(directory, table, found)
+            file, seed = _new_file(partition), secrets.randbits(63)
+            mark = Mark(meter_id, log, partition, file, MIN_SLOTS, seed, 0, 0, None)
+            return cls(directory, _Table(directory / file, seed, MIN_SLOTS), mark)
 
     def __len__(self) -> int:
         return self._table.used
@@ -149,7 +236,7 @@ class DiskSeen:
     @property
     def size_bytes(self) -> int:
         """Size of the table in bytes."""
-        return self._table.slots * SLOT_BYTES
+        return HEADER_BYTES + self._table.slots * SLOT_BYTES
 
     def _digest(self, key: str) -> bytes:
         digest = xxh3_128_digest(key.encode(), self._mark.seed)
@@ -189,33 +276,45 @@ class DiskSeen:
         old = self._table
         rows = old.live(self.needed_since_ms)
         slots = max(MIN_SLOTS, (len(rows) + room) * 2)
-        self._mark = self._mark._replace(file=_new_file(self._partition), slots=slots)
-        self._table = _Table(self._directory / self._mark.file, slots)
+        file = _new_file(self._mark.partition)
+        with _disk(self._directory, HEADER_BYTES + slots * SLOT_BYTES):
+            self._table = _Table(self._directory / file, self._mark.seed, slots)
+        self._mark = self._mark._replace(file=file, slots=slots)
         self._table.put(rows)
-        self._table.used = len(rows)
         old.close()
 
-    def save(self) -> None:
-        """Put the table on disk, then the mark that says up to where it is true. Safe to call from a thread."""
-        mark = self._mark._replace(priced_next=self.priced_next)
-        self._table.flush()
-        path = _mark_path(self._directory, self._partition)
-        scratch = path.with_suffix(f".{os.getpid()}.new")
-        with scratch.open("w") as file:
-            json.dump({"v": 1, **mark._asdict()}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-        self._drop_others(mark.file)
+    def saving(self) -> Saving:
+        """What is to be put on disk now: see `Saving`. One at a time."""
+        mark = self._mark._replace(priced_next=self.priced_next, below=self.below, used=self._table.used)
+        return Saving(self._directory, self._table, mark)
 
-    def _drop_others(self, keep: str) -> None:
-        for path in self._directory.glob(f"seen-{self._partition}-*.table"):
-            if path.name != keep and not _in_use(path):
-                path.unlink(missing_ok=True)
+    def save(self) -> None:
+        """Put the index on disk, and wait for it. Raises NoRoomError."""
+        self.saving().run()
 
     def close(self) -> None:
         """Let go of the file and its lock; what was not saved is read again from `usage.priced`."""
         self._table.close()
+
+
+@contextmanager
+def _disk(directory: Path, needed: int) -> Iterator[None]:
+    """Says in one line what a disk has refused; `needed` is in bytes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise NoRoomError(
+                f"no room for the dedupe index in {directory}: {needed:,} bytes are needed, {_free(directory):,} are "
+                "free; make room and start again, nothing was lost"
+            ) from error
+        raise SettingError(f"METER_DATA_DIR: {directory}: {error.strerror or error}") from error
+
+
+def _free(directory: Path) -> int:
+    """Bytes that are free on the disk of a directory, which may not be there yet."""
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 def _mark_path(directory: Path, partition: int) -> Path:
@@ -226,16 +325,35 @@ def _new_file(partition: int) -> str:
     return f"seen-{partition}-{secrets.token_hex(6)}.table"
 
 
-def _read_mark(directory: Path, partition: int, meter_id: str) -> Mark | None:
+def _read_mark(directory: Path, partition: int) -> Mark | None:
     try:
         saved: dict[str, Any] = json.loads(_mark_path(directory, partition).read_text())
-        mark = Mark(**{name: kind(saved[name]) for name, kind in Mark.__annotations__.items()})
-        size = (directory / mark.file).stat().st_size
+        if saved["v"] != MARK_VERSION:
+            return None
+        kinds = Mark.__annotations__ | {"below": _read_seal}
+        return Mark(**{name: kind(saved[name]) for name, kind in kinds.items()})
     except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return None
-    # A table that was cut off would look for its entries in the wrong slots and not find them.
-    is_whole = size > 0 and size == mark.slots * SLOT_BYTES
-    return mark if saved.get("v") == 1 and mark.meter_id == meter_id and is_whole else None
+
+
+def _read_seal(saved: Any) -> Seal | None:
+    return None if saved is None else Seal(int(saved[0]), int(saved[1]), str(saved[2]))
+
+
+def _saved_table(directory: Path, mark: Mark) -> _Table | None:
+    """The table of a mark; None where it is not there, not whole, or in use."""
+    path = directory / mark.file
+    try:
+        # One that was cut off would look for its entries in the wrong slots and not find them.
+        if path.stat().st_size != HEADER_BYTES + mark.slots * SLOT_BYTES or not mark.slots:
+            return None
+        table = _Table(path, mark.seed)
+    except (OSError, ValueError):
+        return None
+    if table.used >= mark.used:
+        return table
+    table.close()
+    return None
 
 
 def _in_use(path: Path) -> bool:

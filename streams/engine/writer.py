@@ -35,10 +35,11 @@ class Output(NamedTuple):
 
 
 class Published(NamedTuple):
-    """A committed step: the position after its last record in `usage.priced`, None if it priced nothing; and the
-    broker's append time of its journal record, in milliseconds."""
+    """A committed step: the position after its last record in `usage.priced`, None if it priced nothing, and the
+    broker's append time of that record; and that of its journal record. Times are in milliseconds."""
 
     priced_next: int | None
+    priced_ms: int
     journal_ms: int
 
 
@@ -115,15 +116,15 @@ class PartitionWriter:
         except IllegalOperation as error:
             raise await _cause([send for _, _, send in sends]) or error from error
         priced_next: int | None = None
-        journal_ms = 0
+        priced_ms = journal_ms = 0
         for topic, count, send in sends:
             sent: RecordMetadata = await send
             if topic == topics.PRICED:
-                priced_next = sent.offset + count
+                priced_next, priced_ms = sent.offset + count, sent.timestamp
             elif topic == topics.JOURNAL:
                 journal_ms = sent.timestamp
         await self._producer.commit_transaction()
-        return Published(priced_next, journal_ms)
+        return Published(priced_next, priced_ms, journal_ms)
 
     def _batches(self, step: Step) -> Iterable[Output]:
         """The outputs, topic by topic; batches are closed when they are full."""

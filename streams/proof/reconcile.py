@@ -19,6 +19,7 @@ from meter.money import EXACT, ZERO, decimal_text
 from meter.rules import Rules
 from meter.snapshot import StateReader
 from meter.state import PartitionState
+from streams import samelog
 from streams.proof.differences import UnprovableError
 from streams.proof.log import PartitionLog
 from streams.settings import Settings
@@ -107,7 +108,7 @@ class _Daily(msgspec.Struct, gc=False):
 async def reconcile(settings: Settings, *, say: Say) -> Reconciliation:
     """Add it all up. `unprovable` says so where the log no longer reaches back to its start."""
     rules = await check(settings)
-    result = Reconciliation()
+    result = Reconciliation(differences=await samelog.differences(settings, range(rules.partitions), rules))
     try:
         for partition in range(rules.partitions):
             async with AsyncExitStack() as stack:

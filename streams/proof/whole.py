@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from meter.routing import owner
+from streams import samelog
 from streams.proof.differences import Report, Scope, UnprovableError
 from streams.proof.log import PartitionLog
 from streams.proof.partition import PartitionProof
@@ -21,7 +22,7 @@ async def verify(settings: Settings, scope: Scope = EVERYTHING, *, say: Say) -> 
     rules = await check(settings)
     account = scope.account
     partitions = range(rules.partitions) if account is None else [owner(account, rules.partitions)]
-    report = Report()
+    report = Report(differences=await samelog.differences(settings, partitions, rules))
     rerouted = Rerouted()
     try:
         for partition in partitions:

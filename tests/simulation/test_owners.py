@@ -61,10 +61,14 @@ class Index(MemorySeen):
     """The dedupe index, in memory."""
 
     priced_next = 0
+    below = None
     needed_since_ms = 0
     size_bytes = 0
 
-    def save(self) -> None:
+    def saving(self) -> "Index":
+        return self
+
+    def run(self) -> None:
         """Nothing is kept."""
 
     def close(self) -> None:
@@ -102,7 +106,7 @@ class Writer:
         self.process._publish(batches[0], aborted=False)
         await turns(self.process.world)
         self.is_busy = False
-        return Published(None, self.process.world.now_ms)
+        return Published(None, 0, self.process.world.now_ms)
 
     async def stop(self) -> None:
         assert not self.is_busy

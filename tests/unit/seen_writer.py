@@ -13,7 +13,7 @@ BATCH = 700
 
 
 def main(directory: Path, start: int) -> None:
-    seen = DiskSeen.open(directory, 0, "meter")
+    seen = DiskSeen.open(directory, 0, "meter", "cluster/topic")
     at = start
     while True:
         sys.stdout.write(f"{at + BATCH}\n")

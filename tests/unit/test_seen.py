@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
 from meter.dedupe import MemorySeen, Sighting
-from streams.engine.seen import MAX_LOAD, MIN_SLOTS, SLOT_BYTES, DiskSeen
+from streams.engine.seen import HEADER_BYTES, MAX_LOAD, MIN_SLOTS, SLOT_BYTES, DiskSeen
 from tests.unit.seen_writer import BATCH
 
 ROOT = Path(__file__).parents[2]
@@ -25,8 +25,8 @@ FILL = int(MAX_LOAD * MIN_SLOTS)  # as many as the smallest table takes
 Opener = Callable[..., DiskSeen]
 
 
-def index(directory: Path, partition: int = 0, meter_id: str = "meter") -> DiskSeen:
-    return DiskSeen.open(directory, partition, meter_id)
+def index(directory: Path, partition: int = 0, meter_id: str = "meter", log: str = "cluster/topic") -> DiskSeen:
+    return DiskSeen.open(directory, partition, meter_id, log)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def cut_off(path: Path) -> None:
         ("*.json", lambda path: path.write_bytes(b"\xff\x00garbage")),
         ("*.json", lambda path: path.write_text("[]")),
         ("*.json", lambda path: path.write_text("{}")),
-        ("*.json", lambda path: path.write_text(path.read_text().replace('"v": 1', '"v": 2'))),
+        ("*.json", lambda path: path.write_text(path.read_text().replace('"v": 2', '"v": 3'))),
         ("*.json", lambda path: path.write_text(path.read_text()[:-5])),
         ("*.json", lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": float("inf")}))),
         ("*.json", lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | {"file": "gone.table"}))),
@@ -236,7 +236,7 @@ def test_before_it_must_grow_nothing_is_dropped(tmp_path: Path, open_seen: Opene
     seen.add([("old", Sighting(1, 0))])
     seen.add(sightings(0, FILL - 1, at=5 * HORIZON_MS))
     assert seen.find(["old"]) == {0: Sighting(1, 0)}
-    assert seen.size_bytes == MIN_SLOTS * SLOT_BYTES
+    assert seen.size_bytes == HEADER_BYTES + MIN_SLOTS * SLOT_BYTES
 
 
 def test_its_size_follows_what_is_within_the_horizon(tmp_path: Path, open_seen: Opener) -> None:
@@ -249,7 +249,7 @@ def test_its_size_follows_what_is_within_the_horizon(tmp_path: Path, open_seen: 
         live = min(turn + 1, 11) * 10_000
         assert len(seen) >= live
         largest = max(largest, seen.size_bytes)
-    assert largest <= 2 * (11 + 1) * 10_000 * SLOT_BYTES * 1.01
+    assert largest <= HEADER_BYTES + 2 * (11 + 1) * 10_000 * SLOT_BYTES * 1.01
     assert sum(path.stat().st_size for path in tmp_path.glob("*.table")) >= seen.size_bytes
     seen.save()
     assert [path.stat().st_size for path in tmp_path.glob("*.table")] == [seen.size_bytes]
@@ -259,7 +259,7 @@ def test_a_large_index_takes_at_most_64_bytes_an_id(tmp_path: Path, open_seen: O
     seen = open_seen(tmp_path)
     for start in range(0, 400_000, 5000):
         seen.add(sightings(start, start + 5000))
-        assert seen.size_bytes <= max(MIN_SLOTS * SLOT_BYTES, 64 * len(seen))
+        assert seen.size_bytes <= HEADER_BYTES + max(MIN_SLOTS * SLOT_BYTES, 64 * len(seen))
         assert len(seen) <= MAX_LOAD * seen.size_bytes / SLOT_BYTES
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from meter import topics
 from meter.journal import Counts, DueRun, InputRange, JournalStep, read_entry
 from meter.rules import Clock, Rules
-from meter.snapshot import POSITION, VERSION, StateError, StateReader
+from meter.snapshot import IDENTITY, POSITION, VERSION, StateError, StateReader
 from meter.state import PartitionState
 from tests.builders import RULES, Partition, completion, price_book
 
@@ -23,12 +23,16 @@ GOOD = {
     TOTAL: b'[1,60,"16.80"]',
     COMMAND: b"[null,null,5]",
     BOOK: b'{"version":"x","from":"2026-01-01","prices":{"Mainland China":"1"}}',
-    POSITION: b'{"v":%d,"seq":1,"record_time":5,"due_until":0,"next":{"meter.commands":1}}' % VERSION,
+    IDENTITY: b'{"cluster":"c","topics":{"meter.commands":"t"}}',
+    POSITION: (
+        b'{"v":2,"seq":1,"record_time":5,"due_until":0,"next":{"meter.commands":1},'
+        b'"last":{"meter.commands":[0,5,"0123456789abcdef"]}}'
+    ),
 }
 
 
 def facts(state: PartitionState) -> dict[str, Any]:
-    kept = ("next", "seq", "record_time", "totals", "commands")
+    kept = ("next", "last", "identity", "seq", "record_time", "totals", "commands")
     return {name: getattr(state, name) for name in kept} | {"books": state.books.published}
 
 
@@ -89,6 +93,8 @@ def test_a_state_without_a_position_is_none() -> None:
         (POSITION, GOOD[POSITION].replace(b'"v":%d' % VERSION, b'"v":%d' % (VERSION - 1))),
         (POSITION, GOOD[POSITION].replace(b'"v":%d,' % VERSION, b"")),
         (POSITION, GOOD[POSITION].replace(b'{"meter.commands":1}', b"7")),
+        (POSITION, GOOD[POSITION].replace(b"[0,5,", b"[5,")),
+        (POSITION, GOOD[POSITION].replace(b'"last"', b'"lest"')),
     ],
 )
 def test_a_record_that_is_not_of_this_version_is_refused(key: bytes | None, value: bytes | None) -> None:

@@ -35,7 +35,7 @@ class Writer:
 
     async def publish(self, batches: list[Output]) -> Published:
         self.committed.set()
-        return Published(None, 0)
+        return Published(None, 0, 0)
 
 
 class Turns:
@@ -60,7 +60,7 @@ async def turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
     made = PartitionOwner(Settings(), RULES, 0, {}, Metrics(), end, ends, pace)
     await made._writer.stop()
     monkeypatch.setattr(made, "_writer", writer)
-    made._seen = DiskSeen.open(tmp_path, 0, "m")
+    made._seen = DiskSeen.open(tmp_path, 0, "m", "log")
     made.state, made._expected, made.is_open = partition.state, dict(partition.state.next), True
     made._saved_at = float("inf")
     running = asyncio.ensure_future(made.run())
