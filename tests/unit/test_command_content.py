@@ -32,7 +32,7 @@ SAME: list[tuple[bytes, bytes]] = [
     (written({**TOP_UP, "account_id": "é😀"}), b'{"account_id":"\\u00e9\\ud83d\\ude00",' + written(TOP_UP)[1:].replace(
         b'"account_id": "A", ', b"")),
     (written(TOP_UP), written(TOP_UP)[:-1] + b',"amount":"7","amount":"5.00"}'),
-    (written(CONTRACT), written({**CONTRACT, "prices": {"ap-tokyo": "1.00", "*": "0.30000000"}, "mode": "daily"})),
+    (written(CONTRACT), written({**CONTRACT, "prices": {"ap-tokyo": "1.00", "*": "0.30000000"}, "mode": None})),
     (written(CONTRACT), written({**CONTRACT, "grace_hours": None})),
     (written({**CONTRACT, "grace_hours": 72}), written({**CONTRACT, "grace_hours": 72.0})),
     (written(BOOK), written({**BOOK, "currency": "CNY", "prices": dict.fromkeys(reversed(ZONES), "0.300")})),
@@ -49,7 +49,7 @@ OTHER: list[tuple[bytes, bytes]] = [
     (written(TOP_UP), written({**TOP_UP, "type": "dance"})),
     (written(TOP_UP), written({**TOP_UP, "v": 2})),
     (written(TOP_UP), written({**TOP_UP, "issued_at": "yesterday"})),
-    (written(CONTRACT), written({**CONTRACT, "mode": "monthly"})),
+    *((written(CONTRACT), written({**CONTRACT, "mode": mode})) for mode in ("daily", "monthly")),
     (written(CONTRACT), written({**CONTRACT, "prices": {"*": "0.3"}})),
     (written(CONTRACT), written({**CONTRACT, "prices": {"*": "0.3", "ap-tokyo": "1.00000001"}})),
     (written(CONTRACT), written({**CONTRACT, "prices": {"*": "1", "ap-tokyo": "0.3"}})),
