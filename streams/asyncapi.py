@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from meter import __version__, topics
 from meter.models import CLOUD_EVENT_TYPE
 from meter.rules import Clock, Rules
-from streams.topics import SPECS, TopicSpec
+from streams.specs import SPECS, TopicSpec
 
 #: Of the JSON Schemas that the models give.
 SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
@@ -91,7 +91,7 @@ def _channel(spec: TopicSpec) -> dict[str, Any]:
 
 
 def _configuration(spec: TopicSpec) -> dict[str, Any]:
-    config: dict[str, Any] = dict(spec.config(Clock.BROKER))
+    config: dict[str, Any] = dict(spec.config(Clock.BROKER, replicas=1))
     config["cleanup.policy"] = [config["cleanup.policy"]]
     numbers = {"retention.ms", "retention.bytes", "max.message.bytes"}
     return {name: int(value) if name in numbers else value for name, value in config.items() if name in _DESCRIBED}

@@ -107,10 +107,15 @@ async def _to_one(settings: Settings, asked: tuple[int, ...], record: dict[str, 
         await producer.send_and_wait(settings.topic(topics.COMMANDS), partition=asked[0], **record)
 
 
+def transactional_id(settings: Settings) -> str:
+    """Under which commands go to all partitions."""
+    return f"{settings.app_id}-commands"
+
+
 async def _to_all(settings: Settings, asked: tuple[int, ...], record: dict[str, Any]) -> None:
     """All partitions get it, or none."""
     name = settings.topic(topics.COMMANDS)
-    async with transaction(settings, f"{settings.app_id}-commands") as producer:
+    async with transaction(settings, transactional_id(settings)) as producer:
         await asyncio.gather(*[await producer.send(name, partition=partition, **record) for partition in asked])
 
 

@@ -38,12 +38,15 @@ class Summary(NamedTuple):
 
 
 class Stamps:
-    """The record time that a producer has to give: on a meter with a simulated clock, and on no other."""
+    """The record time that a producer has to give: on a meter with a simulated clock, and on no other.
 
-    def __init__(self, rules: Rules, at_ms: int | None = None) -> None:
-        if at_ms is not None and rules.clock is not Clock.SIMULATED:
+    `rules` None, of a meter whose rules may not be read: as if it were simulated, since another's broker gives its own.
+    """
+
+    def __init__(self, rules: Rules | None, at_ms: int | None = None) -> None:
+        self._simulated = rules is None or rules.clock is Clock.SIMULATED
+        if at_ms is not None and not self._simulated:
             raise SettingError("--at is for a meter with a simulated clock; on this one the broker gives the time")
-        self._simulated = rules.clock is Clock.SIMULATED
         self._at_ms = at_ms
 
     def of(self, completed_us: int | None) -> int:
@@ -135,7 +138,7 @@ class Lines:
 
 async def submit(
     settings: Settings,
-    rules: Rules,
+    partitions: int,
     file: int,
     *,
     stamps: Stamps,
@@ -161,7 +164,7 @@ async def submit(
                     bad += 1
                     refused(number, job)
                 if job is not None and (isinstance(job, Job) or (anyway and job.code is not Code.TOO_LARGE)):
-                    partition, key = _place(job, number, rules)
+                    partition, key = _place(job, number, partitions)
                     await jobs.put(partition, key, line.rstrip(b"\r"), stamps.of(job.completed_us))
 
         try:
@@ -187,11 +190,11 @@ def _read(line: bytes) -> Job | Refusal | None:
     return read_job(line, ()) if line.strip() else None
 
 
-def _place(job: Job | Refusal, number: int, rules: Rules) -> tuple[int, bytes | None]:
+def _place(job: Job | Refusal, number: int, partitions: int) -> tuple[int, bytes | None]:
     """Partition and key: of the account; lines that name none go round."""
     if job.account_id is None:
-        return number % rules.partitions, None
-    return owner(job.account_id, rules.partitions), job.account_id.encode()
+        return number % partitions, None
+    return owner(job.account_id, partitions), job.account_id.encode()
 
 
 async def _blocks(file: int) -> AsyncIterator[bytes]:

@@ -2,75 +2,30 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 from pydantic import ValidationError
 
 from meter import topics
 from meter.journal import read_entry
-from meter.rules import Clock, Rules
+from meter.rules import Rules
 from streams.errors import MeterError, RefusalToStartError
 from streams.kafka import admin, offsets, read_range, reader
+from streams.rights import CREATOR, PRODUCER, Missing, MissingRightsError, Role, need, refused
 from streams.settings import Settings
+from streams.specs import SPECS, TopicSpec, unfit
 from streams.transactional import transaction
+from streams.wire import Operation, Topic, describe_topics
 
-DAY_MS = 86_400_000
-FOR_EVER = -1
 #: How long after its creation a topic may take to be in the metadata that brokers give.
 METADATA_PATIENCE_S = 30.0
 METADATA_RETRY_S = 0.05
-#: Records of 4 MiB and their batch. The inputs keep the broker's own limit.
-LARGE_BYTES = 5 << 20
-
-
-class TopicSpec(NamedTuple):
-    """What one topic must be like. `retention_ms` -1: for ever."""
-
-    name: str
-    compact: bool = False
-    retention_ms: int = 400 * DAY_MS
-    max_message_bytes: int | None = LARGE_BYTES
-    is_input: bool = False
-
-    def config(self, clock: Clock) -> dict[str, str]:
-        """The topic's configuration in Kafka's words."""
-        append_time = not (self.is_input and clock is Clock.SIMULATED)
-        config = {
-            "cleanup.policy": "compact" if self.compact else "delete",
-            "message.timestamp.type": "LogAppendTime" if append_time else "CreateTime",
-        }
-        if not self.compact:
-            config["retention.ms"] = str(self.retention_ms)
-            config["retention.bytes"] = "-1"
-        if self.max_message_bytes is not None:
-            config["max.message.bytes"] = str(self.max_message_bytes)
-        if not append_time:
-            # Records of a simulated 2019 must neither expire at once nor be refused for their stamps.
-            config["retention.ms"] = str(FOR_EVER)
-            config["message.timestamp.before.max.ms"] = config["message.timestamp.after.max.ms"] = str(2**63 - 1)
-        return config
-
-
-SPECS = (
-    TopicSpec(topics.COMPLETED, max_message_bytes=None, is_input=True),
-    TopicSpec(topics.REROUTED, is_input=True),
-    TopicSpec(topics.COMMANDS, retention_ms=FOR_EVER, max_message_bytes=None, is_input=True),
-    TopicSpec(topics.COMMAND_RESULTS),
-    TopicSpec(topics.PRICED),
-    TopicSpec(topics.DAILY, compact=True),
-    TopicSpec(topics.REJECTED),
-    TopicSpec(topics.BILLS, retention_ms=FOR_EVER),
-    TopicSpec(topics.NOTES, retention_ms=FOR_EVER),
-    TopicSpec(topics.LEDGER, retention_ms=FOR_EVER),
-    TopicSpec(topics.NOTICES, retention_ms=FOR_EVER),
-    TopicSpec(topics.SERVICE, compact=True),
-    TopicSpec(topics.JOURNAL, retention_ms=FOR_EVER),
-    TopicSpec(topics.STATE, compact=True),
-)
+#: Kafka's own, with the outcome of every transaction.
+TRANSACTION_LOG = "__transaction_state"
 
 
 def new_rules(**choices: Any) -> Rules:
@@ -78,46 +33,70 @@ def new_rules(**choices: Any) -> Rules:
     return Rules(meter_id=str(uuid.uuid4()), **choices)
 
 
-async def create(settings: Settings, rules: Rules, replication: int) -> tuple[Rules, bool]:
+async def create(settings: Settings, rules: Rules, replication: int | None) -> tuple[Rules, bool]:
     """Create what is missing of a meter's topics and its rules record; run again, it changes nothing.
 
-    Returns the rules in force and whether they are new. Raises RefusalToStartError where topics that are there
-    already do not fit.
+    `replication` None: as many replicas as the topics have that are there, else 1. Returns the rules in force and
+    whether they are new. Raises RefusalToStartError where topics that are there already do not fit.
     """
     async with admin(settings) as client:
-        missing = [spec for spec in SPECS if settings.topic(spec.name) not in await client.list_topics()]
-        known = await _known_rules(settings) if len(missing) < len(SPECS) else None
+        found = await _described(client, settings)
+        await need(client, settings, CREATOR, found, [_own_transactions(settings)])
+        there = [topic for topic in found.values() if topic.error is None]
+        missing = [spec for spec in SPECS if found[settings.topic(spec.name)].error is not None]
+        known = await _known_rules(settings, found)
         in_force = known or rules
-        await _create_topics(client, settings, missing, in_force, replication)
-        await _check_topics(client, settings, in_force)
+        replicas = replication or max((topic.replicas for topic in there), default=1)
+        await _create_topics(client, settings, missing, in_force, replicas)
+        found = await _wait_until_known(client, settings)
+        await need(client, settings, CREATOR, found)
+        refuse_misfits(await _misfits(client, settings, in_force, found))
     if known is None:
         await _write_rules(settings, rules)
     return in_force, known is None
 
 
+async def _described(
+    client: AIOKafkaAdminClient, settings: Settings, names: Iterable[str] | None = None
+) -> dict[str, Topic]:
+    """The metadata of some topics of the contract, or of all of them, by full name."""
+    wanted = [spec.name for spec in SPECS] if names is None else names
+    return await describe_topics(client, [settings.topic(name) for name in wanted])
+
+
+def _own_transactions(settings: Settings) -> str:
+    return f"{settings.app_id}-topics"
+
+
 async def _create_topics(
-    client: AIOKafkaAdminClient, settings: Settings, specs: Sequence[TopicSpec], rules: Rules, replication: int
+    client: AIOKafkaAdminClient, settings: Settings, specs: Sequence[TopicSpec], rules: Rules, replicas: int
 ) -> None:
     new = [
-        NewTopic(settings.topic(spec.name), rules.partitions, replication, topic_configs=spec.config(rules.clock))
+        NewTopic(
+            settings.topic(spec.name), rules.partitions, replicas, topic_configs=spec.config(rules.clock, replicas)
+        )
         for spec in specs
     ]
     if not new:
         return
-    response = await client.create_topics(new)
-    for topic, code, *message in response.topic_errors:
+    denied = []
+    for topic, code, *message in (await client.create_topics(new)).topic_errors:
         error = for_code(code)
-        if code and error is not TopicAlreadyExistsError:
+        if error is TopicAuthorizationFailedError:
+            denied.append(Missing(f"topic {topic}", Operation.CREATE))
+        elif code and error is not TopicAlreadyExistsError:
             raise MeterError(f"cannot create {topic}: {(message and message[0]) or error.__name__}")
-    await _wait_until_known(client, [topic.name for topic in new])
+    if denied:
+        raise MissingRightsError(refused(settings, denied))
 
 
-async def _wait_until_known(client: AIOKafkaAdminClient, names: Sequence[str]) -> None:
-    """A topic is created a moment before the metadata says so; until then it seems to have no partitions."""
+async def _wait_until_known(client: AIOKafkaAdminClient, settings: Settings) -> dict[str, Topic]:
+    """A topic is created a moment before the metadata says so; until then it seems not to be there."""
     async with asyncio.timeout(METADATA_PATIENCE_S):
         while True:
-            if not any(topic["error_code"] for topic in await client.describe_topics(names)):
-                return
+            found = await _described(client, settings)
+            if not any(topic.error for topic in found.values()):
+                return found
             await asyncio.sleep(METADATA_RETRY_S)
 
 
@@ -127,7 +106,7 @@ async def _write_rules(settings: Settings, rules: Rules) -> None:
     try:
         async with (
             asyncio.timeout(settings.publish_timeout_s),
-            transaction(settings, f"{settings.app_id}-topics") as producer,
+            transaction(settings, _own_transactions(settings)) as producer,
         ):
             for partition in range(rules.partitions):
                 await producer.send_and_wait(settings.topic(topics.JOURNAL), value, partition=partition)
@@ -135,36 +114,74 @@ async def _write_rules(settings: Settings, rules: Rules) -> None:
         raise MeterError(f"cannot write the rules record: {error!r}; run `meter topics create` again") from error
 
 
-async def check(settings: Settings) -> Rules:
-    """The rules in force. Raises RefusalToStartError, saying what to do, where topics or rules do not fit."""
+async def check(settings: Settings, role: Role, transactional_ids: Sequence[str] = ()) -> Rules:
+    """The rules in force, for one who has a role, and who will write under some transactional ids.
+
+    Raises RefusalToStartError, saying what to do, where rights, topics or rules do not fit. A role that reads
+    configurations has them held against the contract.
+    """
     async with admin(settings) as client:
-        there = set(await client.list_topics())
-        missing = [settings.topic(spec.name) for spec in SPECS if settings.topic(spec.name) not in there]
-        if missing:
-            raise RefusalToStartError(f"topic {missing[0]} is missing: run `meter topics create`")
-        rules = await _known_rules(settings)
-        if rules is None:
-            raise RefusalToStartError("the journal holds no rules record: run `meter topics create`")
-        await _check_topics(client, settings, rules)
+        rules, misfits = await _looked_at(client, settings, role, transactional_ids)
+    refuse_misfits(misfits)
     return rules
 
 
-async def _known_rules(settings: Settings) -> Rules | None:
-    """The rules record of the journal; it must be the same on every partition."""
+async def compare(settings: Settings, role: Role) -> "tuple[Rules, list[Misfit]]":
+    """The rules in force, and all that topics have otherwise than the contract says. Raises as `check` does."""
     async with admin(settings) as client:
-        name = settings.topic(topics.JOURNAL)
-        if name not in await client.list_topics():
-            return None
-        (description,) = await client.describe_topics([name])
-    found: set[Rules | None] = set()
+        return await _looked_at(client, settings, role)
+
+
+async def _looked_at(
+    client: AIOKafkaAdminClient, settings: Settings, role: Role, transactional_ids: Sequence[str] = ()
+) -> "tuple[Rules, list[Misfit]]":
+    found = await _described(client, settings, role.topics)
+    journal = found[settings.topic(topics.JOURNAL)]
+    own = [f"{settings.app_id}-{partition}" for partition in range(journal.partitions)] if role.joins else []
+    _need_there(found)
+    await need(client, settings, role, found, [*own, *transactional_ids])
+    rules = await _known_rules(settings, found)
+    if rules is None:
+        raise RefusalToStartError("the journal holds no rules record: run `meter topics create`")
+    _check_counts(rules, found)
+    return rules, await _misfits(client, settings, rules, found) if role.configures else []
+
+
+def _need_there(found: Mapping[str, Topic]) -> None:
+    for topic in found.values():
+        if topic.error is not None and topic.error is not TopicAuthorizationFailedError:
+            raise RefusalToStartError(f"topic {topic.name} is missing: run `meter topics create`")
+
+
+async def input_partitions(settings: Settings) -> int:
+    """How many partitions completions go to, for one who may do no more than write them.
+
+    Raises RefusalToStartError where the topic is not there, or where it can be seen not to fit the journal.
+    """
+    async with admin(settings) as client:
+        found = await _described(client, settings, [topics.JOURNAL, *PRODUCER.topics])
+        _need_there(found)
+        await need(client, settings, PRODUCER, found)
+    completed, journal = found[settings.topic(topics.COMPLETED)], found[settings.topic(topics.JOURNAL)]
+    if journal.error is None and journal.partitions != completed.partitions:
+        raise RefusalToStartError(_other_count(completed, journal.partitions))
+    return completed.partitions
+
+
+async def _known_rules(settings: Settings, found: Mapping[str, Topic]) -> Rules | None:
+    """The rules record of the journal, which must be the same on every partition; None where there is none."""
+    journal = found[settings.topic(topics.JOURNAL)]
+    if journal.error is not None:
+        return None
+    records: set[Rules | None] = set()
     async with reader(settings) as consumer:
-        for partition in range(len(description["partitions"])):
-            found.add(await _first_rules(consumer, name, partition))
-    if len(found) > 1:
+        for partition in range(journal.partitions):
+            records.add(await _first_rules(consumer, journal.name, partition))
+    if len(records) > 1:
         raise RefusalToStartError(
-            f"{name}: its partitions hold different rules records; this is not one meter's journal"
+            f"{journal.name}: its partitions hold different rules records; this is not one meter's journal"
         )
-    return found.pop() if found else None
+    return records.pop() if records else None
 
 
 async def _first_rules(consumer: Any, name: str, partition: int) -> Rules | None:
@@ -186,39 +203,93 @@ async def _first_rules(consumer: Any, name: str, partition: int) -> Rules | None
     return None
 
 
-async def _check_topics(client: AIOKafkaAdminClient, settings: Settings, rules: Rules) -> None:
-    names = [settings.topic(spec.name) for spec in SPECS]
-    counts = {d["topic"]: len(d["partitions"]) for d in await client.describe_topics(names)}
-    configs = await _configs(client, names)
+class Misfit(NamedTuple):
+    """What a topic has otherwise than the contract says, and what puts it right."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}"
+
+
+def refuse_misfits(misfits: Sequence[Misfit]) -> None:
+    """Raises RefusalToStartError where there are any."""
+    if not misfits:
+        return
+    more = f" (and {len(misfits) - 1} more: `meter topics check` shows all)" if len(misfits) > 1 else ""
+    raise RefusalToStartError(f"{misfits[0]}{more}")
+
+
+def _check_counts(rules: Rules, found: Mapping[str, Topic]) -> None:
+    for topic in found.values():
+        if topic.partitions != rules.partitions:
+            raise RefusalToStartError(_other_count(topic, rules.partitions))
+
+
+def _other_count(topic: Topic, partitions: int) -> str:
+    return (
+        f"{topic.name} has {topic.partitions} partitions, the rules say {partitions}: "
+        "a meter's partition count never changes; restore the topic, or create a new meter"
+    )
+
+
+async def _misfits(
+    client: AIOKafkaAdminClient, settings: Settings, rules: Rules, found: Mapping[str, Topic]
+) -> list[Misfit]:
+    """What the topics have otherwise than is wanted. Raises RefusalToStartError for another partition count."""
+    _check_counts(rules, found)
+    replicas = max(topic.replicas for topic in found.values())
+    log = (await describe_topics(client, [TRANSACTION_LOG]))[TRANSACTION_LOG]
+    misfits = [*_fewer_replicas([*found.values(), log], replicas)]
+    configs = await _configs(client, list(found))
     for spec in SPECS:
-        name = settings.topic(spec.name)
-        if counts.get(name) != rules.partitions:
-            raise RefusalToStartError(
-                f"{name} has {counts.get(name)} partitions, the rules say {rules.partitions}: "
-                "a meter's partition count never changes; restore the topic, or create a new meter"
+        topic = found[settings.topic(spec.name)]
+        misfits += _of_config(settings, topic, configs[topic.name], spec.config(rules.clock, topic.replicas))
+    if log.rights is not None and Operation.DESCRIBE_CONFIGS in log.rights:
+        held = {"min.insync.replicas": str(min(2, replicas)), "unclean.leader.election.enable": "false"}
+        misfits += _of_config(settings, log, (await _configs(client, [log.name]))[log.name], held)
+    return misfits
+
+
+def _fewer_replicas(found: Iterable[Topic], replicas: int) -> Iterable[Misfit]:
+    """One topic with fewer replicas is lost before the others, and the meter with it."""
+    for topic in found:
+        if topic.error is None and topic.replicas < replicas:
+            yield Misfit(
+                f"{topic.name} has {topic.replicas} replicas of a partition, others of the meter's topics {replicas}",
+                "raise it with kafka-reassign-partitions.sh",
             )
-        for key, wanted in spec.config(rules.clock).items():
-            if not _fits(key, configs[name].get(key), wanted):
-                raise RefusalToStartError(
-                    f"{name}: {key} is {configs[name].get(key)}, it must be {wanted}: "
-                    f"kafka-configs.sh --alter --topic {name} --add-config {key}={wanted}"
-                )
 
 
-def _fits(key: str, actual: str | None, wanted: str) -> bool:
-    """More room and longer retention than promised do no harm."""
-    if actual is None:
-        return False
-    if key in ("retention.ms", "retention.bytes", "max.message.bytes"):
-        return int(actual) == FOR_EVER or (int(wanted) != FOR_EVER and int(actual) >= int(wanted))
-    return actual == wanted
+def _of_config(
+    settings: Settings, topic: Topic, actual: Mapping[str, "_Entry"], wanted: Mapping[str, str]
+) -> Iterable[Misfit]:
+    values = {name: entry.value for name, entry in actual.items()}
+    names = list(unfit(wanted, values, topic.replicas))
+    if not names:
+        return
+    added = ",".join(f"{name}={wanted[name]}" for name in names)
+    remedy = (
+        f"kafka-configs.sh --bootstrap-server {settings.bootstrap_servers} --alter --topic {topic.name} "
+        f"--add-config {added}"
+    )
+    if any(name in actual and actual[name].is_read_only for name in names):
+        remedy = f"this Kafka does not let it be changed; ask those who run it for {added}"
+    for name in names:
+        yield Misfit(f"{topic.name}: {name} is {values.get(name)}, it must be {wanted[name]}", remedy)
 
 
-async def _configs(client: AIOKafkaAdminClient, names: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
-    found: dict[str, dict[str, str]] = {}
+class _Entry(NamedTuple):
+    value: str | None
+    is_read_only: bool
+
+
+async def _configs(client: AIOKafkaAdminClient, names: Sequence[str]) -> Mapping[str, Mapping[str, _Entry]]:
+    found: dict[str, dict[str, _Entry]] = {}
     for response in await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, n) for n in names]):
         for code, message, _, name, entries in response.resources:
             if code:
                 raise MeterError(f"cannot read the configuration of {name}: {message or for_code(code).__name__}")
-            found[name] = {entry[0]: entry[1] for entry in entries}
+            found[name] = {entry[0]: _Entry(entry[1], entry[2]) for entry in entries}
     return found

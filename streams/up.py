@@ -14,6 +14,7 @@ from streams.connect import Say
 from streams.errors import Exit, SettingError
 from streams.only_one import only_one
 from streams.processes import Ended, Kafka, Process, readers, stop_all, worker
+from streams.rights import WORKER
 from streams.settings import Settings
 from streams.topics import check, create, new_rules
 
@@ -76,7 +77,7 @@ class _Up:
     async def _topics(self, settings: Settings) -> tuple[Rules, bool]:
         """Made when missing on our own Kafka. On a configured one somebody has to say how often they are replicated."""
         if self._kafka is None:
-            return await check(settings), False
+            return await check(settings, WORKER), False
         return await create(settings, new_rules(), 1)
 
     def _look_after(self) -> int:

@@ -26,6 +26,7 @@ from streams.errors import Exit, MeterError
 from streams.kafka import wait_for_broker
 from streams.observe.logs import set_up_logs
 from streams.observe.web import add_pages, check_port
+from streams.rights import WORKER
 from streams.settings import Settings
 from streams.topics import check
 from streams.waiting import AskedToStop, unless
@@ -71,7 +72,7 @@ async def _run(settings: Settings) -> None:
 async def _prepare(settings: Settings) -> MeterApp:
     check_port(settings)
     await wait_for_broker(settings, log.warning)
-    rules = await check(settings)
+    rules = await check(settings, WORKER)
     app = create_app(settings, rules, end_process)
     add_pages(app)
     # What is there now stays: collections of young objects need not look at it again.

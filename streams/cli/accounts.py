@@ -47,10 +47,12 @@ def show(account: AccountId, as_json: Json = False) -> None:
 
 
 async def _customer(settings: "Settings", account: str) -> "tuple[Rules, Customer]":
+    from meter import topics
     from streams.customer import customer
+    from streams.rights import reading
     from streams.topics import check
 
-    rules = await check(settings)
+    rules = await check(settings, reading(topics.STATE))
     return rules, await customer(settings, rules, account)
 
 
@@ -273,9 +275,10 @@ async def _place(
 ) -> "Outcome":
     from streams.clock import record_time
     from streams.orders import new_command, place
+    from streams.rights import ORDERER
     from streams.topics import check
 
-    rules = await check(settings)
+    rules = await check(settings, ORDERER)
     now_ms = await record_time(settings, rules, at_ms)
     command = new_command(kind, rules, now_ms, command_id, **fields)
     return await place(settings, rules, command, at_ms=now_ms, timeout_s=timeout_s, id_is_new=command_id is None)

@@ -44,11 +44,13 @@ def list_bills(
 
 async def _bills(settings: "Settings", account: str | None) -> "list[tuple[BillIssued, Standing]]":
     """Bills by period and account, each with what became of it."""
+    from meter import topics
     from streams.read import bills, entries
+    from streams.rights import reading
     from streams.statement import Standings
     from streams.topics import check
 
-    rules = await check(settings)
+    rules = await check(settings, reading(topics.LEDGER, topics.BILLS))
     found = [bill async for bill in bills(settings, rules, account)]
     standings = Standings()
     async for entry in entries(settings, rules, account):

@@ -57,6 +57,9 @@ def advance(
 
 async def _advance(settings: "Settings", to_ms: int, command_id: str | None, timeout_s: float) -> "Advanced":
     from streams.clock import advance as advance_to
+    from streams.orders import transactional_id
+    from streams.rights import CLOCK
     from streams.topics import check
 
-    return await advance_to(settings, await check(settings), to_ms, command_id, timeout_s)
+    rules = await check(settings, CLOCK, [transactional_id(settings)])
+    return await advance_to(settings, rules, to_ms, command_id, timeout_s)

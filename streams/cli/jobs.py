@@ -60,13 +60,20 @@ def submit(
 async def _submit(
     settings: "Settings", descriptor: int, at_ms: int | None, anyway: bool, moved: Callable[[int], None]
 ) -> "Summary":
+    from streams.rights import TIMED_PRODUCER
     from streams.submit import Stamps
     from streams.submit import submit as submit_lines
-    from streams.topics import check
+    from streams.topics import check, input_partitions
 
-    rules = await check(settings)
-    stamps = Stamps(rules, at_ms)
-    return await submit_lines(settings, rules, descriptor, stamps=stamps, anyway=anyway, refused=_bad_line, moved=moved)
+    if at_ms is None:
+        # Who only delivers need not know more of the meter than where completions go.
+        partitions, stamps = await input_partitions(settings), Stamps(None)
+    else:
+        rules = await check(settings, TIMED_PRODUCER)
+        partitions, stamps = rules.partitions, Stamps(rules, at_ms)
+    return await submit_lines(
+        settings, partitions, descriptor, stamps=stamps, anyway=anyway, refused=_bad_line, moved=moved
+    )
 
 
 def _bad_line(number: int, refusal: "Refusal") -> None:
@@ -116,14 +123,17 @@ def totals(
       meter totals --account A --day 2026-11-23
       meter totals --json | jq -r '.totals\\[] | .amount'
     """
+    from meter import topics
     from streams.connect import connected
     from streams.read import daily_totals
+    from streams.rights import reading
     from streams.topics import check
 
+    role = reading(topics.DAILY)
     day, region = read_day(day), read_region(region)
 
     async def read(settings: "Settings") -> "list[DayTotal]":
-        return await daily_totals(settings, await check(settings), account=account, day=day, region=region)
+        return await daily_totals(settings, await check(settings, role), account=account, day=day, region=region)
 
     with connected(note) as settings:
         found = asyncio.run(read(settings))

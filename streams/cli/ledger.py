@@ -48,10 +48,12 @@ def ledger(
 
 
 async def _entries(settings: "Settings", account: str | None) -> "list[LedgerEntry]":
+    from meter import topics
     from streams.read import entries
+    from streams.rights import reading
     from streams.topics import check
 
-    return [entry async for entry in entries(settings, await check(settings), account)]
+    return [entry async for entry in entries(settings, await check(settings, reading(topics.LEDGER)), account)]
 
 
 def _print_ledger(found: "list[LedgerEntry]", books: "dict[Any, Decimal]", as_json: bool) -> int:
@@ -118,10 +120,12 @@ def statement(
 
 
 async def _of_account(settings: "Settings", account: str) -> "tuple[list[LedgerEntry], list[BillIssued]]":
+    from meter import topics
     from streams.read import bills, entries
+    from streams.rights import reading
     from streams.topics import check
 
-    rules = await check(settings)
+    rules = await check(settings, reading(topics.LEDGER, topics.BILLS))
     # The bills first: so the ledger has the entries of all of them.
     found = [bill async for bill in bills(settings, rules, account)]
     return [entry async for entry in entries(settings, rules, account)], found
@@ -212,10 +216,12 @@ def notices(account: Account = None, as_json: Json = False) -> None:
 
 
 async def _notices(settings: "Settings", account: str | None) -> "list[Notice]":
+    from meter import topics
     from streams.read import notices as published
+    from streams.rights import reading
     from streams.topics import check
 
-    return [notice async for notice in published(settings, await check(settings), account)]
+    return [notice async for notice in published(settings, await check(settings, reading(topics.NOTICES)), account)]
 
 
 def _told(notice: "Notice") -> tuple[str, ...]:

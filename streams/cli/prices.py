@@ -145,10 +145,11 @@ async def _publish(
 ) -> "Outcome":
     from streams import books
     from streams.clock import record_time
-    from streams.orders import issued_at, place
+    from streams.orders import issued_at, place, transactional_id
+    from streams.rights import PUBLISHER
     from streams.topics import check
 
-    rules = await check(settings)
+    rules = await check(settings, PUBLISHER, [transactional_id(settings)])
     now_ms = await record_time(settings, rules, at_ms)
     refusal = books.check_book(command, await books.published(settings, rules), rules, now_ms)
     if refusal is not None:
@@ -182,10 +183,12 @@ def _books() -> "tuple[PriceBooks, str]":
 
 
 async def _published(settings: "Settings") -> "tuple[Rules, PriceBooks]":
+    from meter import topics
     from streams.books import published
+    from streams.rights import reading
     from streams.topics import check
 
-    rules = await check(settings)
+    rules = await check(settings, reading(topics.COMMANDS))
     return rules, (await published(settings, rules)).books
 
 

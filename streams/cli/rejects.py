@@ -53,11 +53,13 @@ def list_rejects(
 
 
 async def _list(settings: "Settings", code: str | None, account: str | None, day: str | None, as_json: bool) -> None:
+    from meter import topics
     from meter.periods import BillingDays
     from streams.read import rejects
+    from streams.rights import reading
     from streams.topics import check
 
-    rules = await check(settings)
+    rules = await check(settings, reading(topics.REJECTED))
     found = rejects(settings, rules, code=code, account=account, day=day)
     if as_json:
         async for position, rejected in found:
@@ -141,10 +143,12 @@ def show(
 
 
 async def _one(settings: "Settings", position: "Position") -> "tuple[Rules, Rejected]":
+    from meter import topics
     from streams.read import rejects_at
+    from streams.rights import reading
     from streams.topics import check
 
-    rules = await check(settings)
+    rules = await check(settings, reading(topics.REJECTED))
     async for _, found in rejects_at(settings, rules, [position]):
         return rules, found
     raise AssertionError("rejects_at yields or raises")
@@ -228,10 +232,11 @@ async def _redrive(
 ) -> int:
     from streams.kafka import sender
     from streams.redrive import Kept, prepare
+    from streams.rights import REDRIVER
     from streams.submit import BATCH_BYTES, JobSender, Stamps
     from streams.topics import check
 
-    rules = await check(settings)
+    rules = await check(settings, REDRIVER)
     stamps = Stamps(rules)
     kept = count = 0
     async with sender(settings, max_batch_size=BATCH_BYTES) as producer:

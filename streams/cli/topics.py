@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.arguments import Json
-from streams.cli.output import counted, note, say_fields, say_json
-from streams.errors import RefusalToStartError, SettingError
+from streams.cli.output import complain, counted, note, say_fields, say_json
+from streams.errors import Exit, RefusalToStartError, SettingError
 
 if TYPE_CHECKING:
     from meter.rules import Rules
@@ -34,13 +34,17 @@ def create(
         int | None,
         typer.Option(help="How long job ids are remembered, and how late a job may come.", show_default="35"),
     ] = None,
-    replication: Annotated[int, typer.Option(min=1, max=32767, help="Replicas of each partition.")] = 1,
+    replication: Annotated[
+        int | None,
+        typer.Option(min=1, max=32767, help="Replicas of each partition.", show_default="as the others, else 1"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Create a meter: its topics, and the rules that never change.
 
     Run again, it creates what is missing and changes nothing else.
-    Retention and limits are those of the contract.
+    Retention and limits are those of the contract; with two replicas or more
+    a record counts once two have it.
 
     Example:
       meter topics create --partitions 16 --replication 3
@@ -69,29 +73,35 @@ def create(
 def check(as_json: Json = False) -> None:
     """Check that all topics are as the contract says; show the rules.
 
-    They must also be the ones that the meter has worked with so far: none
-    made anew, cut off and filled again, or copied from another cluster.
+    Retention, limits, time stamps, replicas and how many must have a record
+    before it counts; of Kafka's log of transactions too, where it may be
+    seen. What does not fit is a line each, with what puts it right. They
+    must also be the ones that the meter has worked with so far: none made
+    anew, cut off and filled again, or copied from another cluster.
 
     Example:
       meter topics check
 
-    Exit codes: 0 they fit; 3 they do not (the line says what to do).
+    Exit codes: 0 they fit; 3 they do not.
     """
     from streams.connect import connected
 
     with connected(note) as settings:
-        rules = asyncio.run(_check(settings))
+        rules, misfits = asyncio.run(_check(settings))
+    for misfit in misfits:
+        complain(misfit)
+    if misfits:
+        raise typer.Exit(Exit.REFUSES)
     _print(rules, as_json, "as they should be")
 
 
-async def _check(settings: "Settings") -> "Rules":
+async def _check(settings: "Settings") -> "tuple[Rules, list[str]]":
+    from streams.rights import CHECKER
     from streams.samelog import differences
-    from streams.topics import check as check_topics
+    from streams.topics import compare
 
-    rules = await check_topics(settings)
-    for difference in await differences(settings, range(rules.partitions), rules):
-        raise RefusalToStartError(difference)
-    return rules
+    rules, misfits = await compare(settings, CHECKER)
+    return rules, [*map(str, misfits), *await differences(settings, range(rules.partitions), rules)]
 
 
 def _rules(chosen: dict[str, Any]) -> "Rules":

@@ -45,15 +45,17 @@ def add(
     """
     from meter.periods import BillingDays
     from streams.connect import connected
+    from streams.rights import reading
     from streams.store.database import writing
     from streams.topics import check
     from streams.webhooks.endpoints import add as add_endpoint
     from streams.webhooks.endpoints import read_events
+    from streams.webhooks.events import EVENTS
     from streams.webhooks.reading import committed_ends
 
     wanted = read_events(events)
     with connected(note) as settings, _store(settings) as engine:
-        rules = asyncio.run(check(settings))
+        rules = asyncio.run(check(settings, reading(*EVENTS.values())))
         positions = asyncio.run(committed_ends(settings, rules.partitions))
         with writing(engine) as connection:
             endpoint = add_endpoint(connection, url, wanted, account, positions)

@@ -19,12 +19,14 @@ from streams.errors import MeterError, RefusalToStartError
 from streams.export.period import Span
 from streams.kafka import offsets, read_range, reader
 from streams.read import partition_state
+from streams.rights import reading
 from streams.settings import Settings
 from streams.store.queries.freshness import positions
 from streams.topics import check
 
 #: The topics of which exports are made, and the commands that made the price books.
 SHOWN = (topics.PRICED, topics.BILLS, topics.LEDGER, topics.COMMANDS, topics.COMMAND_RESULTS)
+EXPORTER = reading(topics.STATE, *topics.INPUTS, *SHOWN)
 STORE_PATIENCE_S = 30.0
 LOOK_S = 0.2
 
@@ -38,7 +40,7 @@ class GrowingError(MeterError):
 
 async def check_settled(settings: Settings, rules: Rules, engine: Engine, span: Span) -> None:
     """See that a period is final. Raises GrowingError with the reason, BrokerLostError, and RefusalToStartError."""
-    if (await check(settings)).meter_id != rules.meter_id:
+    if (await check(settings, EXPORTER)).meter_id != rules.meter_id:
         raise RefusalToStartError(
             "the store is of another meter than these topics: METER_DATABASE_URL, METER_TOPIC_PREFIX"
         )

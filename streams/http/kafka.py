@@ -25,6 +25,7 @@ from meter.rules import Rules
 from streams.errors import MeterError, RefusalToStartError
 from streams.http.problems import Problem, unavailable
 from streams.kafka import no_broker, offsets, reader
+from streams.rights import API
 from streams.settings import Settings
 from streams.topics import check
 from streams.transactional import TransactionalProducer, UnansweredError, start, stop
@@ -161,7 +162,7 @@ class Log:
 
     async def _connection(self) -> None:
         """Until it is lost: commits, answers, and a look at Kafka now and then. Always ends with an exception."""
-        self._rules = await check(self._settings)
+        self._rules = await check(self._settings, API, [self._transactional_id])
         async with self._producer() as producer, reader(self._settings) as consumer:
             await self._start_at_the_end(consumer, self._rules.partitions)
             self._is_up = self._was_up = True

@@ -17,6 +17,7 @@ from streams.errors import MeterError
 from streams.kafka import read_all
 from streams.proof.differences import Report, UnprovableError, differs
 from streams.proof.log import PartitionLog
+from streams.rights import AUDITOR
 from streams.settings import Settings
 from streams.topics import check
 
@@ -31,7 +32,7 @@ class FoundBill(NamedTuple):
 
 async def prove_bill(settings: Settings, bill_id: str) -> Report:
     """Recompute one bill. Raises MeterError where there is none of this id."""
-    rules = await check(settings)
+    rules = await check(settings, AUDITOR)
     report = Report(partitions=1)
     found = [bill async for bill in _published(settings, rules, bill_id)]
     if not found:

@@ -22,6 +22,7 @@ from meter.state import PartitionState
 from streams import samelog
 from streams.proof.differences import UnprovableError
 from streams.proof.log import PartitionLog
+from streams.rights import AUDITOR
 from streams.settings import Settings
 from streams.topics import check
 
@@ -107,7 +108,7 @@ class _Daily(msgspec.Struct, gc=False):
 
 async def reconcile(settings: Settings, *, say: Say) -> Reconciliation:
     """Add it all up. `unprovable` says so where the log no longer reaches back to its start."""
-    rules = await check(settings)
+    rules = await check(settings, AUDITOR)
     result = Reconciliation(differences=await samelog.differences(settings, range(rules.partitions), rules))
     try:
         for partition in range(rules.partitions):

@@ -9,6 +9,7 @@ from streams.proof.differences import Report, Scope, UnprovableError
 from streams.proof.log import PartitionLog
 from streams.proof.partition import PartitionProof
 from streams.proof.rerouted import Rerouted
+from streams.rights import AUDITOR
 from streams.settings import Settings
 from streams.topics import check
 
@@ -19,7 +20,7 @@ EVERYTHING = Scope()
 
 async def verify(settings: Settings, scope: Scope = EVERYTHING, *, say: Say) -> Report:
     """Recompute and compare. With an account, its partition alone; differences are those that `scope` asks about."""
-    rules = await check(settings)
+    rules = await check(settings, AUDITOR)
     account = scope.account
     partitions = range(rules.partitions) if account is None else [owner(account, rules.partitions)]
     report = Report(differences=await samelog.differences(settings, partitions, rules))

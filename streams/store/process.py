@@ -17,6 +17,7 @@ from meter import __version__
 from streams.errors import Exit, MeterError, SettingError
 from streams.kafka import reader, wait_for_broker
 from streams.observe.logs import set_up_logs
+from streams.rights import reading
 from streams.settings import Settings
 from streams.store import positions
 from streams.store.database import is_postgres, opened_store, reason, shown, store_errors, writing
@@ -30,6 +31,8 @@ from streams.topics import check
 from streams.waiting import AskedToStop, unless
 
 log = structlog.get_logger(__name__)
+
+PROJECTOR = reading(*positions.PROJECTED)
 
 
 def run_projector(settings: Settings, *, caught_up: bool = False) -> int:
@@ -58,7 +61,7 @@ async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
         async with _pages(settings, measures):
             await wait_for_store(lambda: migrate(engine), asked, measures, starting=True)
             await unless(asked, wait_for_broker(settings, log.warning))
-            rules = await unless(asked, check(settings))
+            rules = await unless(asked, check(settings, PROJECTOR))
             collect_less()
             await Projector(settings, rules, engine, measures).run(asked, caught_up)
     log.info("projector stopped" if asked.is_set() else "all is projected")
@@ -113,7 +116,7 @@ async def expired(settings: Settings, engine: Engine) -> list[str]:
 
     Raises BrokerLostError, StoreLostError, RefusalToStartError.
     """
-    rules = await check(settings)
+    rules = await check(settings, PROJECTOR)
     async with reader(settings) as consumer:
         starts, _ = await Follower(settings, consumer, rules.partitions).bounds()
     with store_errors(engine), engine.connect() as connection:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from meter.rules import Rules
 from streams.errors import BrokerLostError, RefusalToStartError
 from streams.kafka import wait_for_broker
+from streams.rights import reading
 from streams.settings import Settings
 from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
 from streams.store.migrate import migrate
@@ -21,6 +22,7 @@ from streams.topics import check
 from streams.waiting import in_daemon_thread
 from streams.webhooks import queue
 from streams.webhooks.endpoints import Endpoint
+from streams.webhooks.events import EVENTS
 from streams.webhooks.reading import Reading
 from streams.webhooks.sending import Client, attempt, new_client
 
@@ -176,7 +178,7 @@ async def run_webhooks(settings: Settings, engine: Engine) -> None:
     Raises what `Sender.run` and `check` raise, and StoreRefusedError.
     """
     await wait_for_broker(settings, log.warning)
-    rules = await _patiently(lambda: check(settings))
+    rules = await _patiently(lambda: check(settings, reading(*EVENTS.values())))
     await _patiently(lambda: in_daemon_thread(lambda: _check_store(engine, rules)), starting=True)
     # Two are told apart only by what they do: each moves a position from where it expects it.
     only = "one sender for a store: of two, one ends with code 4 when the next message comes"

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from streams.broker.ports import free_port
 from streams.orders import new_command, place
+from streams.rights import AUDITOR
 from streams.settings import Settings
 from streams.topics import check
 from tests.integration.running import METER, PATIENCE_S, Meter, lines, until
@@ -117,7 +118,7 @@ class Stage:
             begin = end
 
     async def _commands(self) -> None:
-        rules = await check(self._settings)
+        rules = await check(self._settings, AUDITOR)
         at_ms = int(at(0, 0).timestamp() * 1000)
 
         async def give(kind: str, account: str, **fields: object) -> None:

@@ -23,7 +23,7 @@ from streams.cli import app
 from streams.errors import Exit
 from streams.observe.metrics import Metrics
 from streams.settings import PREFIX, Settings
-from streams.topics import DAY_MS, FOR_EVER, SPECS
+from streams.specs import DAY_MS, FOR_EVER, SPECS
 from tests.docs.markdown import blocks
 
 ROOT = Path(__file__).parents[2]

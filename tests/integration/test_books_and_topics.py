@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from meter.regions import ZONES
-from tests.integration.running import Meter, job
+from tests.integration.running import Meter, job, until
 
 TODAY = datetime.now(ZoneInfo("Asia/Shanghai")).date()
 NEXT_WEEK = (TODAY + timedelta(days=7)).isoformat()
@@ -129,6 +129,7 @@ class TestTopics:
         with Meter(kafka, tmp_path) as meter:
             name = meter.create().topic("usage.rejected")
             meter.administer(lambda admin: admin.delete_topics([name]))
-            assert meter.run("topics", "check").returncode == 3
+            # It is gone once the broker's metadata say so, a moment after the answer.
+            until(lambda: meter.run("topics", "check").returncode == 3, "the topic to be gone")
             meter.create()
             assert meter.run("topics", "check").returncode == 0

@@ -78,6 +78,10 @@ def make_anew(meter: Meter, topic: str) -> None:
         ("meter.journal", "retention.ms", "86400000", "-1"),
         ("usage.rejected", "max.message.bytes", "1048588", str(5 << 20)),
         ("meter.state", "cleanup.policy", "delete", "compact"),
+        ("meter.state", "segment.bytes", str(1 << 30), str(32 << 20)),
+        ("usage.daily", "min.compaction.lag.ms", "86400000", "0"),
+        ("billing.ledger", "unclean.leader.election.enable", "true", "false"),
+        ("meter.state", "min.insync.replicas", "2", "1"),  # more than there are: nothing could be written
     ],
 )
 def test_a_topic_with_another_configuration(idle: Meter, topic: str, name: str, wrong: str, right: str) -> None:
@@ -88,9 +92,32 @@ def test_a_topic_with_another_configuration(idle: Meter, topic: str, name: str, 
         checked = idle.run("topics", "check")
     finally:
         alter(idle, topic, **{key: right})
-    assert f"{idle.topic(topic)}: {name} is {wrong}, it must be {right}: kafka-configs.sh --alter" in line
-    assert (checked.returncode, checked.stderr.count("\n")) == (REFUSES, 1)
+    advice = f"kafka-configs.sh --bootstrap-server {idle.bootstrap_servers} --alter --topic {idle.topic(topic)}"
+    said = f"{idle.topic(topic)}: {name} is {wrong}, it must be {right}: {advice} --add-config {name}={right}"
+    assert said in line
+    assert (checked.returncode, checked.stderr) == (REFUSES, f"meter: {said}\n")
     assert idle.run("topics", "check").returncode == 0
+
+
+def test_a_check_shows_all_that_does_not_fit_and_one_command_for_each_topic(idle: Meter) -> None:
+    wrong = {"retention_ms": "1", "unclean_leader_election_enable": "true"}
+    alter(idle, "usage.priced", **wrong)
+    alter(idle, "usage.daily", segment_bytes=str(1 << 30))
+    try:
+        done = idle.run("topics", "check")
+        assert "(and 2 more: `meter topics check` shows all)" in refusal(idle)
+    finally:
+        alter(idle, "usage.priced", retention_ms=str(400 * 86_400_000), unclean_leader_election_enable="false")
+        alter(idle, "usage.daily", segment_bytes=str(32 << 20))
+    assert done.returncode == REFUSES
+    assert [line.split(" is ")[0].removeprefix("meter: ") for line in done.stderr.splitlines()] == [
+        f"{idle.topic('usage.priced')}: unclean.leader.election.enable",
+        f"{idle.topic('usage.priced')}: retention.ms",
+        f"{idle.topic('usage.daily')}: segment.bytes",
+    ]
+    assert (
+        done.stderr.count(f"--add-config unclean.leader.election.enable=false,retention.ms={400 * 86_400_000}\n") == 2
+    )
 
 
 def test_no_topics(kafka: str, tmp_path: Path) -> None:

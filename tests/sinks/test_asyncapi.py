@@ -10,7 +10,7 @@ from jsonschema.validators import validator_for
 
 from streams.asyncapi import TOLD, asyncapi
 from streams.contract import FOLDER, schemas
-from streams.topics import SPECS
+from streams.specs import SPECS
 
 SCHEMA = json.loads(Path(__file__).with_name("asyncapi-3.0.0.json").read_text("utf-8"))
 PUBLISHED = json.loads((FOLDER / "asyncapi.json").read_text("utf-8"))

@@ -1,0 +1,311 @@
+"""Questions to Kafka that the client library is too old for: metadata with topic ids and rights, rights on groups.
+
+The versions are those that Kafka 3.9 and 4.3 both speak. Layouts are Kafka's own (`MetadataRequest.json` and so on).
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupIdNotFound,
+    KafkaError,
+    TransactionalIdAuthorizationFailed,
+    for_code,
+)
+from aiokafka.protocol.abstract import AbstractType
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactBytes,
+    CompactString,
+    Int8,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+NO_TOPIC_ID = bytes(16)
+#: Coordinators are those of groups or of transactions.
+GROUP, TRANSACTION = 0, 1
+#: A set of rights that Kafka does not tell.
+NOT_SAID = -(2**31)
+_DENIED = (GroupAuthorizationFailedError, TransactionalIdAuthorizationFailed)
+
+
+class Operation(IntEnum):
+    """What somebody may do; in a set of rights each is the bit of its number."""
+
+    READ = 3
+    WRITE = 4
+    CREATE = 5
+    DESCRIBE = 8
+    DESCRIBE_CONFIGS = 10
+
+    def __str__(self) -> str:
+        return self.name.title().replace("_", "")  # as `kafka-acls.sh --operation` takes it
+
+
+class Topic(NamedTuple):
+    """A topic as its metadata tell of it. What may not even be seen, or is not there, has an `error` and no more.
+
+    `replicas` is how many the least replicated partition has. `rights` is None where Kafka does not say.
+    """
+
+    name: str
+    error: type[KafkaError] | None
+    id: bytes
+    partitions: int
+    replicas: int
+    rights: frozenset[Operation] | None
+
+
+class _Uuid(AbstractType[bytes]):
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> bytes:
+        return data.read(16)
+
+
+class _MetadataResponse12(Response):
+    API_KEY = 3
+    API_VERSION = 12
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest12(RequestStruct):
+    API_KEY = 3
+    API_VERSION = 12
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _MetadataResponse12
+    SCHEMA = Schema(
+        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest(Request[_MetadataRequest12]):
+    API_KEY = 3
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def build(self, request_struct_class: type[_MetadataRequest12]) -> _MetadataRequest12:
+        # Never created by asking, whatever the cluster allows: it would get the cluster's defaults.
+        return request_struct_class([(NO_TOPIC_ID, name, {}) for name in self._names], False, True, {})
+
+
+class _DescribeGroupsResponse5(Response):
+    API_KEY = 15
+    API_VERSION = 5
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "groups",
+            CompactArray(
+                ("error_code", Int16),
+                ("group", CompactString("utf-8")),
+                ("state", CompactString("utf-8")),
+                ("protocol_type", CompactString("utf-8")),
+                ("protocol", CompactString("utf-8")),
+                (
+                    "members",
+                    CompactArray(
+                        ("member_id", CompactString("utf-8")),
+                        ("group_instance_id", CompactString("utf-8")),
+                        ("client_id", CompactString("utf-8")),
+                        ("client_host", CompactString("utf-8")),
+                        ("member_metadata", CompactBytes),
+                        ("member_assignment", CompactBytes),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _DescribeGroupsRequest5(RequestStruct):
+    API_KEY = 15
+    API_VERSION = 5
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _DescribeGroupsResponse5
+    SCHEMA = Schema(
+        ("groups", CompactArray(CompactString("utf-8"))),
+        ("include_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _DescribeGroupsRequest(Request[_DescribeGroupsRequest5]):
+    API_KEY = 15
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+
+    def build(self, request_struct_class: type[_DescribeGroupsRequest5]) -> _DescribeGroupsRequest5:
+        return request_struct_class([self._group], True, {})
+
+
+class _FindCoordinatorResponse4(Response):
+    API_KEY = 10
+    API_VERSION = 4
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "coordinators",
+            CompactArray(
+                ("key", CompactString("utf-8")),
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("error_code", Int16),
+                ("error_message", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _FindCoordinatorRequest4(RequestStruct):
+    API_KEY = 10
+    API_VERSION = 4
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _FindCoordinatorResponse4
+    SCHEMA = Schema(
+        ("key_type", Int8),
+        ("coordinator_keys", CompactArray(CompactString("utf-8"))),
+        ("tags", TaggedFields),
+    )
+
+
+class _FindCoordinatorRequest(Request[_FindCoordinatorRequest4]):
+    API_KEY = 10
+
+    def __init__(self, key_type: int, keys: Sequence[str]) -> None:
+        self._asked = key_type, list(keys)
+
+    def build(self, request_struct_class: type[_FindCoordinatorRequest4]) -> _FindCoordinatorRequest4:
+        return request_struct_class(*self._asked, {})
+
+
+async def describe_topics(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Topic]:
+    """Topics by name, in the order asked, as they are now, with this client's rights. None is created by it."""
+    wanted = list(names)
+    answer = await client._send_request(_MetadataRequest(wanted))
+    said = {topic["name"]: topic for topic in answer.to_object()["topics"]}
+    return {name: _topic(said[name]) for name in wanted}
+
+
+def _topic(said: Any) -> Topic:
+    partitions = said["partitions"]
+    return Topic(
+        said["name"],
+        for_code(said["error_code"]) if said["error_code"] else None,
+        said["topic_id"],
+        len(partitions),
+        min((len(partition["replicas"]) for partition in partitions), default=0),
+        _rights(said["authorized_operations"]),
+    )
+
+
+async def group_rights(client: AIOKafkaAdminClient, group: str) -> frozenset[Operation] | None:
+    """This client's rights on a consumer group, which need not be there. None where Kafka does not say.
+
+    Raises KafkaError where the group's coordinator is not there yet.
+    """
+    (found,) = await _coordinators(client, GROUP, [group])
+    if found.error in _DENIED:
+        return frozenset()
+    if found.error is not None:
+        raise found.error(found.said or found.key)
+    answer = await client._send_request_to_node(found.node, _DescribeGroupsRequest(group))
+    (said,) = answer.to_object()["groups"]
+    error = for_code(said["error_code"])
+    if error in _DENIED:
+        return frozenset()
+    if said["error_code"] and error is not GroupIdNotFound:
+        raise error(group)
+    return _rights(said["authorized_operations"])
+
+
+async def denied_transactions(client: AIOKafkaAdminClient, ids: Sequence[str]) -> list[str]:
+    """Those of some transactional ids that this client may not even describe."""
+    return [found.key for found in await _coordinators(client, TRANSACTION, ids) if found.error in _DENIED]
+
+
+class _Coordinator(NamedTuple):
+    key: str
+    node: int
+    error: type[KafkaError] | None
+    said: str | None
+
+
+async def _coordinators(client: AIOKafkaAdminClient, key_type: int, keys: Sequence[str]) -> list[_Coordinator]:
+    answer = await client._send_request(_FindCoordinatorRequest(key_type, keys))
+    return [
+        _Coordinator(
+            said["key"],
+            said["node_id"],
+            for_code(said["error_code"]) if said["error_code"] else None,
+            said["error_message"],
+        )
+        for said in answer.to_object()["coordinators"]
+    ]
+
+
+def _rights(bits: int) -> frozenset[Operation] | None:
+    return None if bits == NOT_SAID else frozenset(each for each in Operation if bits >> each & 1)
