@@ -63,12 +63,10 @@ CHECKER = Role(reads=(*topics.INPUTS, topics.JOURNAL, topics.STATE), configures=
 PRODUCER = Role(writes=(topics.COMPLETED,))
 TIMED_PRODUCER = Role(reads=(topics.JOURNAL,), writes=(topics.COMPLETED,))
 REDRIVER = Role(reads=(topics.JOURNAL, topics.REJECTED), writes=(topics.COMPLETED,))
-#: Commands are answered.
-ORDERER = Role(reads=(topics.JOURNAL, topics.COMMAND_RESULTS), writes=(topics.COMMANDS,))
-#: Price books are looked for in the log before one is sent.
-PUBLISHER = Role(reads=(*ORDERER.reads, topics.COMMANDS), writes=ORDERER.writes)
+#: Commands are answered; an id, and a version of a price book, that was used before is looked for among them.
+ORDERER = Role(reads=(topics.JOURNAL, topics.COMMANDS, topics.COMMAND_RESULTS), writes=(topics.COMMANDS,))
 CLOCK = Role(reads=(*ORDERER.reads, topics.STATE, *topics.INPUTS), writes=ORDERER.writes)
-API = Role(reads=ORDERER.reads, writes=(topics.COMPLETED, topics.COMMANDS))
+API = Role(reads=(topics.JOURNAL, topics.COMMAND_RESULTS), writes=(topics.COMPLETED, topics.COMMANDS))
 AUDITOR = reading(*topics.ALL)
 
 

@@ -146,10 +146,10 @@ async def _publish(
     from streams import books
     from streams.clock import record_time
     from streams.orders import issued_at, place, transactional_id
-    from streams.rights import PUBLISHER
+    from streams.rights import ORDERER
     from streams.topics import check
 
-    rules = await check(settings, PUBLISHER, [transactional_id(settings)])
+    rules = await check(settings, ORDERER, [transactional_id(settings)])
     now_ms = await record_time(settings, rules, at_ms)
     refusal = books.check_book(command, await books.published(settings, rules), rules, now_ms)
     if refusal is not None:
