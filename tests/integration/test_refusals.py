@@ -122,7 +122,7 @@ def test_a_check_shows_all_that_does_not_fit_and_one_command_for_each_topic(idle
 
 def test_no_topics(kafka: str, tmp_path: Path) -> None:
     with Meter(kafka, tmp_path) as meter:
-        assert f"topic {meter.topic(COMPLETED)} is missing: run `meter topics create`" in refusal(meter)
+        assert f"topic {meter.topic('meter.commands')} is missing: run `meter topics create`" in refusal(meter)
 
 
 def test_another_partition_count_on_one_topic(kafka: str, tmp_path: Path) -> None:
