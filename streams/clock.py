@@ -14,9 +14,11 @@ from meter.journal import JournalStep, read_entry
 from meter.periods import BillingDays
 from meter.rules import Clock, Rules
 from meter.state import PartitionState
+from streams.commands.placing import place
+from streams.commands.verdict import Outcome
+from streams.commands.writing import new_command
 from streams.errors import MeterError, SettingError
 from streams.kafka import offsets, read_range, reader
-from streams.orders import Outcome, new_command, place
 from streams.read import partition_state
 from streams.settings import Settings
 from streams.submit import Stamps

@@ -12,8 +12,8 @@ from streams.errors import SettingError
 
 if TYPE_CHECKING:
     from meter.rules import Rules
+    from streams.commands.verdict import Outcome
     from streams.customer import Customer
-    from streams.orders import Outcome
     from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Show an account, top it up, refund, adjust, agree a contract.")
@@ -274,7 +274,8 @@ async def _place(
     settings: "Settings", kind: str, at_ms: int | None, command_id: str | None, timeout_s: float, **fields: Any
 ) -> "Outcome":
     from streams.clock import record_time
-    from streams.orders import new_command, place
+    from streams.commands.placing import place
+    from streams.commands.writing import new_command
     from streams.rights import ORDERER
     from streams.topics import check
 

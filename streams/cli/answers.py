@@ -6,7 +6,7 @@ from streams.cli.output import complain, say, say_json
 from streams.errors import Exit
 
 if TYPE_CHECKING:
-    from streams.orders import Outcome
+    from streams.commands.verdict import Outcome
 
 
 def report(outcome: "Outcome", done: str, timeout_s: float, as_json: bool) -> int:

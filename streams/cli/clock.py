@@ -57,7 +57,7 @@ def advance(
 
 async def _advance(settings: "Settings", to_ms: int, command_id: str | None, timeout_s: float) -> "Advanced":
     from streams.clock import advance as advance_to
-    from streams.orders import transactional_id
+    from streams.commands.placing import transactional_id
     from streams.rights import CLOCK
     from streams.topics import check
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from meter.models import PriceBookCommand
     from meter.prices import PriceBook, PriceBooks
     from meter.rules import Rules
-    from streams.orders import Outcome
+    from streams.commands.verdict import Outcome
     from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Show the price books, or publish one.")
@@ -145,7 +145,8 @@ async def _publish(
 ) -> "Outcome":
     from streams import books
     from streams.clock import record_time
-    from streams.orders import issued_at, place, transactional_id
+    from streams.commands.placing import place, transactional_id
+    from streams.commands.writing import issued_at
     from streams.rights import ORDERER
     from streams.topics import check
 

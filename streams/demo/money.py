@@ -9,9 +9,10 @@ from meter.money import decimal_text
 from meter.rules import Rules
 from streams.cli.output import say, say_table
 from streams.clock import advance
+from streams.commands.placing import place
+from streams.commands.writing import new_command
 from streams.demo.traffic import ACCOUNTS, Sent, at, late_job
 from streams.errors import MeterError
-from streams.orders import new_command, place
 from streams.proof.bill import prove_bill
 from streams.proof.reconcile import reconcile
 from streams.read import bills, notices

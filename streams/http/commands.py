@@ -14,19 +14,19 @@ from meter.billing_models import AgreeContract, Hours, Money, Positive
 from meter.contracts import EVERY_REGION, Mode
 from meter.models import Id, PriceBookCommand
 from meter.regions import ZONE_OF
+from streams.commands.writing import digest_of
 from streams.http.access import Anyone, OpenAccount, Operator
 from streams.http.answers import After, Ask, BillingDay, Limit, Page, answer
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
 from streams.http.documents import AuditItem, CommandDocument
-from streams.http.orders import KEY_PATTERN, Order, note_outcome, together
+from streams.http.orders import KEY_PATTERN, Order, answered, note_outcome
 from streams.http.paths import one, segment
 from streams.http.problems import KEY_HEADER, PROBLEMS, not_found
 from streams.http.services import AllServices, Services
 from streams.store.own import audit_entry
 from streams.store.queries import commands
 from streams.store.queries.accounts import account_by_id
-from streams.store.queries.meter import rules_of
 from streams.store.queries.pages import page
 
 router = APIRouter(prefix="/v1", tags=["commands"], route_class=JsonRoute)
@@ -208,7 +208,10 @@ async def show_command(request: Request, services: AllServices, who: Anyone, com
 
 
 def _find(connection: Connection, who: Caller, command_id: str) -> Order:
-    """A command of the log or of the audit trail; the answer that is known by now is written down there."""
+    """A command of the log or of the audit trail; the answer that is known by now is written down there.
+
+    Where the id came for other commands too: that of the audit trail, else the one that has the id.
+    """
     records = commands.command_by_id(connection, command_id)
     row = connection.execute(select(audit_entry).where(audit_entry.c.command_id == command_id)).first()
     whose = {record.account_id for record in records} | ({row.account_id} if row is not None else set())
@@ -216,22 +219,10 @@ def _find(connection: Connection, who: Caller, command_id: str) -> Order:
         raise not_found(f"there is no command {command_id!r}")
     if row is not None and row.outcome in ("done", "refused"):
         return Order(command_id, row.outcome, row.code, json.loads(row.detail).get("message"))
-    order = _answered(connection, command_id, records) or Order(command_id, "sent")
+    own = None if row is None else digest_of(json.loads(row.detail)["command"])
+    order = answered(connection, command_id, own) or Order(command_id, "sent")
     note_outcome(connection, order)
     return order
-
-
-def _answered(connection: Connection, command_id: str, records: list[commands.Command]) -> Order | None:
-    """What the meter answered, once every partition that was asked has."""
-    answered = {record.partition: record for record in records if record.status is not None}
-    rules = rules_of(connection)
-    if not answered or rules is None:
-        return None
-    asked = 1 if any(record.account_id is not None for record in records) else rules.partitions
-    if len(answered) < asked:
-        return None
-    answers = [(record.status or "", record.code, record.message) for record in answered.values()]
-    return together(command_id, answers)
 
 
 @router.get("/audit", response_model=Page[AuditItem], responses=PROBLEMS)

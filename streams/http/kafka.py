@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import socket
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Self
 
@@ -69,6 +69,7 @@ class Log:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._expected: dict[str, list[asyncio.Queue[CommandResult]]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None
+        self._consumer: AIOKafkaConsumer | None = None
         self._looked = asyncio.Event()
         self._transactional_id = _transactional_id(settings)
 
@@ -112,6 +113,18 @@ class Log:
         waiting = _Waiting(records, asyncio.get_running_loop().create_future())
         self._queue.put_nowait(waiting)
         await waiting.committed
+
+    async def ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Where some partitions of a topic end, as Kafka says now. Raises Problem (503) where it is away."""
+        await self.need()
+        places = {TopicPartition(self._settings.topic(topic), partition): partition for partition in partitions}
+        if self._consumer is None:
+            raise self._away()
+        try:
+            found = await asyncio.wait_for(self._consumer.end_offsets(list(places)), PATIENCE_S)
+        except (KafkaError, TimeoutError) as error:
+            raise unavailable("kafka", f"Kafka does not say where the commands end: {error!r}") from error
+        return {places[place]: end for place, end in found.items()}
 
     @asynccontextmanager
     async def answers(self, command_id: str) -> AsyncIterator["asyncio.Queue[CommandResult]"]:
@@ -165,6 +178,7 @@ class Log:
         self._rules = await check(self._settings, API, [self._transactional_id])
         async with self._producer() as producer, reader(self._settings) as consumer:
             await self._start_at_the_end(consumer, self._rules.partitions)
+            self._consumer = consumer
             self._is_up = self._was_up = True
             self._looked.set()
             log.info("connected to Kafka", meter_id=self._rules.meter_id)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -19,20 +19,23 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from meter import topics
-from meter.commands import HANDLERS
+from meter.commands import HANDLERS, command_digest
 from meter.models import CommandResult
-from meter.routing import owner
 from meter.rules import Clock, Rules
 from streams.clock import simulated_now
+from streams.commands.identity import ReusedIdError, elsewhere, need_unused
+from streams.commands.verdict import Outcome, answers_to, together
+from streams.commands.writing import Command, asked, digest_of, new_command, written
 from streams.errors import MeterError
 from streams.http.callers import Caller, Role
 from streams.http.kafka import PATIENCE_S, Log, Outgoing
 from streams.http.problems import KEY_HEADER, Problem, of_fields, unavailable
 from streams.http.store import Store
-from streams.orders import Command, new_command
 from streams.settings import Settings
 from streams.store.own import audit_entry
 from streams.store.queries.commands import command_by_id
+from streams.store.queries.freshness import positions_of_commands
+from streams.store.queries.meter import rules_of
 
 #: Of a command's key: it is a header, and the command's id.
 KEY_PATTERN = "^[!-~]([ -~]{0,126}[!-~])?$"
@@ -48,6 +51,8 @@ class Order(NamedTuple):
 
     def raise_if_refused(self) -> None:
         """Raises Problem with the meter's code where it refused."""
+        if self.code == "id_reused":
+            raise _key_reused()
         if self.outcome == "refused":
             code = self.code or "refused"
             status = 404 if code == "unknown_account" else 409
@@ -75,12 +80,26 @@ class Desk:
         at_ms = await self._now_ms(rules)
         command = new_command(kind, rules, at_ms, command_id(who, key), **fields)
         _check(kind, command)
+        await self._look_elsewhere(rules, command, at_ms)
         known = await self._store.write(lambda connection: _write_down(connection, who, remote, command))
         if known.outcome in ("done", "refused"):
             return known.order
         order = await self._send(rules, known.command, at_ms, self._settings.http_wait_s if wait_s is None else wait_s)
         await self._store.write(lambda connection: note_outcome(connection, order))
         return order
+
+    async def _look_elsewhere(self, rules: Rules, command: Command, at_ms: int) -> None:
+        """Raises Problem (409) where the log has the id on another partition, and the read model is not there yet."""
+        ends = await self._log.ends(topics.COMMANDS, elsewhere(command, rules))
+        projected = await self._store.read(positions_of_commands)
+        if all(projected.get(partition, 0) >= end for partition, end in ends.items()):
+            return
+        try:
+            await need_unused(self._settings, rules, command, at_ms, projected)
+        except ReusedIdError:
+            raise _key_reused() from None
+        except (MeterError, KafkaError) as error:
+            raise unavailable("kafka", f"Kafka does not say which ids were used: {error!r}") from error
 
     async def _now_ms(self, rules: Rules) -> int:
         if rules.clock is Clock.BROKER:
@@ -92,26 +111,17 @@ class Desk:
         return now_ms or int(time.time() * 1000)
 
     async def _send(self, rules: Rules, command: Command, at_ms: int, wait_s: float) -> Order:
-        asked = _asked(command, rules)
+        partitions, digest = asked(command, rules), digest_of(command)
         async with self._log.answers(command["command_id"]) as queue:
-            await self._log.commit(_records(command, asked, at_ms))
+            await self._log.commit(_records(command, partitions, at_ms))
             answers: dict[int, CommandResult] = {}
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    while len(answers) < len(asked):
+                    while len(answers) < len(partitions):
                         answer = await queue.get()
-                        answers[answer.partition] = answer
-            except TimeoutError:
-                return Order(command["command_id"], "sent")
-        given = [(answer.status, answer.code, answer.message) for answer in answers.values()]
-        return together(command["command_id"], given)
-
-
-def together(command: str, answers: Sequence[tuple[str, str | None, str | None]]) -> Order:
-    """The answer, of a status, code and message from each partition that was asked."""
-    if len({(status, code) for status, code, _ in answers}) > 1:
-        return Order(command, "refused", "partitions_disagree", "accounts would not be treated alike")
-    return Order(command, *answers[0])
+                        if answers_to(answer, command["command_id"], digest):
+                            answers[answer.partition] = answer
+        return Order(command["command_id"], *Outcome(command["command_id"], partitions, answers).verdict)
 
 
 def command_id(who: Caller, key: str) -> str:
@@ -129,7 +139,7 @@ def command_id(who: Caller, key: str) -> str:
 def _check(kind: str, command: Command) -> None:
     """Raises Problem (422) as the meter would refuse it."""
     try:
-        HANDLERS[kind][0].model_validate_json(json.dumps(command))
+        HANDLERS[kind][0].model_validate_json(written(command))
     except ValidationError as error:
         raise of_fields(error.errors(include_url=False)) from error
 
@@ -153,29 +163,45 @@ def _write_down(connection: Connection, who: Caller, remote: str | None, command
     except IntegrityError:
         known = select(audit_entry).where(audit_entry.c.command_id == command["command_id"])
         row = connection.execute(known).one()
-        first: Command = json.loads(row.detail)["command"]
-        if _content(first) != _content(command):
-            raise _key_reused() from None
-        message = json.loads(row.detail).get("message")
-        return _Known(Order(row.command_id, row.outcome, row.code, message), first)
+        detail = json.loads(row.detail)
+        first: Command = detail["command"]
+        digest = digest_of(command)
+        if digest_of(first) != digest:
+            # What was refused because the id is another's does not have it: the other one may be this.
+            known_order = answered(connection, command["command_id"], digest) if row.code == "id_reused" else None
+            if known_order is None:
+                raise _key_reused() from None
+            return _Known(known_order, command)
+        return _Known(Order(row.command_id, row.outcome, row.code, detail.get("message")), first)
 
 
 def _need_unused(connection: Connection, command: Command) -> None:
-    """Raises Problem (409) where somebody else has sent another command of this id to the log.
-
-    To the meter it would be that command, sent again: it would say done, and do nothing of this one.
-    """
+    """Raises Problem (409) where the read model knows of another command of this id, on whatever partition."""
+    digest = digest_of(command)
     for record in command_by_id(connection, command["command_id"]):
-        try:
-            sent: Any = json.loads(record.value)
-        except ValueError:
-            sent = None
-        if not isinstance(sent, dict) or _content(sent) != _content(command):
+        if record.code != "id_reused" and command_digest(record.value.encode()) != digest:
             raise _key_reused()
 
 
 def _key_reused() -> Problem:
     return Problem(409, "key_reused", "this Idempotency-Key was used for another command: take a new one")
+
+
+def answered(connection: Connection, command_id: str, digest: str | None) -> Order | None:
+    """What the meter answered to the command with this digest (None: the one that has the id), as the read model knows.
+
+    None until every partition that was asked has answered.
+    """
+    rules, records = rules_of(connection), command_by_id(connection, command_id)
+    if digest is None:
+        digest = next((each.digest for each in records if each.status is not None and each.code != "id_reused"), None)
+    found = {record.partition: record for record in records if record.digest == digest is not None}
+    if not found or rules is None:
+        return None
+    asked_of = 1 if any(record.account_id is not None for record in found.values()) else rules.partitions
+    if len(found) < asked_of:
+        return None
+    return Order(command_id, *together({(each.status or "", each.code, each.message) for each in found.values()}))
 
 
 def _audit_row(who: Caller, remote: str | None, command: Command) -> dict[str, Any]:
@@ -192,10 +218,6 @@ def _audit_row(who: Caller, remote: str | None, command: Command) -> dict[str, A
     }
 
 
-def _content(command: Command) -> Mapping[str, Any]:
-    return {name: value for name, value in command.items() if name != "issued_at"}
-
-
 def note_outcome(connection: Connection, order: Order) -> None:
     """Write down what became of a command; an answer of the meter is never taken back."""
     mine = audit_entry.c.command_id == order.command_id
@@ -207,12 +229,6 @@ def note_outcome(connection: Connection, order: Order) -> None:
     connection.execute(update(audit_entry).where(mine).values(values))
 
 
-def _asked(command: Command, rules: Rules) -> tuple[int, ...]:
-    if "account_id" in command:
-        return (owner(command["account_id"], rules.partitions),)
-    return tuple(range(rules.partitions))
-
-
-def _records(command: Command, asked: tuple[int, ...], at_ms: int) -> list[Outgoing]:
-    key, value = command["command_id"].encode(), json.dumps(command, ensure_ascii=False).encode()
-    return [Outgoing(topics.COMMANDS, partition, key, value, at_ms) for partition in asked]
+def _records(command: Command, partitions: tuple[int, ...], at_ms: int) -> list[Outgoing]:
+    key, value = command["command_id"].encode(), written(command)
+    return [Outgoing(topics.COMMANDS, partition, key, value, at_ms) for partition in partitions]

@@ -168,6 +168,7 @@ class Result(msgspec.Struct, gc=False):
     account_id: str | None = None
     code: str | None = None
     message: str | None = None
+    digest: str | None = None
 
 
 class Command(msgspec.Struct, gc=False):
@@ -331,6 +332,7 @@ def result_row(record: Published, result: Result) -> Row:
         words(result.message),
         result.source.offset,
         of_ms(result.source.timestamp),
+        words(result.digest),
     )
 
 

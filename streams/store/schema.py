@@ -308,6 +308,7 @@ command_result = Table(
     Column("message", Words),
     Column("command_position", BigInteger, nullable=False),  # of the command, on the same partition
     Column("recorded_at", Moment, nullable=False),  # the command's record time
+    Column("digest", Words),  # of the command's content
     Index(None, "command_id"),
     Index(None, "partition", "command_position"),
 )

@@ -13,7 +13,8 @@ from urllib.request import Request, urlopen
 from zoneinfo import ZoneInfo
 
 from streams.broker.ports import free_port
-from streams.orders import new_command, place
+from streams.commands.placing import place
+from streams.commands.writing import new_command
 from streams.rights import AUDITOR
 from streams.settings import Settings
 from streams.topics import check

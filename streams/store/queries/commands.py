@@ -30,6 +30,7 @@ class Command(NamedTuple):
     status: str | None
     code: str | None
     message: str | None
+    digest: str | None  # of its content, as the answer says
 
 
 class PublishedBook(NamedTuple):
@@ -54,7 +55,7 @@ def _answered() -> Select[Any]:
         (command_result.c.partition == command.c.partition) & (command_result.c.command_position == command.c.position),
     )
     answer = command_result.c
-    return select(*command.c, answer.status, answer.code, answer.message).select_from(joined)
+    return select(*command.c, answer.status, answer.code, answer.message, answer.digest).select_from(joined)
 
 
 def commands(connection: Connection, account_id: str, *, after: str | None = None, limit: int = 50) -> Page[Command]:

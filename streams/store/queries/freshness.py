@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from meter import topics
 from streams.store.schema import projector_position
 
 
@@ -43,6 +44,13 @@ def positions(connection: Connection) -> list[Reached]:
     table = projector_position.c
     columns = [getattr(table, name) for name in Reached._fields]
     return [Reached(*row) for row in connection.execute(select(*columns).order_by(table.topic, table.partition))]
+
+
+def positions_of_commands(connection: Connection) -> dict[int, int]:
+    """Up to where each partition's commands are projected."""
+    table = projector_position.c
+    query = select(table.partition, table.next_offset).where(table.topic == topics.COMMANDS)
+    return {row.partition: row.next_offset for row in connection.execute(query)}
 
 
 def freshness(connection: Connection) -> dict[str, Freshness]:
