@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from streams import orders
 from tests.integration.money import CHINA, InProcess, advance, cells, fields, money_of, refusal, told
 from tests.integration.running import Meter, job
 from tests.recount.placement import owner
@@ -252,29 +251,29 @@ class TestRefusals:
         assert money_of(meter) == before
 
     @pytest.mark.parametrize(
-        "other", [("topup", "A", "--amount", "7"), ("topup", STRANGER, "--amount", "20"), ("open", STRANGER)]
+        "other", [("topup", "A", "--amount", "7"), ("adjust", "A", "--amount", "20", "--reason", "r")]
     )
-    def test_a_command_id_of_another_command_is_refused_and_not_called_done(
+    def test_the_meter_refuses_the_id_of_another_command(self, meter: Meter, other: tuple[str, ...]) -> None:
+        before = money_of(meter)
+        done = meter.run("account", *other, "--command-id", "payment-1")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert "refused: id_reused: the id was used for another command of account 'A' at 2019-01-0" in done.stderr
+        assert money_of(meter) == before
+
+    @pytest.mark.parametrize("other", [("topup", STRANGER, "--amount", "20"), ("open", STRANGER)])
+    def test_an_id_that_was_used_on_another_partition_is_refused_before_it_is_sent(
         self, meter: Meter, other: tuple[str, ...]
     ) -> None:
         sent = len(meter.rows("meter.commands"))
         done = meter.run("account", *other, "--command-id", "payment-1")
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-        assert "the id 'payment-1' was used for another command, top_up of A at 2019-01-0" in done.stderr
+        assert "not done: the id 'payment-1' was used for another command, top_up of A at 2019-01-0" in done.stderr
         assert len(meter.rows("meter.commands")) == sent
 
-    def test_another_command_that_came_with_the_id_since_it_was_looked_for_is_not_called_done_either(
-        self, meter: Meter, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async def long_ago(*_: object) -> dict[int, tuple[int, int]]:
-            return {0: (0, 0), 1: (0, 0)}
-
-        monkeypatch.setattr(orders, "remembered", long_ago)
-        before = money_of(meter)
-        done = meter.run("account", "topup", "A", "--amount", "7", "--command-id", "payment-1")
+    def test_a_time_that_passes_for_an_id_of_another_command_is_refused(self, meter: Meter) -> None:
+        done = meter.run("clock", "advance", "--to", f"2019-01-31T00:00:00{CHINA}", "--command-id", "payment-1")
         assert (done.returncode, done.stdout) == (1, "")
         assert "not done: the id 'payment-1' was used for another command" in done.stderr
-        assert money_of(meter) == before
 
     def test_a_contract_is_there_to_come_and_cannot_be_overlapped(self, meter: Meter) -> None:
         told(meter, "open", "C")
