@@ -66,7 +66,7 @@ REDRIVER = Role(reads=(topics.JOURNAL, topics.REJECTED), writes=(topics.COMPLETE
 #: Commands are answered; an id, and a version of a price book, that was used before is looked for among them.
 ORDERER = Role(reads=(topics.JOURNAL, topics.COMMANDS, topics.COMMAND_RESULTS), writes=(topics.COMMANDS,))
 CLOCK = Role(reads=(*ORDERER.reads, topics.STATE, *topics.INPUTS), writes=ORDERER.writes)
-API = Role(reads=(topics.JOURNAL, topics.COMMAND_RESULTS), writes=(topics.COMPLETED, topics.COMMANDS))
+API = Role(reads=(topics.JOURNAL, topics.COMMAND_RESULTS, topics.COMMANDS), writes=(topics.COMPLETED, topics.COMMANDS))
 AUDITOR = reading(*topics.ALL)
 
 
