@@ -2,7 +2,9 @@
 
 A command is its id and its content. The first answer to an id uses it up, done or refused: the same content gets that
 answer again, other content is refused as `id_reused`. Ids are remembered for the horizon by record time; a command
-whose `issued_at` is older is refused, so that none can be done twice.
+whose `issued_at` is older is refused, so that none can be done twice. Clocks may jump: whatever they say, an id is
+remembered, or every command that can have had it was issued before an instant that the partition keeps, and is refused
+for that. See `Memory`.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,6 +53,28 @@ class Answer(NamedTuple):
     record_time: int
     account_id: str | None = None
     digest: str | None = None  # of the command's content
+
+
+class Memory(NamedTuple):
+    """How far back command ids are remembered, as record times in ms.
+
+    An id answered at `r` was issued before `r` and the tolerance. It is forgotten once `r` is before `forgotten`, and
+    from then on every command issued before `forgotten` and the tolerance is refused. So none is done twice, whatever
+    the clocks say; and since `forgotten` never passes the last answer, a clock that was a month ahead for a moment
+    costs commands issued before that answer, and none that are issued later.
+    """
+
+    forgotten: int = 0
+    answered: int = 0
+
+    def at(self, record_time: int, rules: Rules) -> "Memory":
+        """As a command of this record time finds it."""
+        forgotten = min(record_time - rules.remember_ms, self.answered + 1)
+        return self if forgotten <= self.forgotten else self._replace(forgotten=forgotten)
+
+    def with_answer(self, record_time: int) -> "Memory":
+        """With an id that was answered at this record time."""
+        return self if record_time <= self.answered else self._replace(answered=record_time)
 
 
 class _Envelope(msgspec.Struct):
@@ -141,22 +165,25 @@ def _check_issued(command: Any, times: Times, rules: Rules) -> None:
     issued = instant_us(command.issued_at)
     assert issued is not None  # the model has read it
     issued_ms = issued // 1000
-    if times.latest - issued_ms > rules.horizon_ms:
+    if times.record - issued_ms > rules.horizon_ms:
         raise RefusedError("too_old", f"issued_at: {command.issued_at} is more than {rules.horizon_days} days ago")
+    if issued_ms < times.forgotten + rules.future_tolerance_ms:
+        raise RefusedError("too_old", f"issued_at: ids of {command.issued_at} and before are no longer remembered")
     if issued_ms - times.record > rules.future_tolerance_ms:
         raise RefusedError("in_future", f"issued_at: {command.issued_at} is after the record time")
 
 
-def forgettable(answer: Answer, latest_ms: int, rules: Rules) -> bool:
-    """Whether a command's id need not be remembered: sent again it would be refused as too old."""
-    return latest_ms - answer.record_time > rules.horizon_ms + rules.future_tolerance_ms
+def clock_ahead(read: Reading, record_time: int) -> Answer:
+    """The answer to a command that a broker stamped whose clock was ahead: not done, and its id stays free."""
+    message = "the broker's clock was ahead when it took the command: send the same command again, under its id"
+    return _refused("clock_ahead", message, record_time, read)
 
 
 # -- one function for each command ------------------------------------------------------------------------------
 
 
 def _publish_book(command: PriceBookCommand, desk: Desk, times: Times) -> None:
-    book = accept_book(command, desk.books, times.record, desk.rules)
+    book = accept_book(command, desk.books, times.record, desk.rules, desk.metered_day(None))
     if isinstance(book, PriceRefusal):
         raise RefusedError(book.code, book.message)
     desk.publish(book)
@@ -209,7 +236,7 @@ def _low_balance(command: LowBalance, desk: Desk, times: Times) -> None:
 def _agree(command: AgreeContract, desk: Desk, times: Times) -> None:
     own(command, desk, times)
     agreed = desk.contracts_of(command.account_id)
-    need_notice(command.effective_from, times, desk.rules)
+    need_notice(command.effective_from, command, desk, times)
     if agreed and agreed[-1].effective_from >= command.effective_from:
         last = agreed[-1]
         raise RefusedError("overlapping", f"contract {last.contract_id!r} is from {last.effective_from} on already")

@@ -8,7 +8,7 @@ from typing import Any
 
 from meter.billing_models import Charge, CreditLine, ReversePayment, WithdrawContract, WithdrawPriceBook
 from meter.contracts import Contracts, Mode, contract_on
-from meter.desk import Desk, RefusedError, Times, entry_id, known, need_notice, own
+from meter.desk import Desk, RefusedError, Times, entry_id, known, need_margin, need_notice, own
 from meter.ledger import Book, Cause
 from meter.money import creditable
 from meter.notes import Note, NoteKind, note_id_of
@@ -64,7 +64,7 @@ def withdraw_contract(command: WithdrawContract, desk: Desk, times: Times) -> No
     number = next((n for n, contract in enumerate(agreed) if contract.contract_id == command.contract_id), None)
     if number is None:
         raise RefusedError("unknown_contract", f"the account has no contract {command.contract_id!r}")
-    need_notice(agreed[number].effective_from, times, desk.rules)
+    need_notice(agreed[number].effective_from, command, desk, times)
     _check_modes((*agreed[:number], *agreed[number + 1 :]))
     desk.withdraw_contract(command.account_id, number)
 
@@ -87,5 +87,5 @@ def withdraw_price_book(command: WithdrawPriceBook, desk: Desk, times: Times) ->
     book = desk.books.find(command.version)
     if book is None or book.effective_from is None:
         raise RefusedError("unknown_version", f"no price book {command.version!r} was published")
-    need_notice(book.effective_from, times, desk.rules)
+    need_margin(book.effective_from, command, desk, times)
     desk.withdraw_book(command.version)

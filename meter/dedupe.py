@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 
 from xxhash import xxh3_64_intdigest
 
+from meter.rules import Rules
+
 
 class Sighting(NamedTuple):
     """A job that was priced: digest of its content (64 bits) and its record time in milliseconds."""
@@ -48,6 +50,20 @@ def content_digest(region: str, kinds: str, duration_ms: int, completed_us: int)
     return xxh3_64_intdigest(f"{region}|{kinds}|{duration_ms}|{completed_us}".encode())
 
 
-def remembered(sighting: Sighting | None, record_time: int, remember_ms: int) -> bool:
-    """Whether a sighting still counts: an id may be used again once its job could no longer be in time."""
-    return sighting is not None and record_time - sighting.record_time <= remember_ms
+def remembered(sighting: Sighting | None, record_time: int, remember_ms: int, since_ms: int = 0) -> bool:
+    """Whether a sighting still counts: an id may be used again once its job could no longer be in time.
+
+    `since_ms`: see `needed_since`.
+    """
+    return (
+        sighting is not None and record_time - sighting.record_time <= remember_ms and sighting.record_time >= since_ms
+    )
+
+
+def needed_since(due_until: int, rules: Rules) -> int:
+    """The record time, in ms, before which no sighting counts any more once settlement has come to `due_until`.
+
+    A job that was completed so long ago is refused, whatever its record time is; and it was recorded no earlier than
+    the tolerance before its end. So an index may drop what is older: no clock, behind or ahead, brings it back.
+    """
+    return max(0, rules.forgotten_ms(due_until) - rules.future_tolerance_ms)

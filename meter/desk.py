@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple, Protocol
 
 from meter.contracts import Contract, Contracts
-from meter.prices import PriceBook, PriceBooks, start_ms
+from meter.prices import PriceBook, PriceBooks, begins_early, book_begins_early
 from meter.routing import owner
 from meter.rules import Rules
 from meter.till import Till
@@ -14,7 +14,7 @@ class Times(NamedTuple):
 
     record: int
     effective: int  # the record time, or the last settlement where that is later
-    latest: int  # the record time, or that of the steps before where it is later
+    forgotten: int  # ids that were answered at a record time before are not remembered: see `commands.Memory`
 
 
 class Desk(Protocol):
@@ -32,6 +32,7 @@ class Desk(Protocol):
     def withdraw_contract(self, account_id: str, number: int) -> None: ...
     def publish(self, book: PriceBook) -> None: ...
     def withdraw_book(self, version: str) -> None: ...
+    def metered_day(self, account_id: str | None) -> str: ...
     def day_of(self, at_ms: int) -> str: ...
 
 
@@ -64,12 +65,16 @@ def entry_id(command: Any, times: Times) -> str:
     return f"command:{command.command_id}:{times.record}"
 
 
-def need_notice(effective_from: str, times: Times, rules: Rules) -> None:
-    """The day must begin an hour after the command at least, and after all that may have been metered already."""
-    start = start_ms(effective_from, rules)
-    if start is None:
-        raise RefusedError("bad_fields", f"effective_from: there is no day {effective_from}")
-    if start - times.effective < rules.price_notice_s * 1000:
-        raise RefusedError("effective_in_past", f"{effective_from} begins less than an hour after the command")
-    if start <= times.latest + rules.future_tolerance_ms:
-        raise RefusedError("effective_in_past", f"jobs of {effective_from} may have been metered already")
+def need_notice(effective_from: str, command: Any, desk: Desk, times: Times) -> None:
+    """A day of an account must begin an hour after the command at least, and after all that was metered of it."""
+    metered_day = desk.metered_day(command.account_id)
+    early = begins_early(effective_from, times.effective, 0, metered_day, desk.rules)
+    if early is not None:
+        raise RefusedError(early.code, early.message)
+
+
+def need_margin(effective_from: str, command: Any, desk: Desk, times: Times) -> None:
+    """A day of all accounts: see `meter.prices.MARGIN_MS`."""
+    early = book_begins_early(effective_from, command.issued_at, times.record, desk.metered_day(None), desk.rules)
+    if early is not None:
+        raise RefusedError(early.code, early.message)

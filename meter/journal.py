@@ -46,6 +46,9 @@ class JournalStep(Counts):
     kind: Literal["step"] = "step"
     seq: Annotated[int, Field(ge=1)]
     record_time: int = Field(description="the latest record time folded so far, in ms")
+    not_after: int | None = Field(
+        default=None, description="the record time in ms after which this step refused records, where it refused any"
+    )
     inputs: tuple[InputRange, ...]
     due: DueRun | None = None
     bills: Annotated[int, Field(ge=0)] = 0

@@ -8,6 +8,7 @@ inputs in the same order give the same bytes, which is what `replay` builds on.
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import islice
+from operator import attrgetter
 
 from meter import __version__, topics
 from meter.agenda import Action
@@ -16,13 +17,13 @@ from meter.commands import (
     Answer,
     Reading,
     apply_command,
-    forgettable,
     id_reused,
     read_command,
     result_value,
 )
+from meter.commands import clock_ahead as stamped_ahead
 from meter.contracts import Contract, Contracts, contract_on, contract_price, mode_on
-from meter.dedupe import Seen, Sighting, content_digest, job_key, remembered
+from meter.dedupe import Seen, Sighting, content_digest, job_key, needed_since, remembered
 from meter.desk import Times
 from meter.identity import Identity, Seal, seal
 from meter.intake import Job, read_job
@@ -30,10 +31,9 @@ from meter.journal import Counts, DueRun, InputRange, JournalStep
 from meter.models import Origin, Source
 from meter.money import EXACT, ZERO
 from meter.outputs import account_texts, amount_text, json_text, rejected_value, total_key, total_value
-from meter.periods import DAY_MS
 from meter.prices import Price, PriceBook
 from meter.records import MAX_REROUTED_BYTES, ORIGIN_HEADER, Chunk, HoleError, Keyed, Record, Rerouted, origin_field
-from meter.refusals import conflict, refuse, untimely
+from meter.refusals import clock_ahead, conflict, refuse, untimely
 from meter.rejects import Code, Refusal
 from meter.rollup import NOTHING, Total, TotalKey
 from meter.rounding import billable_minutes
@@ -43,22 +43,27 @@ from meter.settlement import Kind, Share, ShareKey, bill, last_day, late_period,
 from meter.state import PartitionState
 from meter.till import Till
 
-#: How long after the horizon a day's totals are kept in the state.
-FORGET_AFTER_MS = 2 * DAY_MS
+END_OF_TIME_MS = 1 << 62
 
 #: (account id, region, day, period of the late line or "") -> jobs and minutes of a chunk
 Usage = dict[tuple[str, str, str, str], list[int]]
 
 _new_tuple = tuple.__new__
+_timestamp = attrgetter("timestamp")
 
 
 class Step:
     """One step: reads the state, collects outputs and changes. Lists of (key, value) are records to publish."""
 
-    def __init__(self, state: PartitionState, seen: Seen, meter_version: str = __version__) -> None:
+    def __init__(
+        self, state: PartitionState, seen: Seen, meter_version: str = __version__, not_after: int | None = None
+    ) -> None:
+        """`not_after`: records stamped later, in ms, are refused: no clock could say so (None: all are believed)."""
         self.state = state
         self.seen = seen
         self.meter_version = meter_version
+        self.not_after = not_after
+        self.ahead = 0
         self.seq = state.seq + 1
         self.next = dict(state.next)
         self.last: dict[str, Seal] = dict(state.last)
@@ -82,6 +87,7 @@ class Step:
         self.shares: dict[ShareKey, Share | None] = {}
         self.sightings: dict[str, Sighting] = {}
         self.commands: dict[str, Answer] = {}
+        self.memory = state.memory
         self.forgotten: list[str] = []
         self.new_contracts: dict[str, Contracts] = {}
         self.usage_by_region: dict[str, tuple[int, Decimal]] = {}
@@ -108,7 +114,7 @@ class Step:
         if chunk.start != expected:
             raise HoleError(f"{chunk.topic}[{self.state.partition}]: expected position {expected}, got {chunk.start}")
         if chunk.records:
-            self.record_time = max(self.record_time, *(record.timestamp for record in chunk.records), 0)
+            self.record_time = max(self.record_time, self._latest(chunk))
             self.last[chunk.topic] = seal(chunk.records[-1])
         if chunk.topic == topics.COMMANDS:
             self._fold_commands(chunk)
@@ -118,11 +124,20 @@ class Step:
         self.read += len(chunk.records)
         self.inputs.append(InputRange(topic=chunk.topic, start=chunk.start, next=chunk.next))
 
+    def _latest(self, chunk: Chunk) -> int:
+        """The latest record time of a chunk that is believed; at least 0."""
+        latest: int = max(map(_timestamp, chunk.records))
+        if self.not_after is not None and latest > self.not_after:
+            believed = [record.timestamp for record in chunk.records if record.timestamp <= self.not_after]
+            self.ahead += len(chunk.records) - len(believed)
+            latest = max(believed, default=0)
+        return max(latest, 0)
+
     def _fold_jobs(self, chunk: Chunk) -> None:
         mine = list(self._own_jobs(chunk))
         keys = [job_key(job.account_id, job.job_id) for _, job in mine]
         found = self.seen.find(keys)
-        remember_ms = self.state.rules.remember_ms
+        remember_ms, since_ms = self.rules.remember_ms, needed_since(self.due_until, self.rules)
         sightings = self.sightings
         is_rerouted = chunk.topic == topics.REROUTED
         source = f'"source":{{"topic":"{chunk.topic}","partition":{self.state.partition},"offset":'
@@ -133,7 +148,7 @@ class Step:
             before = sightings.get(key)
             if before is None and place in found:
                 before = found[place]
-            if before is not None and remembered(before, record.timestamp, remember_ms):
+            if before is not None and remembered(before, record.timestamp, remember_ms, since_ms):
                 if before.content == content:
                     self.duplicate += 1
                 else:
@@ -148,8 +163,9 @@ class Step:
         rules, partition = self.state.rules, self.state.partition
         tolerance_us = rules.future_tolerance_ms * 1000
         horizon_us = rules.horizon_ms * 1000
-        # Totals of days before are no longer kept. Only a clock that jumps back can bring a job of one.
-        forgotten_us = (self.due_until - rules.horizon_ms - FORGET_AFTER_MS) * 1000
+        # Totals and ids of before are no longer kept. Only a clock that jumps back can bring a job of then.
+        forgotten_us = rules.forgotten_ms(self.due_until) * 1000
+        not_after = END_OF_TIME_MS if self.not_after is None else self.not_after
         for record in chunk.records:
             job = read_job(record.value, record.headers)
             if isinstance(job, Refusal):
@@ -158,6 +174,9 @@ class Step:
             home = owner(job.account_id, rules.partitions)
             if home != partition:
                 self._reroute(chunk, record, job, home)
+                continue
+            if record.timestamp > not_after:
+                self._reject(chunk, record, clock_ahead(job, record.timestamp, not_after))
                 continue
             age_us = record.timestamp * 1000 - job.completed_us
             if -tolerance_us <= age_us <= horizon_us and job.completed_us >= forgotten_us:
@@ -288,8 +307,7 @@ class Step:
     def _fold_commands(self, chunk: Chunk) -> None:
         for record in chunk.records:
             read = read_command(record.value)
-            latest_ms = max(record.timestamp, self.state.record_time)
-            answer = self._answer(read, record.timestamp, latest_ms)
+            answer = self._answer(read, record.timestamp)
             source = Source(
                 topic=chunk.topic,
                 partition=self.state.partition,
@@ -298,30 +316,37 @@ class Step:
             )
             command_id = read.command_id or ""
             self.results.append((command_id.encode(), result_value(command_id, self.partition, answer, source)))
-            self._forget_commands(latest_ms)
+            self._forget_commands()
 
-    def _answer(self, read: Reading, record_time: int, latest_ms: int) -> Answer:
+    def _answer(self, read: Reading, record_time: int) -> Answer:
         """The answer that the id was given, if this is the same command; the first one to an id is remembered."""
-        known = self._known_answer(read.command_id, latest_ms)
+        is_ahead = self.not_after is not None and record_time > self.not_after
+        if not is_ahead:
+            self.memory = self.memory.at(record_time, self.rules)
+        known = self._known_answer(read.command_id)
         if known is not None:
             same = known.digest == read.digest
             return known if same else id_reused(read, known, record_time, self.state.days.text)
-        answer = apply_command(read, self, Times(record_time, max(record_time, self.due_until), latest_ms))
+        if is_ahead:
+            return stamped_ahead(read, record_time)
+        times = Times(record_time, max(record_time, self.due_until), self.memory.forgotten)
+        answer = apply_command(read, self, times)
         if read.command_id is not None:
             self.commands[read.command_id] = answer
+            self.memory = self.memory.with_answer(record_time)
         return answer
 
-    def _known_answer(self, command_id: str | None, latest_ms: int) -> Answer | None:
+    def _known_answer(self, command_id: str | None) -> Answer | None:
         known = self.commands.get(command_id or "") or self.state.commands.get(command_id or "")
-        return None if known is None or forgettable(known, latest_ms, self.rules) else known
+        return None if known is None or known.record_time < self.memory.forgotten else known
 
-    def _forget_commands(self, latest_ms: int) -> None:
+    def _forget_commands(self) -> None:
         """Let go of ids that would be refused as too old anyway, a few at a time."""
         oldest = islice(self.state.commands.items(), len(self.forgotten), len(self.forgotten) + 2)
         self.forgotten += [
             command_id
             for command_id, answer in oldest
-            if forgettable(answer, latest_ms, self.rules)
+            if answer.record_time < self.memory.forgotten
             and command_id not in self.commands
             and command_id not in self.forgotten
         ]
@@ -357,6 +382,13 @@ class Step:
         """The billing day of an instant."""
         return self.state.days.day_of(at_ms * 1000)
 
+    def metered_day(self, account_id: str | None) -> str:
+        """The latest billing day of which a job of an account (None: of any) was metered; empty where none was."""
+        if account_id is None:
+            return max(self.state.metered_day, *(day for _, _, day in self.totals), "")
+        own = [day for account, _, day in self.totals if account == account_id]
+        return max((*own, *(day for _, day in self.state.used.get(account_id, ()))), default="")
+
     # -- what falls due --------------------------------------------------------------------------------------
 
     def run_due(self, until_ms: int, limit: int) -> int:
@@ -371,8 +403,7 @@ class Step:
         done = 0 if self.due is None else self.due.actions
         actions = list(islice(self.state.agenda.until(until_ms), done, done + limit))
         self.due_until = until_ms
-        forgotten_ms = until_ms - self.rules.horizon_ms - FORGET_AFTER_MS
-        first_kept = self.state.days.day_of(forgotten_ms * 1000)
+        first_kept = self.state.days.day_of(self.rules.forgotten_ms(until_ms) * 1000)
         for due in actions:
             if due.action is Action.STOP:
                 self.till.expire(due.account_id, until_ms)
@@ -433,6 +464,7 @@ class Step:
             **self.counts.model_dump(),
             seq=self.seq,
             record_time=self.record_time,
+            not_after=self.not_after if self.ahead else None,
             inputs=tuple(self.inputs),
             due=self.due,
             bills=len(self.bills),

@@ -1,7 +1,7 @@
 """Price books: dated data. The built-in one is the guide's and has no start.
 
-A change takes effect at the start of a billing day that is at least an hour after the command's record time, so
-one account, region and day has one price, and everyone agrees which.
+A change takes effect at the start of a billing day that is at least an hour after the command's record time, and of
+which nothing has been metered. So one account, region and day has one price, and everyone agrees which.
 """
 
 import re
@@ -13,10 +13,13 @@ import msgspec
 
 from meter.models import PriceBookCommand
 from meter.money import CURRENCY, decimal_text
-from meter.periods import BillingDays, milliseconds
+from meter.periods import BillingDays, instant_us, milliseconds
 from meter.regions import ASIA_EUROPE, MAINLAND, NORTH_AMERICA, ZONE_OF, ZONES
 from meter.rules import Rules
 
+#: A book is for all partitions, which append its command at different moments and by different clocks. It is given so
+#: much more notice, counted from `issued_at`, which is the same text for all of them, that they decide alike.
+MARGIN_MS = 600_000
 #: What a price looks like, in CNY per minute.
 PRICE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,8})?")
 
@@ -113,19 +116,18 @@ class PriceRefusal(NamedTuple):
 
 
 def accept_book(
-    command: PriceBookCommand, books: PriceBooks, record_time: int, rules: Rules
+    command: PriceBookCommand, books: PriceBooks, record_time: int, rules: Rules, metered_day: str = ""
 ) -> PriceBook | PriceRefusal:
-    """The book of a command, or why it is refused. `record_time` in milliseconds."""
+    """The book of a command, or why it is refused. `record_time` in milliseconds; `metered_day`: the latest of which
+    a job was metered on this partition."""
     zones = _bad_zones(command) or _bad_prices(command)
     if zones is not None:
         return zones
     if books.has(command.version):
         return PriceRefusal("version_exists", f"there is a price book {command.version!r} already")
-    start = start_ms(command.effective_from, rules)
-    if start is None:
-        return PriceRefusal("bad_fields", f"effective_from: there is no day {command.effective_from}")
-    if start - record_time < rules.price_notice_s * 1000:
-        return PriceRefusal("effective_in_past", f"{command.effective_from} begins less than an hour after the command")
+    early = book_begins_early(command.effective_from, command.issued_at, record_time, metered_day, rules)
+    if early is not None:
+        return early
     prices = tuple((zone, Decimal(command.prices[zone])) for zone in ZONES)
     return PriceBook(command.version, command.effective_from, prices)
 
@@ -155,6 +157,35 @@ def start_ms(day: str, rules: Rules) -> int | None:
         return milliseconds(BillingDays(rules.time_zone).start_of(date.fromisoformat(day)))
     except (ValueError, OverflowError):
         return None
+
+
+def book_begins_early(
+    effective_from: str, issued_at: str, record_time: int, metered_day: str, rules: Rules
+) -> PriceRefusal | None:
+    """Why what holds for all accounts cannot change on a day: see `begins_early`, and `MARGIN_MS`."""
+    issued = instant_us(issued_at)
+    assert issued is not None  # the model has read it
+    return begins_early(effective_from, record_time, 0, metered_day, rules) or begins_early(
+        effective_from, issued // 1000, MARGIN_MS, metered_day, rules
+    )
+
+
+def begins_early(
+    effective_from: str, since_ms: int, margin_ms: int, metered_day: str, rules: Rules
+) -> PriceRefusal | None:
+    """Why a book or contract cannot take effect on a day: for want of notice since an instant, in milliseconds, with
+    a margin, or because a job of that day or a later one was metered. None: it can."""
+    start = start_ms(effective_from, rules)
+    if start is None:
+        return PriceRefusal("bad_fields", f"effective_from: there is no day {effective_from}")
+    notice_ms = rules.price_notice_s * 1000 + margin_ms
+    if start - since_ms < notice_ms:
+        notice = f"{effective_from} begins less than {notice_ms // 60_000} minutes after the command"
+        earliest = earliest_effective_day(since_ms + margin_ms, rules)
+        return PriceRefusal("effective_in_past", f"{notice}; the earliest day is {earliest}")
+    if effective_from <= metered_day:
+        return PriceRefusal("effective_in_past", f"jobs of {metered_day} have been metered already")
+    return None
 
 
 def earliest_effective_day(now_ms: int, rules: Rules) -> str:

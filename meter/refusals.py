@@ -15,6 +15,13 @@ def conflict(job: Job) -> Refusal:
     return refuse(job, Code.CONFLICT, f"job {job.job_id!r} was metered before with other content")
 
 
+def clock_ahead(job: Job, record_time: int, not_after: int) -> Refusal:
+    """A job whose record was stamped by a broker whose clock was ahead: nothing can be judged by its record time."""
+    ahead_s = (record_time - not_after) // 1000
+    message = f"the broker stamped the record {ahead_s} s later than any clock could say: its own was ahead"
+    return refuse(job, Code.CLOCK_AHEAD, message)
+
+
 def untimely(job: Job, in_future: bool, rules: Rules) -> Refusal:
     """A job completed after its record time, or too long before it."""
     if in_future:

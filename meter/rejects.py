@@ -15,6 +15,7 @@ class Code(StrEnum):
     NO_OFFSET = "no_offset"
     IN_FUTURE = "in_future"
     TOO_OLD = "too_old"
+    CLOCK_AHEAD = "clock_ahead"
     CONFLICT = "conflict"
     MISPLACED = "misplaced"
     TOO_LARGE = "too_large"

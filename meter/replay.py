@@ -34,7 +34,7 @@ def replay(
     memory: Seen = MemorySeen() if seen is None else seen
     for entry in journal:
         _check_order(entry, state)
-        step = Step(state, memory, entry.meter_version)
+        step = Step(state, memory, entry.meter_version, entry.not_after)
         if entry.due is not None:
             _run_due(entry, step)
         for span in entry.inputs:
@@ -72,6 +72,8 @@ def _check_counts(entry: JournalStep, step: Step) -> None:
     for name, value in (*step.counts, ("bills", bills), ("notes", notes), ("entries", entries)):
         if getattr(entry, name) != value:
             raise JournalError(f"step {entry.seq}: {name} is {getattr(entry, name)} in the journal, replayed {value}")
+    if entry.not_after is not None and not step.ahead:
+        raise JournalError(f"step {entry.seq}: nothing was recorded after {entry.not_after}, as the journal says")
     if entry.record_time != step.record_time:
         raise JournalError(f"step {entry.seq}: record time is {entry.record_time}, replayed {step.record_time}")
 
@@ -88,7 +90,7 @@ def replay_bills(
     memory = MemorySeen()
     for entry in journal:
         _check_order(entry, state)
-        step = Step(state, memory, entry.meter_version)
+        step = Step(state, memory, entry.meter_version, entry.not_after)
         if entry.due is not None:
             # The agenda holds this account's actions alone: all of them that are due belong to this step or an
             # earlier slice of the same instant.

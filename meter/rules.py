@@ -6,6 +6,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+#: How long after the horizon a day's totals and ids are kept.
+FORGET_AFTER_MS = 2 * 86_400_000
+
 
 class Clock(StrEnum):
     """Where record time comes from: the broker's append time, or (test and demo meters) the producer's stamp."""
@@ -57,6 +60,14 @@ class Rules(BaseModel):
         A job may be recorded before it is completed, by the tolerance; it is not too old until that much later.
         """
         return self.horizon_ms + self.future_tolerance_ms
+
+    def forgotten_ms(self, due_until: int) -> int:
+        """Jobs completed before this instant, in ms, are refused once settlement has come to `due_until`.
+
+        So what belongs to them need not be kept, whatever the clocks say: their days' totals, and their ids, which
+        were recorded no earlier than the tolerance before it.
+        """
+        return due_until - self.horizon_ms - FORGET_AFTER_MS
 
     @property
     def future_tolerance_ms(self) -> int:

@@ -26,6 +26,10 @@ from meter.rules import Rules
 _encode = msgspec.json.Encoder().encode
 
 
+class TwoPricesError(Exception):
+    """An account, a region and a day would have two prices: no bill says so. Commands are refused before that."""
+
+
 class Kind(StrEnum):
     """What a line of a bill is: usage of its period, or usage of an earlier one that came late."""
 
@@ -158,6 +162,9 @@ def _prices_hash(prices: frozenset[tuple[str, str, str, str]]) -> str:
 
 
 def _line(key: ShareKey, share: Share, price: Price, contracts: Contracts) -> dict[str, object]:
+    if EXACT.multiply(price.unit_price, Decimal(share.minutes)) != share.amount:
+        where = f"{key.account_id!r}, {key.region}, {key.day}"
+        raise TwoPricesError(f"{where}: {share.minutes} minutes at {price.unit_price_text} are not {share.amount} CNY")
     line: dict[str, object] = {
         "kind": key.kind,
         "region": key.region,

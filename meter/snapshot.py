@@ -9,7 +9,7 @@ import msgspec
 
 from meter.accounts import Account, Document, OpenBill, Payment
 from meter.arrears import Service
-from meter.commands import Answer
+from meter.commands import Answer, Memory
 from meter.contracts import Contract, Mode
 from meter.identity import Identity, Seal
 from meter.money import decimal_text
@@ -55,6 +55,7 @@ def changes(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
         "seq": step.seq,
         "record_time": step.record_time,
         "due_until": step.due_until,
+        "memory": step.memory,
         "next": step.next,
         "last": step.last,
     }
@@ -184,6 +185,7 @@ class StateReader:
         self.found = True
         self.state.seq, self.state.record_time = content["seq"], content["record_time"]
         self.state.due_until = content["due_until"]
+        self.state.memory = Memory(*content["memory"])
         self.state.next.update(content["next"])
         self.state.last.update({topic: Seal(*sealed) for topic, sealed in content["last"].items()})
 

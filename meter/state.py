@@ -8,7 +8,7 @@ from meter import topics
 from meter.accounts import Account, Document, Payment
 from meter.agenda import Action, Agenda, Due
 from meter.arrears import Service
-from meter.commands import Answer
+from meter.commands import Answer, Memory
 from meter.contracts import Contracts, Mode, mode_on
 from meter.dedupe import Seen
 from meter.identity import Identity, Seal
@@ -39,12 +39,14 @@ class PartitionState:
         self.totals: MutableMapping[TotalKey, Total] = {} if totals is None else totals
         self.books = PriceBooks()
         self.commands: dict[str, Answer] = {}
+        self.memory = Memory()
         self.contracts: dict[str, Contracts] = {}
         self.accounts: dict[str, Account] = {}
         self.documents: dict[str, dict[str, Document]] = {}
         self.payments: dict[str, dict[str, Payment]] = {}
         self.tickets: dict[tuple[str, str], tuple[str, Decimal]] = {}
         self.used: dict[str, dict[tuple[str, str], None]] = {}
+        self.metered_day = ""  # the latest of which a job was metered
         self.unbilled = Unbilled()
         self.agenda = Agenda()
         self.stopped: set[str] = set()
@@ -64,6 +66,7 @@ class PartitionState:
         for command_id in step.forgotten:
             del self.commands[command_id]
         self.commands.update(step.commands)
+        self.memory = step.memory
         for key, total in step.totals.items():
             self.put_total(key, total)
         for key in step.dropped:
@@ -90,6 +93,7 @@ class PartitionState:
         """A daily total as it is now."""
         self.totals[key] = total
         self.used.setdefault(key[0], {})[key[1:]] = None
+        self.metered_day = max(self.metered_day, key[2])
 
     def put_account(self, account_id: str, account: Account) -> None:
         """An account as it is now, and its deadline."""

@@ -18,6 +18,10 @@ log = structlog.get_logger(__name__)
 
 CLOCKS_APART_MS = 3_600_000
 SAY_EVERY_S = 60.0
+#: What the broker's clock said so long ago is what it says now.
+FRESH_S = 1.0
+#: How often to ask the broker for the time where nothing else is to be done.
+ASK_EVERY_S = 3_600.0
 
 #: The end offsets of a partition's inputs, as the broker has them now.
 TakeEnds = Callable[[int], Awaitable[Mapping[str, int]]]
@@ -86,22 +90,107 @@ def blocks(actions: int) -> Iterator[int]:
         actions -= BLOCK_ACTIONS
 
 
+def machine_ms() -> int:
+    """What this machine's clock says, in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
 class BrokerTime:
-    """What the broker's clock says at least."""
+    """What the clock of the broker that leads the journal says at least, and what of it is believed.
+
+    A time that is more than an hour ahead both of what was believed before and of this machine's clock is not believed:
+    whatever is wrong, a clock that says so cannot be told from one that is right.
+    """
 
     def __init__(self) -> None:
         self._append_ms: int | None = None
         self._seen_at = 0.0
+        self._ahead_ms = 0
+        self._believed: tuple[int, float] | None = None
 
     def heard(self, append_ms: int) -> None:
         """A journal record was appended at this time, and that has just been acknowledged."""
         self._append_ms, self._seen_at = append_ms, time.monotonic()
+        self._ahead_ms = append_ms - machine_ms()
+        if append_ms <= self.believable_ms():
+            self._believed = append_ms, self._seen_at
 
     def now_ms(self) -> int | None:
         """Milliseconds; None before anything was heard."""
         if self._append_ms is None:
             return None
         return self._append_ms + int((time.monotonic() - self._seen_at) * 1000)
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether what was heard last is believed."""
+        return self._believed is not None and self._believed[1] == self._seen_at
+
+    @property
+    def ahead_s(self) -> float:
+        """By how many seconds the broker's clock was ahead of this machine's when it was last heard of."""
+        return self._ahead_ms / 1000
+
+    def age_s(self) -> float:
+        """How long ago anything was heard."""
+        return float("inf") if self._append_ms is None else time.monotonic() - self._seen_at
+
+    def believable_ms(self) -> int:
+        """The latest time that a record can bear: an hour after what is believed, and after this machine's clock."""
+        latest = machine_ms()
+        if self._believed is not None:
+            append_ms, seen_at = self._believed
+            latest = max(latest, append_ms + int((time.monotonic() - seen_at) * 1000))
+        return latest + CLOCKS_APART_MS
+
+
+class StampGate:
+    """Says whether what has come in may be folded: not while its record times are ahead of every clock.
+
+    Where the broker's present clock is believed, the records that are ahead of it were stamped by one that was wrong:
+    they are refused, one by one, and the others folded. Else nobody can tell who is right: intake waits, loudly.
+    """
+
+    def __init__(self, broker_time: BrokerTime) -> None:
+        self.paused = False
+        self._broker_time = broker_time
+        self._said_at = -SAY_EVERY_S
+
+    def is_suspicious(self, latest_ms: int) -> bool:
+        """Whether a record time is ahead of every clock."""
+        self.paused = self.paused and latest_ms > self._broker_time.believable_ms()
+        return latest_ms > self._broker_time.believable_ms()
+
+    def needs_the_time(self) -> bool:
+        """Whether the broker must say what its clock says now, which a journal record can tell."""
+        return self._broker_time.age_s() > FRESH_S
+
+    def not_after(self, latest_ms: int, partition: int) -> int | None:
+        """The record time, in ms, after which records are refused; None, and `paused`, while nobody can tell."""
+        self.paused = not self._broker_time.is_believed
+        if not self.paused:
+            return self._broker_time.believable_ms()
+        if time.monotonic() - self._said_at > SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            log.error(
+                "intake is paused: records are stamped more than an hour after the time, and the broker's clock and "
+                "this machine's are as far apart",
+                partition=partition,
+                broker_ahead_s=int(self._broker_time.ahead_s),
+                record_ahead_s=(latest_ms - machine_ms()) // 1000,
+            )
+        return None
+
+    def say_refused(self, records: int, partition: int) -> None:
+        """Now and then, that records were refused for what they are stamped with."""
+        if records and time.monotonic() - self._said_at > SAY_EVERY_S:
+            self._said_at = time.monotonic()
+            log.error(
+                "records refused as clock_ahead: a broker stamped them whose clock was more than an hour ahead; "
+                "`meter rejects redrive --code clock_ahead` sends them again once it is right",
+                partition=partition,
+                records=records,
+            )
 
 
 class DueGate:
@@ -116,8 +205,8 @@ class DueGate:
         self._said_at = 0.0
 
     def time_is_unknown(self, state: PartitionState) -> bool:
-        """Whether something waits for a time that only a journal record can tell."""
-        return bool(len(state.agenda)) and self._now_ms(state) is None
+        """Whether the broker has not said for long what its clock says, which only a journal record can tell."""
+        return not self._simulated(state) and self.broker_time.age_s() > ASK_EVERY_S
 
     def is_due(self, state: PartitionState) -> bool:
         """Whether the first action's time has come, and the clocks agree."""
@@ -150,7 +239,7 @@ class DueGate:
         return state.record_time if self._simulated(state) else self.broker_time.now_ms()
 
     def _clocks_apart(self, now_ms: int, partition: int) -> bool:
-        apart_ms = now_ms - time.time_ns() // 1_000_000
+        apart_ms = now_ms - machine_ms()
         if abs(apart_ms) <= CLOCKS_APART_MS:
             return False
         if time.monotonic() - self._said_at > SAY_EVERY_S or not self._said_at:

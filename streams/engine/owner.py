@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,14 +27,14 @@ import structlog
 from aiokafka import AIOKafkaConsumer
 
 from meter import topics
+from meter.dedupe import needed_since
 from meter.identity import Identity, Seal, checksum
 from meter.partition import Step
 from meter.records import Chunk, HoleError
-from meter.rules import Rules
+from meter.rules import Clock, Rules
 from meter.state import PartitionState
-from streams.engine.due import DueGate, Pace, TakeEnds, blocks
+from streams.engine.due import DueGate, Pace, StampGate, TakeEnds, blocks
 from streams.engine.hanging import close_what_hangs
-from streams.engine.needed import JOB_INPUTS, NeededSince, needed_since
 from streams.engine.recovery import OtherLogError, catch_up, read_state
 from streams.engine.seen import DiskSeen, Saving
 from streams.engine.sums import Sums
@@ -47,6 +48,8 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+_timestamp = attrgetter("timestamp")
+
 #: Records of one step. Larger steps are cheaper, smaller ones are quicker.
 STEP_RECORDS = 8_000
 #: An input with more than this in its queue is not fetched. Each by itself: completions may have to wait for commands.
@@ -57,6 +60,8 @@ STEP_INTERVAL_S = 0.03
 COMMANDS_SILENCE_S = 3_600.0
 #: How soon to look again when they wait.
 COMMANDS_RETRY_S = 0.25
+#: How soon to ask the broker for the time again while intake is paused.
+PAUSED_RETRY_S = 2.0
 SAY_EVERY_S = 60.0
 #: How often the dedupe index is put on disk.
 SAVE_INTERVAL_S = 15.0
@@ -96,6 +101,8 @@ class PartitionOwner:
         self._metrics = metrics
         self._input_end = input_end
         self._gate = DueGate(take_ends)
+        self._stamps = StampGate(self._gate.broker_time)
+        self._latest_ms = 0  # of the records that are queued, and of some that were
         self._pace = pace
         self._writer = PartitionWriter(settings, partition)
         self._identity: Identity | None = None
@@ -115,7 +122,6 @@ class PartitionOwner:
         self._saving: set[asyncio.Task[None]] = set()
         self._said_at = -SAY_EVERY_S
         self._stepped_at = 0.0
-        self._needed: NeededSince | None = None
 
     # -- opening and closing ---------------------------------------------------------------------------------
 
@@ -129,7 +135,6 @@ class PartitionOwner:
             self.state = await read_state(
                 consumer, self._settings, self._rules, self.partition, self._totals, self._identity
             )
-            self._needed = await needed_since(consumer, self._settings, self.state)
             self._seen, read = await self._open_seen(consumer)
             name = self._settings.topic(topics.COMMANDS)
             self._commands_end = (await offsets(consumer, name, self.partition))[1]
@@ -155,9 +160,8 @@ class PartitionOwner:
 
     async def _open_seen(self, consumer: AIOKafkaConsumer, *, anew: bool = False) -> tuple[DiskSeen, int]:
         """The dedupe index, brought up to date, and how many records that took; made anew where it is ahead."""
-        assert self._needed is not None
         assert self._identity is not None
-        since_ms = self._needed.since_ms
+        since_ms = needed_since(self.state.due_until, self._rules)
         log_id = f"{self._identity.cluster}/{self._identity.topics.get(topics.PRICED)}"
         seen = await asyncio.to_thread(
             DiskSeen.open, self._directory, self.partition, self._rules.meter_id, log_id, anew=anew
@@ -180,6 +184,7 @@ class PartitionOwner:
         for queue in self._queues.values():
             queue.clear()
         self._queued = dict.fromkeys(topics.INPUTS, 0)
+        self._latest_ms = 0
         self._gate.forget()
         await self._idle.wait()
         self._expected = dict(self.state.next)
@@ -230,6 +235,7 @@ class PartitionOwner:
         if not any(map(self.has_room, topics.INPUTS)):
             self._has_room.clear()
         if chunk.records:
+            self._latest_ms = max(self._latest_ms, *map(_timestamp, chunk.records))
             self._waits_since = self._waits_since or time.monotonic()
             self._work.set()
 
@@ -249,6 +255,8 @@ class PartitionOwner:
                 taken.append(chunk)
                 room -= len(chunk.records)
                 self._queued[topic] -= len(chunk.records)
+        if not any(self._queues.values()):
+            self._latest_ms = 0
         if any(map(self.has_room, topics.INPUTS)):
             self._has_room.set()
         return taken
@@ -298,6 +306,11 @@ class PartitionOwner:
             self._say_that_completions_wait()
             asyncio.get_running_loop().call_later(COMMANDS_RETRY_S, self._work.set)
 
+    def _look_again(self) -> None:
+        """Nothing may be folded: something came in that is ahead of every clock, and is to be looked at first."""
+        self._work.clear()
+        asyncio.get_running_loop().call_later(PAUSED_RETRY_S if self._stamps.paused else 0, self._work.set)
+
     def _say_that_completions_wait(self) -> None:
         """Now and then: catching up with many commands is no fault, and takes a while."""
         now = time.monotonic()
@@ -310,6 +323,11 @@ class PartitionOwner:
         """Whether what is due waits for the broker's clock and this machine's to agree."""
         return self._gate.paused
 
+    @property
+    def intake_is_paused(self) -> bool:
+        """Whether records are stamped ahead of every clock, and nobody can tell which one is right."""
+        return self._stamps.paused
+
     def look(self) -> None:
         """Time has passed: see whether something is due."""
         if self.is_open and (self._gate.time_is_unknown(self.state) or self._gate.is_due(self.state)):
@@ -319,37 +337,63 @@ class PartitionOwner:
         """One step, if there is anything to do. An empty one tells the time where nothing else has."""
         assert self._seen is not None
         if self._gate.time_is_unknown(self.state):
-            empty = self._new_step()
-            await self._commit(empty, self._writer.batches(empty))
+            await self._ask_the_time()
+        not_after = await self._not_after()
         until_ms = await self._due_until()
-        step = self._new_step()
+        step = self._new_step(not_after)
         settles = until_ms is not None and await self._settle(step, until_ms)
         # What came in meanwhile is in this step, not in the next one.
-        chunks = self._take()
+        may_take = self._may_take(not_after)
+        chunks = self._take() if may_take else []
         folds = any(chunk.records for chunk in chunks)
         waits_since = self._waits_since or time.monotonic()
         if folds:
             self._waits_since = None
             self._fold(step, chunks)
         else:
-            self._put_back(chunks)
+            if may_take:
+                self._put_back(chunks)
+            else:
+                self._look_again()
             if not settles:
                 return
         outputs = self._writer.batches(step)
         await self._commit(step, outputs)
         if folds:
+            self._stepped_at = self.last_moved
+            self._stamps.say_refused(step.ahead, self.partition)
             if settles:
                 self._pace.waited(time.monotonic() - waits_since)
-            self._note_needed(chunks)
             self._metrics.delayed(oldest_ms=min(record.timestamp for chunk in chunks for record in chunk.records[:1]))
 
-    def _new_step(self) -> Step:
+    def _new_step(self, not_after: int | None = None) -> Step:
         """A step; the first one notes which log the state is of."""
         assert self._seen is not None
-        step = Step(self.state, self._seen)
+        step = Step(self.state, self._seen, not_after=not_after)
         if self.state.identity != self._identity:
             step.identity = self._identity
         return step
+
+    async def _ask_the_time(self) -> None:
+        """An empty step: its journal record bears the time of the broker."""
+        empty = self._new_step()
+        await self._commit(empty, self._writer.batches(empty))
+
+    async def _not_after(self) -> int | None:
+        """The record time after which this step is to refuse records, where there are any; intake may be paused."""
+        if self._rules.clock is Clock.SIMULATED or not self._stamps.is_suspicious(self._latest_ms):
+            return None
+        if self._stamps.needs_the_time():
+            await self._ask_the_time()
+        return self._stamps.not_after(self._latest_ms, self.partition)
+
+    def _may_take(self, not_after: int | None) -> bool:
+        """Whether what is queued now has been looked at: something may have come in meanwhile."""
+        if self._stamps.paused:
+            return False
+        if not_after is not None or self._rules.clock is Clock.SIMULATED:
+            return True
+        return not self._stamps.is_suspicious(self._latest_ms)
 
     async def _due_until(self) -> int | None:
         """The instant by which what is due may be done now, before anything more is folded."""
@@ -392,11 +436,14 @@ class PartitionOwner:
         committed = time.monotonic()
         self.state.merge(step, self._seen)
         self.sums.add(step)
-        self._gate.broker_time.heard(published.journal_ms)
+        self._seen.needed_since_ms = needed_since(self.state.due_until, self._rules)
         if published.priced_next is not None:
             last = Seal(published.priced_next - 1, published.priced_ms, checksum(*step.priced[-1]))
             self._seen.priced_next, self._seen.below = published.priced_next, last
         self.last_moved = committed
+        if self._rules.clock is Clock.BROKER:
+            self._gate.broker_time.heard(published.journal_ms)
+            self._metrics.skew(self.partition, self._gate.broker_time.ahead_s)
         self._metrics.stepped(step, commit_s=committed - began)
         self._metrics.remembered(self.partition, len(self._seen), self._seen.size_bytes)
         if committed - self._saved_at > SAVE_INTERVAL_S and not self._saving:
@@ -411,21 +458,6 @@ class PartitionOwner:
             await asyncio.get_running_loop().run_in_executor(_SAVER, saving.run)
         except MeterError as error:
             log.error("dedupe index not saved: a start reads more", partition=self.partition, reason=str(error))
-
-    def _note_needed(self, chunks: list[Chunk]) -> None:
-        """Tell the dedupe index how far back it is still asked."""
-        assert self._seen is not None
-        assert self._needed is not None
-        for chunk in chunks:
-            if chunk.records:
-                self._needed.folded(chunk.topic, chunk.records[0].timestamp)
-        for topic in JOB_INPUTS:
-            seen = self._input_end(topic, self.partition)
-            # Only a fetch later than the step before this one: the last stable offset that it saw is of that time.
-            if seen is not None and seen.end <= self.state.next[topic] and seen.seen_at > self._stepped_at:
-                self._needed.at_end(topic)
-        self._stepped_at = self.last_moved
-        self._seen.needed_since_ms = self._needed.since_ms
 
 
 def _split(chunk: Chunk, count: int) -> tuple[Chunk, Chunk]:

@@ -251,6 +251,10 @@ class Owners:
             if owner.last_moved < limit and (partition in lagging or not owner.is_open)
         ]
 
+    def paused(self) -> list[int]:
+        """Partitions whose intake waits for the clocks to agree."""
+        return [partition for partition, owner in self.by_partition.items() if owner.intake_is_paused]
+
     async def watch_identity(self) -> None:
         """End the process when a topic is made anew under it: positions would mean other records."""
         known: Identity | None = None

@@ -56,6 +56,18 @@ class Metrics:
             ["partition"],
             registry=r,
         )
+        self._intake_paused = Gauge(
+            "meter_intake_paused",
+            "1 while records are stamped ahead of every clock, and the clocks are too far apart to say who is right",
+            ["partition"],
+            registry=r,
+        )
+        self._skew = Gauge(
+            "meter_clock_skew_seconds",
+            "The broker's clock less this machine's, when a step was last acknowledged",
+            ["partition"],
+            registry=r,
+        )
         self._open = Gauge("meter_partitions_open", "Partitions that this worker meters", registry=r)
 
     def folded(self, *, fold_s: float) -> None:
@@ -93,7 +105,9 @@ class Metrics:
     def closed(self, partition: int) -> None:
         """A partition was let go."""
         self._open.dec()
-        for gauge in (self._remembered, self._bytes, self._recovery, self._unbilled, self._difference, self._paused):
+        for gauge in (self._remembered, self._bytes, self._recovery, self._unbilled, self._difference):
+            gauge.remove(partition)
+        for gauge in (self._paused, self._intake_paused, self._skew):
             gauge.remove(partition)
 
     def remembered(self, partition: int, ids: int, size: int) -> None:
@@ -106,9 +120,14 @@ class Metrics:
         self._unbilled.labels(partition).set(float(unbilled))
         self._difference.labels(partition).set(float(difference))
 
-    def paused(self, partition: int, is_paused: bool) -> None:
-        """Whether settlement waits for the clocks to agree."""
-        self._paused.labels(partition).set(int(is_paused))
+    def paused(self, partition: int, *, settlement: bool, intake: bool) -> None:
+        """Whether settlement and intake wait for the clocks to agree."""
+        self._paused.labels(partition).set(int(settlement))
+        self._intake_paused.labels(partition).set(int(intake))
+
+    def skew(self, partition: int, seconds: float) -> None:
+        """By how much the broker's clock is ahead of this machine's."""
+        self._skew.labels(partition).set(seconds)
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """How far an input is from the last stable offset."""

@@ -33,7 +33,7 @@ def add_pages(app: MeterApp) -> None:
         for partition in app.owners.opened():
             owner = app.owners.by_partition[partition]
             app.metrics.reconciled(partition, *owner.sums.look())
-            app.metrics.paused(partition, owner.settlement_is_paused)
+            app.metrics.paused(partition, settlement=owner.settlement_is_paused, intake=owner.intake_is_paused)
         return web.bytes(app.metrics.text(), content_type=CONTENT_TYPE_LATEST.partition(";")[0])
 
     @app.page("/healthz")
@@ -43,12 +43,13 @@ def add_pages(app: MeterApp) -> None:
 
     @app.page("/readyz")
     async def readyz(web: Any, request: Any) -> Any:
-        """Every partition that has lag moves; 503 when one has not for longer than it may."""
-        stalled = app.owners.stalled()
+        """Every partition that has lag moves; 503 when one has not for longer than it may, or waits for the clocks."""
+        stalled, paused = app.owners.stalled(), app.owners.paused()
         body = {
-            "status": "stalled" if stalled else "ok",
+            "status": "stalled" if stalled else "paused" if paused else "ok",
             "stalled": stalled,
+            "paused": paused,
             "open": sorted(app.owners.opened()),
             "lag": sum(app.owners.lags().values()),
         }
-        return web.json(body, status=503 if stalled else 200)
+        return web.json(body, status=503 if stalled or paused else 200)

@@ -30,6 +30,9 @@ HOUR_MS = 3_600_000
 HORIZON_MS = 35 * DAY_MS
 TOLERANCE_MS = 5 * 60 * 1000
 REFUND_DAYS = 92
+BOOK_MARGIN_MS = 10 * 60 * 1000
+#: The accounts and billing days of which a job was priced.
+Metered = set[tuple[str, str]]
 
 
 class Answer(NamedTuple):
@@ -48,11 +51,10 @@ class Known(NamedTuple):
 
 
 class Times(NamedTuple):
-    """When a command was recorded, when it takes effect, and the latest that the partition has heard of."""
+    """When a command was recorded, and when it takes effect."""
 
     record_ms: int
     effective_ms: int
-    latest_ms: int
 
 
 def account_of(fields: Row) -> str | None:
@@ -63,7 +65,10 @@ def account_of(fields: Row) -> str | None:
 class Commands:
     """The commands of one partition, in the order of its log, and their answers."""
 
-    def __init__(self, partition: int, partitions: int, clock: str, prices: Prices, accounts: Accounts) -> None:
+    def __init__(
+        self, partition: int, partitions: int, clock: str, prices: Prices, accounts: Accounts, metered: Metered
+    ) -> None:
+        self.metered = metered
         self.partition = partition
         self.partitions = partitions
         self.clock = clock
@@ -72,6 +77,8 @@ class Commands:
         self.answers: list[tuple[int, str, Answer]] = []  # offset, command id, answer
         self.contents: dict[int, tuple[Any, ...]] = {}  # by offset, where there is an id
         self._known: dict[str, Known] = {}
+        self._forgotten_ms = 0  # what was answered at a record time before is not known any more
+        self._answered_ms = 0  # the latest record time of an answer that is remembered
         self._do: dict[str, Callable[[Row, Times], None]] = {
             "price_book": self._price_book,
             "open_account": self._open_account,
@@ -88,18 +95,25 @@ class Commands:
             "tick": self._tick,
         }
 
-    def fold(self, offset: int, value: bytes | None, times: Times) -> None:
+    def fold(self, offset: int, value: bytes | None, times: Times, is_ahead: bool = False) -> None:
         fields, command_id = self._envelope(value)
-        self.answers.append((offset, command_id, self._one_answer(offset, fields, command_id, times)))
+        self.answers.append((offset, command_id, self._one_answer(offset, fields, command_id, times, is_ahead)))
 
-    def _one_answer(self, offset: int, fields: Row, command_id: str, times: Times) -> Answer:
+    def _one_answer(self, offset: int, fields: Row, command_id: str, times: Times, is_ahead: bool) -> Answer:
         """A command is its id and its content: the first one of an id has the id to itself."""
+        if not is_ahead:
+            oldest = min(times.record_ms - HORIZON_MS - TOLERANCE_MS, self._answered_ms + 1)
+            self._forgotten_ms = max(self._forgotten_ms, oldest)
+        refused = Answer("clock_ahead", account_of(fields), times.record_ms)
         if not command_id:
-            return self._answer(fields, times)
+            return refused if is_ahead else self._answer(fields, times)
         asked = self.contents[offset] = content(fields)
         before = self._known.get(command_id)
-        if before is None or times.latest_ms - before.answer.at_ms > HORIZON_MS + TOLERANCE_MS:
+        if before is None or before.answer.at_ms < self._forgotten_ms:
+            if is_ahead:
+                return refused
             self._known[command_id] = Known(asked, self._answer(fields, times))
+            self._answered_ms = max(self._answered_ms, times.record_ms)
             return self._known[command_id].answer
         if before.content != asked:
             return Answer("id_reused", account_of(fields), times.record_ms)
@@ -132,9 +146,8 @@ class Commands:
 
     _version_and_issue = staticmethod(issued_at_ms)
 
-    @staticmethod
-    def _in_time(issued_ms: int, times: Times) -> None:
-        if times.latest_ms - issued_ms > HORIZON_MS:
+    def _in_time(self, issued_ms: int, times: Times) -> None:
+        if issued_ms < max(times.record_ms - HORIZON_MS, self._forgotten_ms + TOLERANCE_MS):
             raise Refused("too_old")
         if issued_ms - times.record_ms > TOLERANCE_MS:
             raise Refused("in_future")
@@ -272,17 +285,27 @@ class Commands:
 
     def _check_start(self, account_id: str, start: str, times: Times) -> None:
         known = self.prices.contracts.get(account_id, [])
-        self._need_notice(start, times)
+        self._need_notice(account_id, start, times)
         if known and known[-1].start >= start:
             raise Refused("overlapping")
 
-    @staticmethod
-    def _need_notice(start: str, times: Times) -> None:
-        """An hour's notice, and after every day of which a job may have been priced."""
+    def _need_notice(self, account_id: str, start: str, times: Times) -> None:
+        """An hour's notice, and after every day of which a job was priced."""
         start_ms = day_start_ms(start)
         if start_ms is None:
             raise Refused("bad_fields")
-        if start_ms < times.effective_ms + HOUR_MS or start_ms <= times.latest_ms + TOLERANCE_MS:
+        days = [day for account, day in self.metered if account == account_id]
+        if start_ms < times.effective_ms + HOUR_MS or start <= max(days, default=""):
+            raise Refused("effective_in_past")
+
+    def _need_margin(self, start: str, issued_ms: int, times: Times) -> None:
+        """A book is for all partitions, which may take it at different moments: more notice, by its own words."""
+        start_ms = day_start_ms(start)
+        if start_ms is None:
+            raise Refused("bad_fields")
+        if start_ms < max(times.record_ms + HOUR_MS, issued_ms + HOUR_MS + BOOK_MARGIN_MS):
+            raise Refused("effective_in_past")
+        if start <= max((day for _, day in self.metered), default=""):
             raise Refused("effective_in_past")
 
     def _withdraw_contract(self, fields: Row, times: Times) -> None:
@@ -293,7 +316,7 @@ class Commands:
         found = [contract for contract in known if contract.name == contract_id]
         if not found:
             raise Refused("unknown_contract")
-        self._need_notice(found[0].start, times)
+        self._need_notice(account_id, found[0].start, times)
         left = [contract for contract in known if contract is not found[0]]
         modes = ["daily", *(contract.mode for contract in left)]
         if any(m != contract.mode and contract.start[8:] != "01" for m, contract in zip(modes, left, strict=False)):
@@ -306,7 +329,7 @@ class Commands:
         found = [book for book in self.prices.books[1:] if book.version == version]
         if not found:
             raise Refused("unknown_version")
-        self._need_notice(found[0].start, times)
+        self._need_margin(found[0].start, issued_ms, times)
         self.prices.books.remove(found[0])
 
     def _price_book(self, fields: Row, times: Times) -> None:
@@ -322,11 +345,7 @@ class Commands:
         minutely = exact(prices)
         if any(book.version == version for book in self.prices.books):
             raise Refused("version_exists")
-        start_ms = day_start_ms(start)
-        if start_ms is None:
-            raise Refused("bad_fields")
-        if start_ms < times.record_ms + HOUR_MS:
-            raise Refused("effective_in_past")
+        self._need_margin(start, issued_ms, times)
         self.prices.books.append(Book(version, start, minutely))
 
     def _tick(self, fields: Row, times: Times) -> None:

@@ -12,7 +12,7 @@ from tests.recount.rules import money
 
 Row = dict[str, Any]
 OUTCOMES = ("read", "priced", "duplicate", "rejected", "rerouted", "commands")
-AT_RISK = {"in_future", "too_old", "conflict"}  # here both the price and the minutes are known
+AT_RISK = {"in_future", "too_old", "clock_ahead", "conflict"}  # here both the price and the minutes are known
 
 
 class Published(NamedTuple):
@@ -60,7 +60,10 @@ def fold_journal(count: PartitionCount, inputs: dict[str, list[Record]], journal
             records += between(inputs.get(part["topic"], []), part["from"], part["to"])
         if step.get("due"):
             yield from run_due(count, f"{here} seq {step['seq']}", **step["due"])
-        yield from same_counts(f"{here} seq {step['seq']}", step, count.fold(records, step["seq"]))
+        not_after = step.get("not_after")
+        if not_after is not None and all(record.timestamp_ms <= not_after for record in records):
+            yield f"{here} seq {step['seq']} refuses what was recorded after {not_after}, where nothing was"
+        yield from same_counts(f"{here} seq {step['seq']}", step, count.fold(records, step["seq"], not_after))
     for topic, end in reached.items():
         left = len(inputs.get(topic, [])) - at(inputs.get(topic, []), end)
         if left:

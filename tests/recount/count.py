@@ -60,8 +60,9 @@ class PartitionCount:
         self.prices = Prices()
         self.accounts = Accounts()
         self.billing = Billing(partition, rules.get("settlement_spread_s", SPREAD_S), self.prices, self.accounts)
-        self.commands = Commands(partition, partitions, rules.get("clock", "broker"), self.prices, self.accounts)
-        self.latest_ms = 0
+        self.metered: set[tuple[str, str]] = set()
+        clock = rules.get("clock", "broker")
+        self.commands = Commands(partition, partitions, clock, self.prices, self.accounts, self.metered)
         self.priced: dict[tuple[str, str], dict[str, Any]] = {}
         self.totals: dict[tuple[str, str, str], tuple[int, int, Decimal]] = {}
         self.refused: dict[tuple[str, int, int], Refused] = {}
@@ -70,21 +71,24 @@ class PartitionCount:
         self.outcomes: Counter[str] = Counter()
         self._seen: dict[tuple[str, str], tuple[tuple[Any, ...], int]] = {}
 
-    def fold(self, records: Sequence[Record], seq: int = 0) -> Counter[str]:
-        """Count these records next, the journal's step `seq`; returns how many came to which outcome."""
+    def fold(self, records: Sequence[Record], seq: int = 0, not_after: int | None = None) -> Counter[str]:
+        """Count these records next, the journal's step `seq`; returns how many came to which outcome.
+
+        What was recorded after `not_after` was stamped by a clock that was ahead.
+        """
         counts: Counter[str] = Counter(read=0, priced=0, duplicate=0, rejected=0, rerouted=0, commands=0)
         for record in records:
             counts["read"] += 1
-            counts[self._judge(record, seq)] += 1
-        self.latest_ms = max([self.latest_ms, *(record.timestamp_ms for record in records)])
+            is_ahead = not_after is not None and record.timestamp_ms > not_after
+            counts[self._judge(record, seq, is_ahead)] += 1
         self.outcomes += counts
         return counts
 
-    def _judge(self, record: Record, seq: int) -> str:
+    def _judge(self, record: Record, seq: int, is_ahead: bool) -> str:
         if record.topic == COMMANDS:
             at_ms = record.timestamp_ms
-            times = Times(at_ms, max(at_ms, self.billing.settled_until_ms), max(at_ms, self.latest_ms))
-            self.commands.fold(record.offset, record.value, times)
+            times = Times(at_ms, max(at_ms, self.billing.settled_until_ms))
+            self.commands.fold(record.offset, record.value, times, is_ahead)
             return "commands"
         if record.topic == REROUTED:
             self.arrived[record.place] = record.digest
@@ -94,7 +98,7 @@ class PartitionCount:
             return self._refuse(record, str(refusal), None)
         home = owner(job.account_id, self.partitions)
         if home == self.partition:
-            return self._settle(record, job, seq)
+            return self._refuse(record, "clock_ahead", job) if is_ahead else self._settle(record, job, seq)
         if record.topic == REROUTED:
             return self._refuse(record, "misplaced", job)
         self.forwarded[record.place] = home, record.digest
@@ -105,11 +109,12 @@ class PartitionCount:
         now_us = record.timestamp_ms * 1000
         if job.instant_us > now_us + FUTURE_US:
             return self._refuse(record, "in_future", job)
-        if job.instant_us < max(now_us - HORIZON_US, self.billing.settled_until_ms * 1000 - FORGOTTEN_US):
+        forgotten_us = self.billing.settled_until_ms * 1000 - FORGOTTEN_US
+        if job.instant_us < max(now_us - HORIZON_US, forgotten_us):
             return self._refuse(record, "too_old", job)
         identity = job.account_id, job.job_id
         # Remembered for as long as the job, recorded up to five minutes before its end, could still be in time.
-        oldest_us = now_us - HORIZON_US - FUTURE_US
+        oldest_us = max(now_us - HORIZON_US, forgotten_us) - FUTURE_US
         fingerprint, since_us = self._seen.get(identity, ((), oldest_us - 1))
         if since_us >= oldest_us:
             return "duplicate" if fingerprint == job.fingerprint else self._refuse(record, "conflict", job)
@@ -142,6 +147,7 @@ class PartitionCount:
         }
         key = job.account_id, job.region, job.day
         jobs, minutes, amount = self.totals.get(key, (0, 0, Decimal(0)))
+        self.metered.add((job.account_id, job.day))
         self.totals[key] = jobs + 1, minutes + job.minutes, amount + price
         self.accounts.open(job.account_id)
         self.billing.add(Job(job.account_id, job.region, job.day, job.minutes, price, record.timestamp_ms, seq))

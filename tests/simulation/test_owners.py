@@ -75,18 +75,6 @@ class Index(MemorySeen):
         """Nothing is open."""
 
 
-class Needed:
-    """All ids are needed."""
-
-    since_ms = 0
-
-    def folded(self, topic: str, record_time: int) -> None:
-        """Nothing changes."""
-
-    def at_end(self, topic: str) -> None:
-        """Nothing changes."""
-
-
 class Writer:
     """Instead of the partition's producer: its answers take some turns of the loop."""
 
@@ -134,7 +122,7 @@ class Place:
         )
         await made._writer.stop()
         state, seen = self.process._open()
-        for name, part in {"_writer": Writer(self.process), "_seen": Index(seen), "_needed": Needed()}.items():
+        for name, part in {"_writer": Writer(self.process), "_seen": Index(seen)}.items():
             setattr(made, name, part)
         made.state, made.sums, made._expected = state, Sums(state), dict(state.next)
         made._saved_at, made.is_open = float("inf"), True

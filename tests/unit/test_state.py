@@ -25,7 +25,7 @@ GOOD = {
     BOOK: b'{"version":"x","from":"2026-01-01","prices":{"Mainland China":"1"}}',
     IDENTITY: b'{"cluster":"c","topics":{"meter.commands":"t"}}',
     POSITION: (
-        b'{"v":2,"seq":1,"record_time":5,"due_until":0,"next":{"meter.commands":1},'
+        b'{"v":2,"seq":1,"record_time":5,"due_until":0,"memory":[0,0],"next":{"meter.commands":1},'
         b'"last":{"meter.commands":[0,5,"0123456789abcdef"]}}'
     ),
 }
