@@ -103,6 +103,8 @@ class BrokerTime:
     """
 
     def __init__(self) -> None:
+        #: Whether what was heard last is believed.
+        self.is_believed = False
         self._append_ms: int | None = None
         self._seen_at = 0.0
         self._ahead_ms = 0
@@ -112,7 +114,8 @@ class BrokerTime:
         """A journal record was appended at this time, and that has just been acknowledged."""
         self._append_ms, self._seen_at = append_ms, time.monotonic()
         self._ahead_ms = append_ms - machine_ms()
-        if append_ms <= self.believable_ms():
+        self.is_believed = append_ms <= self.believable_ms()
+        if self.is_believed:
             self._believed = append_ms, self._seen_at
 
     def now_ms(self) -> int | None:
@@ -120,11 +123,6 @@ class BrokerTime:
         if self._append_ms is None:
             return None
         return self._append_ms + int((time.monotonic() - self._seen_at) * 1000)
-
-    @property
-    def is_believed(self) -> bool:
-        """Whether what was heard last is believed."""
-        return self._believed is not None and self._believed[1] == self._seen_at
 
     @property
     def ahead_s(self) -> float:

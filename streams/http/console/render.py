@@ -270,6 +270,7 @@ WORDS: dict[str, dict[str, str]] = {
         "too_large": _("Too large"),
         "in_future": _("In the future"),
         "too_old": _("Too old"),
+        "clock_ahead": _("Stamped by a clock that was ahead"),
         "conflict": _("Conflict with another report"),
     },
     "action": {
@@ -298,7 +299,8 @@ WORDS: dict[str, dict[str, str]] = {
         "not_paid": _("Nothing was paid on this bill, or not lately."),
         "over_paid": _("That is more than was paid on this bill and not given back."),
         "ticket_conflict": _("This ticket refunded another amount or bill."),
-        "effective_in_past": _("This day is over or begins in less than an hour."),
+        "effective_in_past": _("This day is over or begins too soon, or jobs of it were metered already."),
+        "clock_ahead": _("The broker's clock was ahead. Send this form again as it is."),
         "overlapping": _("The account has a contract from this day on, or from a later one."),
         "mode_mid_month": _("Another settlement begins on the 1st of a month."),
         "unknown_region": _("There is no such region."),
