@@ -20,6 +20,7 @@ import os
 import secrets
 import shutil
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +39,13 @@ SLOT_BYTES = 32
 HEADER_BYTES = 4096
 MIN_SLOTS = 1 << 14
 MAX_LOAD = 0.7
+#: While a new table is made beside the steps, the old one may fill up to here.
+MOST_LOAD = 0.9
+#: A table of so many slots is copied at once, in some 20 ms; a larger one beside the steps: a million ids take most of
+#: a second.
+COPIED_AT_ONCE = 1 << 16
+#: Slots copied at a time, so that the steps have the interpreter in between.
+PART_SLOTS = 1 << 14
 MARK_VERSION = 2
 
 Rows = npt.NDArray[np.uint64]
@@ -155,9 +163,75 @@ class _Table:
             pending = pending[~done]
             slot[pending] = (slot[pending] + 1) % self.slots
 
-    def live(self, since_ms: int) -> Rows:
-        """The rows whose record time is not before an instant."""
-        return self.rows[self._occupied(self.rows) & (self.rows[:, 3] >= np.uint64(max(since_ms, 0)))]
+    def live(self, since_ms: int) -> Iterator[Rows]:
+        """The rows whose record time is not before an instant, a part of the table at a time."""
+        since = np.uint64(max(since_ms, 0))
+        for start in range(0, self.slots, PART_SLOTS):
+            part = self.rows[start : start + PART_SLOTS]
+            yield part[self._occupied(part) & (part[:, 3] >= since)]
+
+
+class _Growth(threading.Thread):
+    """A new table for what is still needed of one that fills, made beside the steps.
+
+    Meanwhile the old one is asked and added to; what is added is put into the new one as well, over what the copy may
+    have caught half written.
+    """
+
+    def __init__(self, directory: Path, old: _Table, mark: Mark, since_ms: int, room: int) -> None:
+        super().__init__(name="dedupe-index-growth", daemon=True)
+        self._directory = directory
+        self._old = old
+        self._mark = mark
+        self._since_ms = since_ms
+        self._room = room
+        self._added: deque[Rows] = deque()
+        self._error: BaseException | None = None
+        self._table: _Table | None = None
+
+    def also(self, rows: Rows) -> None:
+        """Rows that the old table was given meanwhile."""
+        self._added.append(rows)
+
+    def run(self) -> None:
+        """Copy; an error is raised by `finish`."""
+        try:
+            live = sum(len(rows) for rows in self._old.live(self._since_ms))
+            filling = live + int((MOST_LOAD - MAX_LOAD) * self._old.slots) if _is_large(self._old) else 0
+            slots = max(MIN_SLOTS, (live + self._room) * 2, int(filling / MAX_LOAD))
+            file = _new_file(self._mark.partition)
+            with _disk(self._directory, HEADER_BYTES + slots * SLOT_BYTES):
+                table = _Table(self._directory / file, self._mark.seed, slots)
+            self._table, self._mark = table, self._mark._replace(file=file, slots=slots)
+            for rows in self._old.live(self._since_ms):
+                table.put(rows)
+            self._put_added(table)
+        except BaseException as error:
+            self._error = error
+
+    def _put_added(self, table: _Table) -> None:
+        while self._added:
+            table.put(self._added.popleft())
+
+    def finish(self) -> tuple[_Table, Mark]:
+        """The new table, whole, and its mark, which is not saved yet. Raises NoRoomError."""
+        self.join()
+        if self._error is not None:
+            raise self._error
+        assert self._table is not None
+        self._put_added(self._table)
+        return self._table, self._mark
+
+    def abandon(self) -> None:
+        """The index is closed: nobody needs it."""
+        self.join()
+        if self._table is not None:
+            self._table.close()
+            self._table.path.unlink(missing_ok=True)
+
+
+def _is_large(table: _Table) -> bool:
+    return table.slots > COPIED_AT_ONCE
 
 
 class Saving:
@@ -206,6 +280,7 @@ class DiskSeen:
         self._table = table
         self._mark = mark
         self._digests: dict[str, bytes] = {}
+        self._growth: _Growth | None = None
         #: Record time in ms before which nothing is asked for any more; what is older goes when the table grows.
         self.needed_since_ms = 0
         #: Position in `usage.priced` up to which the table is true, and the seal of the last record below it.
@@ -267,21 +342,25 @@ class DiskSeen:
         rows[:, 2] = np.array([sighting[0] for sighting in pairs.values()], dtype=np.uint64)
         times = np.array([max(sighting[1], 0) for sighting in pairs.values()], dtype=np.uint64)
         rows[:, 3] = times
-        if self._table.used + len(rows) > MAX_LOAD * self._table.slots:
-            self._grow(len(rows))
+        self._make_room(len(rows))
         self._table.put(rows)
+        if self._growth is not None:
+            self._growth.also(rows)
 
-    def _grow(self, room: int) -> None:
-        """A new table for what is still needed; the mark still names the old one until it is saved."""
-        old = self._table
-        rows = old.live(self.needed_since_ms)
-        slots = max(MIN_SLOTS, (len(rows) + room) * 2)
-        file = _new_file(self._mark.partition)
-        with _disk(self._directory, HEADER_BYTES + slots * SLOT_BYTES):
-            self._table = _Table(self._directory / file, self._mark.seed, slots)
-        self._mark = self._mark._replace(file=file, slots=slots)
-        self._table.put(rows)
-        old.close()
+    def _make_room(self, count: int) -> None:
+        """See that so many more fit. The mark names the old table until the new one is saved."""
+        filled = self._table.used + count
+        if self._growth is None and filled > MAX_LOAD * self._table.slots:
+            self._growth = _Growth(self._directory, self._table, self._mark, self.needed_since_ms, count)
+            self._growth.start()
+        if self._growth is not None and self._must_finish(filled):
+            growth, old, self._growth = self._growth, self._table, None
+            self._table, self._mark = growth.finish()
+            old.close()
+
+    def _must_finish(self, filled: int) -> bool:
+        assert self._growth is not None
+        return not (self._growth.is_alive() and _is_large(self._table) and filled <= MOST_LOAD * self._table.slots)
 
     def saving(self) -> Saving:
         """What is to be put on disk now: see `Saving`. One at a time."""
@@ -294,6 +373,8 @@ class DiskSeen:
 
     def close(self) -> None:
         """Let go of the file and its lock; what was not saved is read again from `usage.priced`."""
+        if self._growth is not None:
+            self._growth.abandon()
         self._table.close()
 
 
