@@ -47,6 +47,8 @@ COPIED_AT_ONCE = 1 << 16
 #: Slots copied at a time, so that the steps have the interpreter in between.
 PART_SLOTS = 1 << 14
 MARK_VERSION = 2
+#: What a mark takes on the disk.
+MARK_BYTES = 4096
 
 Rows = npt.NDArray[np.uint64]
 
@@ -246,7 +248,7 @@ class Saving:
     def run(self) -> None:
         """The slots first, then the mark that says up to where they are true. Raises NoRoomError. For any thread."""
         try:
-            with _disk(self._directory, 0):
+            with _disk(self._directory, MARK_BYTES):
                 self._table.flush()
                 self._write_mark()
             self._drop_others()

@@ -1,6 +1,7 @@
 """A partition's turns: what is due waits for its turn among the partitions, and for the end of a rebalance."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,16 +9,18 @@ import pytest
 
 from meter import topics
 from meter.partition import Step
+from meter.records import Chunk
 from meter.rules import Clock, Rules
 from streams.engine import due
 from streams.engine import owner as owners
 from streams.engine.due import Pace
+from streams.engine.needed import JOB_INPUTS, NeededSince
 from streams.engine.owner import InputEnd, PartitionOwner
-from streams.engine.seen import DiskSeen
+from streams.engine.seen import DiskSeen, _read_mark
 from streams.engine.writer import Output, Published
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
-from tests.builders import HOUR_MS, NOON_MS, Partition, completion
+from tests.builders import HOUR_MS, NOON_MS, Input, Partition, completion, encode
 
 RULES = Rules(meter_id="m", partitions=1, settlement_spread_s=0, clock=Clock.SIMULATED)
 
@@ -91,3 +94,39 @@ async def test_a_partition_that_waited_long_for_its_turn_and_may_do_nothing_then
         turns.pace.spent(0, due.SLICE_S + 0.02 * due.FIRST_SHARE)
     await asyncio.wait_for(turns.writer.committed.wait(), 5)
     assert [len(step.bills) for step in turns.writer.steps] == [1]
+
+
+async def test_a_slow_disk_holds_no_step_up(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index is saved beside the steps, one save at a time, each of what was true when it began."""
+    owner = turns.owner
+    assert owner._seen is not None
+    saves: list[int] = []
+    disk_answers = threading.Event()
+    flush = owner._seen._table.flush
+
+    def slow_flush() -> None:
+        saves.append(len(turns.writer.steps))
+        assert disk_answers.wait(30)
+        flush()
+
+    monkeypatch.setattr(owner._seen._table, "flush", slow_flush)
+    monkeypatch.setattr(owners, "SAVE_INTERVAL_S", 0.0)
+    owner._saved_at = 0.0
+    owner._needed = NeededSince(owner.state, dict.fromkeys(JOB_INPUTS, 0))
+    owner.go_on()
+    for _ in range(5):
+        start = owner.state.next[topics.COMPLETED]
+        value = encode(completion(job_id=f"job-{start}"))
+        turns.writer.committed.clear()
+        owner.offer(Chunk(topics.COMPLETED, start, start + 1, [Input(start, NOON_MS, b"A", value, ())]))
+        await asyncio.wait_for(turns.writer.committed.wait(), 10)
+        await owner.quiesce()
+        assert owner.state.next[topics.COMPLETED] == start + 1
+        owner.go_on()
+    assert len(saves) == 1
+    assert _read_mark(owner._seen._directory, 0) is None
+    disk_answers.set()
+    await asyncio.gather(*owner._saving)
+    mark = _read_mark(owner._seen._directory, 0)
+    assert mark is not None
+    assert mark.used == 1
