@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from streams.engine.needed import JOB_INPUTS, NeededSince
 
 from meter import topics
 from meter.partition import Step
@@ -14,7 +15,6 @@ from meter.rules import Clock, Rules
 from streams.engine import due
 from streams.engine import owner as owners
 from streams.engine.due import Pace
-from streams.engine.needed import JOB_INPUTS, NeededSince
 from streams.engine.owner import InputEnd, PartitionOwner
 from streams.engine.seen import DiskSeen, _read_mark
 from streams.engine.writer import Output, Published
