@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from streams.engine.needed import JOB_INPUTS, NeededSince
 
 from meter import topics
 from meter.partition import Step
@@ -112,7 +111,6 @@ async def test_a_slow_disk_holds_no_step_up(turns: Turns, monkeypatch: pytest.Mo
     monkeypatch.setattr(owner._seen._table, "flush", slow_flush)
     monkeypatch.setattr(owners, "SAVE_INTERVAL_S", 0.0)
     owner._saved_at = 0.0
-    owner._needed = NeededSince(owner.state, dict.fromkeys(JOB_INPUTS, 0))
     owner.go_on()
     for _ in range(5):
         start = owner.state.next[topics.COMPLETED]
