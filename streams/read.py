@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from meter import topics
-from meter.billing_models import BillIssued, LedgerEntry, Notice
+from meter.billing_models import BillIssued, LedgerEntry, NoteIssued, Notice
 from meter.models import DayTotal, Output, Rejected
 from meter.periods import BillingDays
 from meter.routing import owner
@@ -101,6 +101,11 @@ def bills(settings: Settings, rules: Rules, account: str | None = None) -> Async
 def entries(settings: Settings, rules: Rules, account: str | None = None) -> AsyncIterator[LedgerEntry]:
     """The ledger, or an account's part of it, in the order of the log."""
     return _published(settings, rules, topics.LEDGER, LedgerEntry, account)
+
+
+def notes(settings: Settings, rules: Rules, account: str | None = None) -> AsyncIterator[NoteIssued]:
+    """All debit and credit notes, or an account's, in the order of the log."""
+    return _published(settings, rules, topics.NOTES, NoteIssued, account)
 
 
 def notices(settings: Settings, rules: Rules, account: str | None = None) -> AsyncIterator[Notice]:

@@ -1,4 +1,4 @@
-"""What the ledger says: which bills are paid, what was refunded, and an account's month. Folds of its entries alone."""
+"""What the ledger says: what became of each bill, and an account's month. Folds of its entries alone."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -10,10 +10,12 @@ from meter.money import EXACT, ZERO
 
 
 class Standing(NamedTuple):
-    """What became of a bill: when it was paid (None: it is open), and how much of it was given back, in CNY."""
+    """What became of a bill: when it was paid (None: it is open), what was given back of it and credited, in CNY."""
 
     paid_at: str | None = None
     refunded: Decimal = ZERO
+    credited: Decimal = ZERO
+    credited_at: str | None = None
 
 
 class Standings:
@@ -30,11 +32,18 @@ class Standings:
         elif entry.cause is Cause.REFUND:
             refunded = EXACT.add(before.refunded, posted(entry, Book.REFUNDS))
             self._standings[entry.reference] = before._replace(refunded=refunded)
+        elif entry.cause is Cause.CREDIT_NOTE:
+            credited = EXACT.add(before.credited, posted(entry, Book.CREDITS))
+            self._standings[entry.reference] = before._replace(credited=credited, credited_at=entry.at)
 
     def of(self, bill: BillIssued) -> Standing:
-        """What became of a bill. One with nothing to pay is paid when it is issued."""
+        """What became of a bill. One with nothing to pay is paid when it is issued, or when all of it is credited."""
         standing = self._standings.get(bill.bill_id, Standing())
-        return standing._replace(paid_at=bill.issued_at) if not Decimal(bill.payable) else standing
+        if not Decimal(bill.payable):
+            return standing._replace(paid_at=bill.issued_at)
+        if standing.paid_at is None and standing.credited == Decimal(bill.payable):
+            return standing._replace(paid_at=standing.credited_at)
+        return standing
 
 
 class Balance(NamedTuple):

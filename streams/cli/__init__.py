@@ -15,6 +15,7 @@ from streams.cli import (
     bills,
     clock,
     console,
+    corrections,
     export,
     jobs,
     ledger,
@@ -89,9 +90,12 @@ app.command("submit", rich_help_panel=USE)(jobs.submit)
 app.command("totals", rich_help_panel=USE)(jobs.totals)
 app.command("quote", rich_help_panel=USE)(prices.quote)
 app.add_typer(accounts.app, name="account", rich_help_panel=MONEY)
+for correction in (corrections.charge, corrections.credit, corrections.reverse, corrections.withdraw):
+    accounts.app.command()(correction)
 app.add_typer(bills.app, name="bills", rich_help_panel=MONEY)
 app.command("ledger", rich_help_panel=MONEY)(ledger.ledger)
 app.command("statement", rich_help_panel=MONEY)(ledger.statement)
+app.command("notes", rich_help_panel=MONEY)(corrections.notes)
 app.command("notices", rich_help_panel=MONEY)(ledger.notices)
 app.add_typer(export.app, name="export", rich_help_panel=MONEY)
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel=MONEY)

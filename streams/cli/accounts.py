@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streams.customer import Customer
     from streams.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Show an account, top it up, refund, adjust, agree a contract.")
+app = typer.Typer(no_args_is_help=True, help="Show an account, top it up, refund, charge, credit, agree a contract.")
 
 AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account id.", show_default=False)]
 Amount = Annotated[str, typer.Option(metavar="CNY", help="With at most 2 places, such as 100 or 16.80.")]
@@ -102,7 +102,7 @@ def open_account(
 
     Exit codes: 0 done; 1 refused (with a code), or no answer in time.
     """
-    return _send("open_account", f"account {account} is open", account, command_id, timeout, at, as_json)
+    return send("open_account", f"account {account} is open", account, command_id, timeout, at, as_json)
 
 
 @app.command()
@@ -126,7 +126,7 @@ def topup(
     Exit codes: 0 done; 1 refused (with a code), or no answer in time.
     """
     done = f"{amount} CNY were added to the balance of {account}"
-    return _send("top_up", done, account, command_id, timeout, at, as_json, amount=amount)
+    return send("top_up", done, account, command_id, timeout, at, as_json, amount=amount)
 
 
 @app.command()
@@ -140,7 +140,7 @@ def refund(
     at: At = None,
     as_json: Json = False,
 ) -> int:
-    """Give back to the balance what was paid on a bill.
+    """Give back to the balance what was paid on a bill or debit note.
 
     At most what was paid and not given back before, within 92 days of the
     payment. The same ticket again changes nothing.
@@ -153,7 +153,7 @@ def refund(
     """
     done = f"{amount} CNY of bill {bill} were given back to {account}"
     fields = {"bill_id": bill, "ticket": ticket, "amount": amount}
-    return _send("refund", done, account, command_id, timeout, at, as_json, **fields)
+    return send("refund", done, account, command_id, timeout, at, as_json, **fields)
 
 
 @app.command()
@@ -168,7 +168,8 @@ def adjust(
 ) -> int:
     """Correct a balance by hand, up or down, with the reason.
 
-    More than there is cannot be taken.
+    More than there is cannot be taken: that is what `meter account charge`
+    is for.
 
     Example:
       meter account adjust A --amount -5.00 --reason "booked twice"
@@ -176,7 +177,7 @@ def adjust(
     Exit codes: 0 done; 1 refused (with a code), or no answer in time.
     """
     done = f"the balance of {account} was changed by {amount} CNY"
-    return _send("adjustment", done, account, command_id, timeout, at, as_json, amount=amount, reason=reason)
+    return send("adjustment", done, account, command_id, timeout, at, as_json, amount=amount, reason=reason)
 
 
 @app.command()
@@ -199,21 +200,27 @@ def limit(
     if (below is None) is not off:
         raise SettingError("limit takes --below CNY or --off, one of them")
     told = "is not told of a low balance" if below is None else f"is told when the balance falls below {below} CNY"
-    return _send("low_balance", f"{account} {told}", account, command_id, timeout, at, as_json, threshold=below)
+    return send("low_balance", f"{account} {told}", account, command_id, timeout, at, as_json, threshold=below)
 
 
 @app.command()
 def contract(
     account: AccountId,
     start: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The billing day from which it holds.")],
-    mode: Annotated[str, typer.Option(metavar="daily|monthly", help="A change begins with a month.")] = "daily",
+    mode: Annotated[
+        str | None,
+        typer.Option(metavar="daily|monthly", help="A change begins with a month.", show_default="as it is by then"),
+    ] = None,
     price: Annotated[
         list[str] | None,
         typer.Option(metavar="REGION=CNY", help="Per minute in a region, a price zone, or * for all; again for more."),
     ] = None,
     grace_hours: Annotated[
         int | None,
-        typer.Option(help="Monthly: hours from a failed deduction to the stop.", show_default="never stopped"),
+        typer.Option(
+            help="Monthly: hours from a failed deduction to the stop.",
+            show_default="as it is by then where --mode is left out, else never stopped",
+        ),
     ] = None,
     command_id: CommandId = None,
     timeout: Timeout = 30,
@@ -224,7 +231,8 @@ def contract(
 
     It holds from the start of a billing day, at least an hour from now,
     until the account's next contract. Where it names no price, the price
-    book's holds.
+    book's holds; where it leaves the mode out, the mode stays as it is by
+    then, and the hours with it. One that has not begun can be withdrawn.
 
     Example:
       meter account contract A --from 2027-01-01 --mode monthly \\
@@ -235,7 +243,7 @@ def contract(
     day, prices = read_day(start, "--from"), _read_prices(price or [])
     fields: dict[str, Any] = {"effective_from": day, "mode": mode, "prices": prices, "grace_hours": grace_hours}
     done = f"the contract of {account} holds from {day} on"
-    return _send("contract", done, account, command_id, timeout, at, as_json, **fields)
+    return send("contract", done, account, command_id, timeout, at, as_json, **fields)
 
 
 def _read_prices(prices: list[str]) -> dict[str, str]:
@@ -251,7 +259,7 @@ def _read_prices(prices: list[str]) -> dict[str, str]:
     return found
 
 
-def _send(
+def send(
     kind: str,
     done: str,
     account: str,

@@ -27,7 +27,7 @@ def list_bills(
     """List bills: period, account, what is payable, open or paid.
 
     --json prints one object a line: the bill as it was published, with
-    state, paid_at and refunded.
+    state, paid_at, refunded and credited.
 
     Example:
       meter bills list --account A --period 2026-11
@@ -68,20 +68,22 @@ def _print_list(found: "list[tuple[BillIssued, Standing]]", as_json: bool) -> No
         note("no bills")
         return
     rows = [
-        (bill.period, bill.account_id, bill.bill_id, bill.payable, _state(standing), _refunded(standing))
+        (bill.period, bill.account_id, bill.bill_id, bill.payable, _state(standing), *_given_back(standing))
         for bill, standing in found
     ]
-    say_table(("period", "account", "bill", "payable", "state", "refunded"), rows)
+    say_table(("period", "account", "bill", "payable", "state", "refunded", "credited"), rows)
 
 
 def _state(standing: "Standing") -> str:
     return "open" if standing.paid_at is None else "paid"
 
 
-def _refunded(standing: "Standing") -> str:
+def _given_back(standing: "Standing") -> tuple[str, str]:
+    """What was refunded and what was credited; empty where it is nothing."""
     from meter.money import decimal_text
 
-    return decimal_text(standing.refunded) if standing.refunded else ""
+    refunded, credited = (decimal_text(amount) if amount else "" for amount in (standing.refunded, standing.credited))
+    return refunded, credited
 
 
 def _document(bill: "BillIssued", standing: "Standing") -> dict[str, Any]:
@@ -92,6 +94,7 @@ def _document(bill: "BillIssued", standing: "Standing") -> dict[str, Any]:
         "state": _state(standing),
         "paid_at": standing.paid_at,
         "refunded": decimal_text(standing.refunded),
+        "credited": decimal_text(standing.credited),
     }
 
 
@@ -124,6 +127,7 @@ def show(
 
 def _print_bill(bill: "BillIssued", standing: "Standing") -> None:
     proof, journal = bill.proof, bill.proof.journal
+    refunded, credited = _given_back(standing)
     say_fields(
         {
             "bill": bill.bill_id,
@@ -134,7 +138,8 @@ def _print_bill(bill: "BillIssued", standing: "Standing") -> None:
             "rounding": f"{bill.rounding} {bill.currency}",
             "payable": f"{bill.payable} {bill.currency}",
             "state": "open" if standing.paid_at is None else f"paid at {standing.paid_at}",
-            "refunded": f"{_refunded(standing) or '0.00'} {bill.currency}",
+            "refunded": f"{refunded or '0.00'} {bill.currency}",
+            "credited": f"{credited or '0.00'} {bill.currency}",
             "proof": f"steps {journal.first} to {journal.last} of partition {journal.partition}, cut {proof.cut}",
             "prices": f"SHA-256 {proof.prices_hash}",
             "made by": f"meter {proof.meter_version}, rules {proof.rules_version}",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from streams.commands.verdict import Outcome
     from streams.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Show the price books, or publish one.")
+app = typer.Typer(no_args_is_help=True, help="Show the price books, publish one, or withdraw it.")
 
 Day = Annotated[
     str | None, typer.Option(metavar="YYYY-MM-DD", help="The billing day.", show_default="today in the billing zone")
@@ -138,6 +138,53 @@ def publish(
         outcome = asyncio.run(_publish(settings, command, at_ms, timeout, id_is_new=known_id is None))
     done = f"done on {counted(len(outcome.asked), 'partition')}: {command.version} from {command.effective_from} on"
     return report(outcome, done, timeout, as_json)
+
+
+@app.command()
+def withdraw(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The book's version.", show_default=False)],
+    command_id: CommandId = None,
+    timeout: Timeout = 30,
+    at: At = None,
+    as_json: Json = False,
+) -> int:
+    """Withdraw a price book that has not begun, on all partitions.
+
+    Its first day begins at least 1 h 10 min from now. The book before it
+    holds on, and its version may be published again.
+
+    Example:
+      meter prices withdraw 2127
+
+    Exit codes: 0 done on every partition; 1 refused (with a code), no answer
+    in time, or partitions disagree.
+    """
+    from streams.connect import connected
+
+    at_ms, known_id = read_at(at), read_command_id(command_id)
+    with connected(note) as settings:
+        outcome = asyncio.run(_withdraw(settings, version, at_ms, known_id, timeout))
+    done = f"done on {counted(len(outcome.asked), 'partition')}: {version} is withdrawn"
+    return report(outcome, done, timeout, as_json)
+
+
+async def _withdraw(
+    settings: "Settings", version: str, at_ms: int | None, known_id: str | None, timeout_s: float
+) -> "Outcome":
+    from streams import books
+    from streams.clock import record_time
+    from streams.orders import new_command, place
+    from streams.topics import check
+
+    rules = await check(settings)
+    now_ms = await record_time(settings, rules, at_ms)
+    command = new_command("withdraw_price_book", rules, now_ms, known_id, version=version)
+    refusal = books.check_withdrawal(
+        version, command["command_id"], await books.published(settings, rules), rules, now_ms
+    )
+    if refusal is not None:
+        raise MeterError(f"not sent: {refusal.code}: {refusal.message}")
+    return await place(settings, rules, command, at_ms=now_ms, timeout_s=timeout_s, id_is_new=known_id is None)
 
 
 async def _publish(

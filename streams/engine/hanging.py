@@ -122,6 +122,7 @@ def _outputs_of(step: JournalStep) -> Iterator[str]:
         topics.REJECTED: step.rejected,
         topics.COMMAND_RESULTS: step.commands,
         topics.BILLS: step.bills,
+        topics.NOTES: step.notes,
         topics.LEDGER: step.entries,
     }
     return (topic for topic, count in counts.items() if count)

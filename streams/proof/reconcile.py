@@ -14,8 +14,9 @@ import msgspec
 
 from meter import topics
 from meter.journal import JournalStep
-from meter.ledger import Book
+from meter.ledger import Book, Cause
 from meter.money import EXACT, ZERO, decimal_text
+from meter.notes import NoteKind
 from meter.rules import Rules
 from meter.snapshot import StateReader
 from meter.state import PartitionState
@@ -43,6 +44,8 @@ class Sums(NamedTuple):
     billed_amount: Decimal = ZERO
     unbilled_amount: Decimal = ZERO
     payable: Decimal = ZERO
+    charged: Decimal = ZERO
+    credited: Decimal = ZERO
     ledger: Decimal = ZERO
     balances: Decimal = ZERO
     receivable: Decimal = ZERO
@@ -89,6 +92,12 @@ class _Bill(msgspec.Struct, gc=False):
     lines: list[_Line]
 
 
+class _Note(msgspec.Struct, gc=False):
+    note_id: str
+    kind: str
+    amount: Decimal
+
+
 class _Posting(msgspec.Struct, gc=False):
     book: str
     amount: Decimal
@@ -99,6 +108,15 @@ class _Entry(msgspec.Struct, gc=False):
     account_id: str
     cause: str
     postings: list[_Posting]
+
+
+#: What an entry's posting must add up to, by cause and book.
+_DOCUMENTS: dict[tuple[str, str], str] = {
+    (Cause.BILL, Book.RECEIVABLE): "bills",
+    (Cause.CHARGE, Book.RECEIVABLE): "debit notes",
+    (Cause.PAYMENT_REVERSED, Book.RECEIVABLE): "debit notes",
+    (Cause.CREDIT_NOTE, Book.CREDITS): "credit notes",
+}
 
 
 class _Daily(msgspec.Struct, gc=False):
@@ -138,6 +156,7 @@ class _Partition:
             *self._journal(steps),
             *await self._usage(sum(step.priced for step in steps)),
             *await self._bills(sum(step.bills for step in steps)),
+            *await self._notes(sum(step.notes for step in steps)),
             *await self._ledger(sum(step.entries for step in steps)),
             *self._accounts(),
         ]
@@ -217,24 +236,44 @@ class _Partition:
             found.append(f"{priced} CNY priced, but {billed} billed and {unbilled} unbilled")
         return found
 
+    async def _notes(self, count: int) -> list[str]:
+        decode = msgspec.json.Decoder(_Note).decode
+        notes = [decode(value) async for value in self._first(topics.NOTES, count)]
+        found = [] if len(notes) == count else [f"{count} notes in the journal, {len(notes)} in {topics.NOTES}"]
+        charged = credited = ZERO
+        seen: set[str] = set()
+        for note in notes:
+            if note.kind == NoteKind.CREDIT_NOTE:
+                credited = EXACT.add(credited, note.amount)
+            else:
+                charged = EXACT.add(charged, note.amount)
+            if note.note_id in seen:
+                found.append(f"note {note.note_id} is there twice")
+            seen.add(note.note_id)
+        self._sums = self._sums._replace(charged=charged, credited=credited)
+        return found
+
     async def _ledger(self, count: int) -> list[str]:
         decode = msgspec.json.Decoder(_Entry).decode
         entries = [decode(value) async for value in self._first(topics.LEDGER, count)]
         found = [] if len(entries) == count else [f"{count} entries in the journal, {len(entries)} in {topics.LEDGER}"]
-        total = billed = ZERO
+        total = ZERO
+        entered = dict.fromkeys(_DOCUMENTS.values(), ZERO)
         for entry in entries:
             balance = ZERO
             for posting in entry.postings:
                 balance = EXACT.add(balance, posting.amount)
                 self._post(entry.account_id, posting)
-                if entry.cause == "bill" and posting.book == Book.RECEIVABLE:
-                    billed = EXACT.add(billed, posting.amount)
+                if (what := _DOCUMENTS.get((entry.cause, posting.book))) is not None:
+                    entered[what] = EXACT.add(entered[what], posting.amount)
             total = EXACT.add(total, balance)
             if balance:
                 found.append(f"ledger entry {entry.entry_id} sums to {balance}")
         self._sums = self._sums._replace(ledger=total)
-        if billed != self._sums.payable:
-            found.append(f"bills come to {self._sums.payable} CNY, their ledger entries to {billed}")
+        sums = self._sums
+        for what, stated in (("bills", sums.payable), ("debit notes", sums.charged), ("credit notes", sums.credited)):
+            if entered[what] != stated:
+                found.append(f"{what} come to {stated} CNY, their ledger entries to {entered[what]}")
         return found
 
     def _post(self, account_id: str, posting: _Posting) -> None:

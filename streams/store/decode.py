@@ -109,6 +109,21 @@ class Bill(msgspec.Struct, gc=False):
     issued_at: str
 
 
+class Note(msgspec.Struct, gc=False):
+    """A value of `billing.notes`."""
+
+    note_id: str
+    account_id: str
+    kind: str
+    command_id: str
+    day: str
+    amount: str
+    issued_at: str
+    reason: str | None = None
+    reference: str | None = None
+    line: int | None = None
+
+
 class Posting(msgspec.Struct, gc=False):
     """One side of an entry."""
 
@@ -285,6 +300,25 @@ def line_rows(bill: Bill) -> list[Row]:
         )
         for number, line in enumerate(bill.lines)
     ]
+
+
+def note_row(record: Published, note: Note) -> Row:
+    """The row of `note`."""
+    return (
+        record.partition,
+        record.position,
+        escaped(note.note_id),
+        escaped(note.account_id),
+        note.kind,
+        escaped(note.command_id),
+        note.day,
+        note.amount,
+        instant(note.issued_at),
+        words(note.reason),
+        words(note.reference),
+        note.line,
+        as_published(record),
+    )
 
 
 def notice_row(record: Published, notice: Notice) -> Row:

@@ -1,4 +1,4 @@
-"""Bills and the ledger into SQL: balances and what became of each bill are folds of the entries, in their order."""
+"""Bills, notes and the ledger into SQL: balances and what became of each bill are folds of the entries, in order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from meter.money import EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
 from streams.store import decode
 from streams.store.accounts import Accounts
-from streams.store.decode import Bill, Entry, Published, Row
-from streams.store.schema import bill, bill_line, bill_standing, ledger_entry, posting
+from streams.store.decode import Bill, Entry, Note, Published, Row
+from streams.store.schema import bill, bill_line, bill_standing, ledger_entry, note, posting
 from streams.store.types import escaped, moment_text
 from streams.store.writing import given, insert, upsert
 
@@ -22,6 +22,11 @@ def put_bills(connection: Connection, read: Sequence[tuple[Published, Bill]], _:
     """`billing.bills` with their lines."""
     insert(connection, bill, [decode.bill_row(record, issued) for record, issued in read])
     insert(connection, bill_line, [row for _, issued in read for row in decode.line_rows(issued)])
+
+
+def put_notes(connection: Connection, read: Sequence[tuple[Published, Note]], _: Accounts, __: BillingDays) -> None:
+    """`billing.notes`."""
+    insert(connection, note, [decode.note_row(record, issued) for record, issued in read])
 
 
 def put_ledger(
@@ -72,6 +77,7 @@ class _Standing:
     entered_at: str
     paid_at: str | None
     refunded: Decimal
+    credited: Decimal = ZERO
 
     def row(self) -> Row:
         return (
@@ -81,22 +87,31 @@ class _Standing:
             self.entered_at,
             self.paid_at,
             decimal_text(self.refunded),
+            decimal_text(self.credited),
         )
+
+    def credit(self, entry: Entry, at: str) -> None:
+        """A credit note; one on all that was still to be paid of an open bill settles it."""
+        self.credited = EXACT.add(self.credited, entry.posted(Book.CREDITS))
+        if self.paid_at is None and self.credited == self.payable:
+            self.paid_at = at
 
 
 def _put_standings(connection: Connection, entries: Sequence[Entry]) -> None:
-    """A bill's entry opens it, its payment closes it, refunds add up."""
-    of_bills = [entry for entry in entries if entry.cause in (Cause.BILL, Cause.PAYMENT, Cause.REFUND)]
+    """The entry of a bill or debit note opens it, its payment closes it, refunds and credit notes add up."""
+    of_bills = [entry for entry in entries if entry.cause not in (Cause.TOP_UP, Cause.ADJUSTMENT)]
     standings = _load_standings(connection, sorted({escaped(entry.reference) for entry in of_bills}))
     for entry in of_bills:
         reference, at = escaped(entry.reference), decode.instant(entry.at)
-        if entry.cause == Cause.BILL:
+        if entry.cause in (Cause.BILL, Cause.CHARGE, Cause.PAYMENT_REVERSED):
             payable = entry.posted(Book.RECEIVABLE)
             # A bill of 0.00 has no payment: it is paid when it is issued.
             paid_at = None if payable else at
             standings[reference] = _Standing(reference, escaped(entry.account_id), payable, at, paid_at, ZERO)
         elif entry.cause == Cause.PAYMENT:
             standings[reference].paid_at = at
+        elif entry.cause == Cause.CREDIT_NOTE:
+            standings[reference].credit(entry, at)
         else:
             standing = standings[reference]
             standing.refunded = EXACT.add(standing.refunded, entry.posted(Book.REFUNDS))
@@ -119,4 +134,5 @@ def _standing(row: Any) -> _Standing:
         moment_text(row.entered_at),
         None if row.paid_at is None else moment_text(row.paid_at),
         row.refunded,
+        row.credited or ZERO,
     )

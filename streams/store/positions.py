@@ -21,6 +21,7 @@ PROJECTED = (
     topics.DAILY,
     topics.REJECTED,
     topics.BILLS,
+    topics.NOTES,
     topics.LEDGER,
     topics.NOTICES,
     topics.SERVICE,

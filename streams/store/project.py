@@ -13,7 +13,7 @@ from meter.periods import BillingDays
 from streams.store import decode
 from streams.store.accounts import AccountRow, Accounts, Seen
 from streams.store.decode import Daily, Priced, Published, Refused, decoded
-from streams.store.money import put_bills, put_ledger
+from streams.store.money import put_bills, put_ledger, put_notes
 from streams.store.positions import Moved, move
 from streams.store.refusals import put_priced_later, put_rejected
 from streams.store.schema import command, command_result, daily_total, notice, priced_usage, region_total
@@ -49,6 +49,7 @@ _KINDS: dict[str, type[Any]] = {
     topics.PRICED: Priced,
     topics.REJECTED: Refused,
     topics.BILLS: decode.Bill,
+    topics.NOTES: decode.Note,
     topics.LEDGER: decode.Entry,
     topics.NOTICES: decode.Notice,
     topics.SERVICE: decode.Service,
@@ -200,6 +201,7 @@ _PUT: dict[str, Callable[[Connection, _Read, Accounts, BillingDays], None]] = {
     topics.DAILY: _put_daily,
     topics.REJECTED: put_rejected,
     topics.BILLS: put_bills,
+    topics.NOTES: put_notes,
     topics.LEDGER: put_ledger,
     topics.NOTICES: _put_notices,
     topics.SERVICE: _put_services,

@@ -180,7 +180,29 @@ bill_line = Table(
     Index(None, "account_id", "day", "region"),
 )
 
-#: What the ledger says of each bill: when it was paid (null: it is open), and how much of it was given back.
+#: `billing.notes`: debit and credit notes. Of a debit note, `bill_standing` tells whether it is paid.
+note = Table(
+    "note",
+    metadata,
+    *_key(),
+    Column("note_id", Words, nullable=False),
+    Column("account_id", Words, nullable=False),
+    Column("kind", Words, nullable=False),  # charge | payment_reversed | credit_note
+    Column("command_id", Words, nullable=False),
+    Column("day", Day, nullable=False),
+    Column("amount", Money, nullable=False),
+    Column("issued_at", Moment, nullable=False),
+    Column("reason", Words),
+    Column("reference", Words),  # the top-up, or the bill or debit note ...
+    Column("line", Integer),  # ... and its line, 1 the first
+    Column("value", Words, nullable=False),  # the published JSON
+    Index(None, "account_id", "position"),
+    Index(None, "note_id", unique=True),
+    Index(None, "reference"),
+)
+
+#: What the ledger says of each bill and debit note: when it was paid (null: it is open), how much of it was given back
+#: by refunds, and how much by credit notes (null: nothing).
 bill_standing = Table(
     "bill_standing",
     metadata,
@@ -190,6 +212,7 @@ bill_standing = Table(
     Column("entered_at", Moment, nullable=False),
     Column("paid_at", Moment),
     Column("refunded", Money, nullable=False),
+    Column("credited", Money),
     Index(
         "ix_bill_standing_open",
         "account_id",
@@ -324,6 +347,7 @@ READ_MODEL = (
     bill,
     bill_line,
     bill_standing,
+    note,
     ledger_entry,
     posting,
     notice,

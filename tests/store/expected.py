@@ -43,6 +43,12 @@ def of_topics(meter: Meter) -> Tables:
             for r, b in read["billing.bills"]
         ),
         "lines": Counter(_lines(b for _, b in read["billing.bills"])),
+        "notes": Counter(
+            (r.partition, r.offset, n["note_id"], n["account_id"], n["kind"], n["command_id"], n["day"],
+             Decimal(n["amount"]), when(n["issued_at"]), n.get("reason"), n.get("reference"), n.get("line"),
+             (r.value or b"").decode())
+            for r, n in read["billing.notes"]
+        ),
         "standings": _standings(e for _, e in read["billing.ledger"]),
         "ledger": Counter(_ledger(read["billing.ledger"])),
         "postings": Counter(
@@ -73,8 +79,8 @@ def of_topics(meter: Meter) -> Tables:
 
 
 TOPICS = (
-    "usage.priced", "usage.daily", "usage.rejected", "billing.bills", "billing.ledger", "billing.notices",
-    "account.service", "meter.commands", "meter.command-results",
+    "usage.priced", "usage.daily", "usage.rejected", "billing.bills", "billing.notes", "billing.ledger",
+    "billing.notices", "account.service", "meter.commands", "meter.command-results",
 )  # fmt: skip
 
 
@@ -167,13 +173,18 @@ def _posted(entry: dict[str, Any], book: str) -> Decimal:
 def _standings(entries: Iterator[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, list[Any]] = {}
     for entry in entries:
-        if entry["cause"] == "bill":
-            payable = _posted(entry, "receivable")
-            found[entry["reference"]] = [entry["account_id"], payable, None if payable else when(entry["at"]), ZERO]
+        if entry["cause"] in ("bill", "charge", "payment_reversed"):
+            payable, paid_at = _posted(entry, "receivable"), when(entry["at"])
+            found[entry["reference"]] = [entry["account_id"], payable, None if payable else paid_at, ZERO, ZERO]
         elif entry["cause"] == "payment":
             found[entry["reference"]][2] = when(entry["at"])
         elif entry["cause"] == "refund":
             found[entry["reference"]][3] += _posted(entry, "refunds")
+        elif entry["cause"] == "credit_note":
+            standing = found[entry["reference"]]
+            standing[4] += _posted(entry, "credits")
+            if standing[2] is None and standing[4] == standing[1]:
+                standing[2] = when(entry["at"])
     return {bill: tuple(standing) for bill, standing in found.items()}
 
 
@@ -223,7 +234,9 @@ def of_store(engine: Engine) -> Tables:
         "at risk": _sums_by_code(rows["rejected_total"]),
         "bills": Counter((row[0], *row[3:10], row.value) for row in rows["bill"]),
         "lines": Counter(map(tuple, rows["bill_line"])),
-        "standings": {r.bill_id: (r.account_id, r.payable, r.paid_at, r.refunded) for r in rows["bill_standing"]},
+        "standings": {r.bill_id: (r.account_id, r.payable, r.paid_at, r.refunded, r.credited) for r in
+                      rows["bill_standing"]},
+        "notes": Counter(map(tuple, rows["note"])),
         "ledger": Counter(map(tuple, rows["ledger_entry"])),
         "postings": Counter(map(tuple, rows["posting"])),
         "notices": Counter(map(tuple, rows["notice"])),

@@ -3,6 +3,7 @@
 import json
 
 from tests.integration.running import Meter, job, lines
+from tests.recount.billing import bill_id_of
 from tests.recount.placement import owner
 
 CHINA = "+08:00"
@@ -56,8 +57,28 @@ def set_stage(meter: Meter) -> None:
     account(meter, "refund", "A", "--bill", "B20190101-559aead08264d579", "--ticket", "T-1", "--amount", "1.5")
     account(meter, "adjust", "A", "--amount", "-0.50", "--reason", "booked twice")
     advance(meter, "2019-01-03T18:00:00")
-    account(meter, "topup", "B", "--amount", "100")
+    account(meter, "topup", "B", "--amount", "100", "--command-id", "payment-b")
+    _corrections(meter)
     meter.wait_folded()
+
+
+def _corrections(meter: Meter) -> None:
+    """Notes of every kind, a bill that is credited whole while it is open, and what is not to begin."""
+    account(meter, "charge", "B", "--amount", "1.50", "--reason", ODD)
+    account(meter, "reverse", "B", "--topup", "payment-b")
+    account(meter, "reverse", "B", "--topup", "payment-b", refused=True)
+    account(meter, "credit", "B", "--bill", bill_id_of("B", "2019-01-01"), "--line", "1", "--amount", "0.10",
+            "--reason", "a gift")  # fmt: skip
+    for line, amount in (("1", "0.28"), ("2", "0.63"), ("3", "0.93")):  # 0.28 + 0.6272 + 0.924, payable 1.83
+        account(meter, "credit", ODD, "--bill", bill_id_of(ODD, "2019-01-01"), "--line", line, "--amount", amount,
+                "--reason", "never ran", refused=line == "3")  # fmt: skip
+    account(meter, "credit", ODD, "--bill", bill_id_of(ODD, "2019-01-01"), "--line", "3", "--amount", "0.92",
+            "--reason", "never ran")  # fmt: skip
+    account(meter, "contract", "A", "--from", "2127-01-01", "--command-id", "a typo")
+    account(meter, "withdraw", "A", "--contract", "a typo")
+    _publish_book(meter, "2127")
+    done = meter.run("prices", "withdraw", "2127-02")
+    assert done.returncode == 0, done.stderr
 
 
 def _payment_of_another_amount(meter: Meter) -> None:
@@ -69,9 +90,9 @@ def _payment_of_another_amount(meter: Meter) -> None:
     meter.wait_folded()
 
 
-def _publish_book(meter: Meter) -> None:
+def _publish_book(meter: Meter, year: str = "2019") -> None:
     zones = json.loads(meter.run("prices", "show", "--json").stdout)["books"][0]["prices"]
-    book = {"version": "2019-02", "effective_from": "2019-02-01", "prices": dict.fromkeys(zones, "0.31")}
+    book = {"version": f"{year}-02", "effective_from": f"{year}-02-01", "prices": dict.fromkeys(zones, "0.31")}
     path = meter.root / "book.json"
     path.write_text(json.dumps(book))
     done = meter.run("prices", "publish", str(path))

@@ -216,7 +216,7 @@ def test_the_overview_is_of_the_latest_day_of_a_simulated_clock(meter: Meter, st
 
 def test_every_topic_says_how_far_it_is_projected(meter: Meter, store: Connection) -> None:
     found = freshness.freshness(store)
-    assert len(found) == 9
+    assert len(found) == 10
     assert not any(topic.lag for topic in found.values())
     assert all(topic.as_of is not None for topic in found.values())
 

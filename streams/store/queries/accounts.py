@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, func, literal, select
 
 from meter.arrears import Service, may_start_jobs
-from meter.money import ZERO
+from meter.money import EXACT, ZERO
 from streams.store.queries.pages import Page, page
 from streams.store.schema import account, account_total, bill_standing
 from streams.store.types import Words
@@ -43,7 +43,7 @@ class Account(NamedTuple):
 
 
 class OpenBill(NamedTuple):
-    """A bill that is not paid."""
+    """A bill or debit note that is not paid; `payable` less what was credited."""
 
     bill_id: str
     payable: Decimal
@@ -111,14 +111,17 @@ def account_of(row: Row[Any]) -> Account:
 
 
 def open_bills(connection: Connection, account_id: str) -> list[OpenBill]:
-    """The bills of an account that are not paid, the oldest first."""
+    """The bills and debit notes of an account that are not paid, the oldest first."""
     table = bill_standing
     query = (
-        select(table.c.bill_id, table.c.payable, table.c.entered_at)
+        select(table.c.bill_id, table.c.payable, table.c.entered_at, table.c.credited)
         .where(table.c.account_id == account_id, table.c.paid_at.is_(None))
         .order_by(table.c.entered_at, table.c.bill_id)
     )
-    return [OpenBill(*row) for row in connection.execute(query)]
+    return [
+        OpenBill(row.bill_id, EXACT.subtract(row.payable, row.credited or ZERO), row.entered_at)
+        for row in connection.execute(query)
+    ]
 
 
 def accounts_by_state(connection: Connection) -> dict[Service, StateTotal]:

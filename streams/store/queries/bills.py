@@ -13,7 +13,7 @@ from streams.store.schema import bill, bill_line, bill_standing
 
 
 class Bill(NamedTuple):
-    """A bill. `paid_at` None: it is open. `refunded`: how much of it was given back."""
+    """A bill. `paid_at` None: it is open. `refunded`: how much of it was given back; `credited`: by credit notes."""
 
     bill_id: str
     partition: int
@@ -28,6 +28,7 @@ class Bill(NamedTuple):
     lines: int
     paid_at: datetime | None
     refunded: Decimal
+    credited: Decimal
 
 
 class Line(NamedTuple):
@@ -56,7 +57,8 @@ _COLUMNS = [column for column in bill.c if column.name != "value"]
 
 def _bills(*more: Any) -> Select[Any]:
     joined = bill.outerjoin(bill_standing, bill.c.bill_id == bill_standing.c.bill_id)
-    return select(*_COLUMNS, bill_standing.c.paid_at, bill_standing.c.refunded, *more).select_from(joined)
+    standing = bill_standing.c
+    return select(*_COLUMNS, standing.paid_at, standing.refunded, standing.credited, *more).select_from(joined)
 
 
 def bills(
@@ -114,4 +116,4 @@ def _lines(connection: Connection, bill_id: str) -> tuple[Line, ...]:
 
 def _bill(row: Row[Any]) -> Bill:
     fields = {column.name: row._mapping[column.name] for column in _COLUMNS}
-    return Bill(**fields, paid_at=row.paid_at, refunded=ZERO if row.refunded is None else row.refunded)
+    return Bill(**fields, paid_at=row.paid_at, refunded=row.refunded or ZERO, credited=row.credited or ZERO)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, Select, select
 
-from meter.contracts import Contract, Mode, contract_on
+from meter.contracts import Contract, Mode, contract_on, terms_of
 from meter.prices import BUILT_IN, PriceBook, PriceBooks
 from meter.regions import ZONES
 from meter.rules import Rules
@@ -73,9 +73,16 @@ def command_by_id(connection: Connection, command_id: str) -> list[Command]:
 
 def price_books(connection: Connection, rules: Rules) -> list[PublishedBook]:
     """All price books in the order of publication; the built-in one is the first."""
-    query = _answered().where(command.c.type == "price_book", command.c.partition == 0)
-    done = _done(connection, query, rules)
-    return [PublishedBook(BUILT_IN, None, None), *[_book(each) for each in done]]
+    kinds = ("price_book", "withdraw_price_book")
+    query = _answered().where(command.c.type.in_(kinds), command.c.partition == 0)
+    books = [PublishedBook(BUILT_IN, None, None)]
+    for each in _done(connection, query, rules):
+        if each.type == "price_book":
+            books.append(_book(each))
+        else:
+            version = _document(each)["version"]
+            books = [book for book in books if book.command_id is None or book.book.version != version]
+    return books
 
 
 def books_of(published: Iterable[PublishedBook]) -> PriceBooks:
@@ -84,9 +91,17 @@ def books_of(published: Iterable[PublishedBook]) -> PriceBooks:
 
 
 def contracts(connection: Connection, account_id: str, rules: Rules) -> list[AgreedContract]:
-    """The contracts of an account, by their start."""
-    query = _answered().where(command.c.account_id == account_id, command.c.type == "contract")
-    return [_contract(each) for each in _done(connection, query, rules)]
+    """The contracts of an account, by their start; without those that were withdrawn."""
+    kinds = ("contract", "withdraw_contract")
+    query = _answered().where(command.c.account_id == account_id, command.c.type.in_(kinds))
+    agreed: list[AgreedContract] = []
+    for each in _done(connection, query, rules):
+        if each.type == "contract":
+            agreed.append(_contract(each, agreed))
+        else:
+            withdrawn = _document(each)["contract_id"]
+            agreed = [one for one in agreed if one.contract.contract_id != withdrawn]
+    return agreed
 
 
 def contract_in_force(agreed: Iterable[AgreedContract], day: str) -> Contract | None:
@@ -126,13 +141,12 @@ def _book(each: Command) -> PublishedBook:
     return PublishedBook(book, each.command_id, each.recorded_at)
 
 
-def _contract(each: Command) -> AgreedContract:
+def _contract(each: Command, agreed: Iterable[AgreedContract]) -> AgreedContract:
     document = _document(each)
-    contract = Contract(
-        each.command_id or "",
-        document["effective_from"],
-        Mode(document.get("mode", Mode.DAILY)),
-        tuple((name, Decimal(price)) for name, price in sorted(document.get("prices", {}).items())),
-        document.get("grace_hours"),
+    day, mode = document["effective_from"], document.get("mode")
+    before = tuple(one.contract for one in agreed)
+    terms = terms_of(None if mode is None else Mode(mode), document.get("grace_hours"), before, day)
+    prices = tuple((name, Decimal(price)) for name, price in sorted(document.get("prices", {}).items()))
+    return AgreedContract(
+        each.account_id or "", Contract(each.command_id or "", day, terms[0], prices, terms[1]), each.recorded_at
     )
-    return AgreedContract(each.account_id or "", contract, each.recorded_at)

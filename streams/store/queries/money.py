@@ -1,13 +1,15 @@
-"""The ledger of an account, and what customers were told."""
+"""The ledger of an account, its notes, and what customers were told."""
 
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, Select, select
 
+from meter.money import ZERO
+from meter.notes import NoteKind
 from streams.store.queries.pages import Page, page
-from streams.store.schema import ledger_entry, notice
+from streams.store.schema import bill_standing, ledger_entry, note, notice
 
 
 class Entry(NamedTuple):
@@ -28,6 +30,30 @@ class Entry(NamedTuple):
     balance_after: Decimal
     unpaid_after: Decimal
     value: str
+
+
+class Note(NamedTuple):
+    """A debit or credit note. `paid_at` None: a debit note is open; of a credit note there is none.
+
+    `credited` and `refunded`: how much of a debit note was given back. `value`: the JSON as published.
+    """
+
+    partition: int
+    position: int
+    note_id: str
+    account_id: str
+    kind: str
+    command_id: str
+    day: str
+    amount: Decimal
+    issued_at: datetime
+    reason: str | None
+    reference: str | None
+    line: int | None
+    value: str
+    paid_at: datetime | None
+    refunded: Decimal
+    credited: Decimal
 
 
 class Notice(NamedTuple):
@@ -53,8 +79,30 @@ def ledger(connection: Connection, account_id: str, *, after: str | None = None,
     return page(connection, query, (ledger_entry.c.position,), Entry._make, after=after, limit=limit, descending=True)
 
 
+def notes(connection: Connection, account_id: str, *, after: str | None = None, limit: int = 50) -> Page[Note]:
+    """The notes of an account, the latest first."""
+    query = _notes().where(note.c.account_id == account_id)
+    return page(connection, query, (note.c.position,), _note, after=after, limit=limit, descending=True)
+
+
+def notes_on(connection: Connection, bill_id: str) -> list[Note]:
+    """The credit notes on a bill or debit note, in order."""
+    query = _notes().where(note.c.reference == bill_id, note.c.kind == str(NoteKind.CREDIT_NOTE))
+    return [_note(row) for row in connection.execute(query.order_by(note.c.position))]
+
+
+def _notes() -> Select[Any]:
+    joined = note.outerjoin(bill_standing, note.c.note_id == bill_standing.c.bill_id)
+    standing = bill_standing.c
+    return select(*note.c, standing.paid_at, standing.refunded, standing.credited).select_from(joined)
+
+
+def _note(row: Row[Any]) -> Note:
+    return Note._make((*row[:-2], row.refunded or ZERO, row.credited or ZERO))
+
+
 def entries_about(connection: Connection, reference: str) -> list[Entry]:
-    """The entries about a bill or command, in order: the bill, its payment, refunds."""
+    """The entries about a bill or command, in order: the bill, its payment, refunds, credit notes."""
     query = select(ledger_entry).where(ledger_entry.c.reference == reference).order_by(ledger_entry.c.position)
     return [Entry(*row) for row in connection.execute(query)]
 
