@@ -133,10 +133,12 @@ def notes(account: Account = None, as_json: Json = False) -> None:
 
 
 async def _notes(settings: "Settings", account: str | None) -> "list[NoteIssued]":
+    from meter import topics
     from streams.read import notes as published
+    from streams.rights import reading
     from streams.topics import check
 
-    return [each async for each in published(settings, await check(settings), account)]
+    return [each async for each in published(settings, await check(settings, reading(topics.NOTES)), account)]
 
 
 def _row(each: "NoteIssued") -> tuple[str, ...]:

@@ -173,10 +173,11 @@ async def _withdraw(
 ) -> "Outcome":
     from streams import books
     from streams.clock import record_time
-    from streams.orders import new_command, place
+    from streams.orders import new_command, place, transactional_id
+    from streams.rights import ORDERER
     from streams.topics import check
 
-    rules = await check(settings)
+    rules = await check(settings, ORDERER, [transactional_id(settings)])
     now_ms = await record_time(settings, rules, at_ms)
     command = new_command("withdraw_price_book", rules, now_ms, known_id, version=version)
     refusal = books.check_withdrawal(

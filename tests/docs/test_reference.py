@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from meter import topics
-from meter.billing_models import AccountCommand, AccountService, BillIssued, LedgerEntry, Notice
+from meter.billing_models import AccountCommand, AccountService, BillIssued, LedgerEntry, NoteIssued, Notice
 from meter.commands import HANDLERS, CommandResult
 from meter.intake import read_carefully
 from meter.journal import JournalStep
@@ -34,6 +34,7 @@ MODELS: dict[str, Any] = {
     "usage.rejected": Rejected,
     "meter.command-results": CommandResult,
     "billing.bills": BillIssued,
+    "billing.notes": NoteIssued,
     "billing.ledger": LedgerEntry,
     "billing.notices": Notice,
     "account.service": AccountService,
@@ -171,8 +172,9 @@ def test_every_command_about_an_account_is_explained_with_its_fields() -> None:
 
 
 def test_every_code_of_a_refused_command_is_explained_and_no_other() -> None:
-    source = "".join((ROOT / "meter" / name).read_text() for name in ("commands.py", "prices.py", "billing_models.py"))
-    codes = set(re.findall(r'(?:_RefusedError|PriceRefusal|_refused|CustomError)\(\s*"(\w+)"', source))
+    names = ("commands.py", "corrections.py", "desk.py", "prices.py", "billing_models.py")
+    source = "".join((ROOT / "meter" / name).read_text() for name in names)
+    codes = set(re.findall(r'(?:RefusedError|PriceRefusal|_refused|CustomError)\(\s*"(\w+)"', source))
     assert first_cells(section(page("contract.md"), "Why a command is refused")) - {"code"} == codes | {"bad_fields"}
 
 
