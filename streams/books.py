@@ -11,7 +11,7 @@ from meter.dedupe import MemorySeen
 from meter.models import PriceBookCommand
 from meter.money import EXACT, decimal_text
 from meter.partition import Step
-from meter.prices import PriceBooks, PriceRefusal, accept_book, earliest_effective_day, start_ms
+from meter.prices import PriceBooks, PriceRefusal, accept_book, earliest_effective_day
 from meter.records import Chunk
 from meter.rounding import billable_minutes
 from meter.rules import Rules
@@ -80,21 +80,6 @@ def check_book(command: PriceBookCommand, known: Published, rules: Rules, now_ms
         message = f"{command.effective_from} begins in less than {notice}; the earliest day is {earliest}"
         return PriceRefusal(verdict.code, message)
     return verdict
-
-
-def check_withdrawal(version: str, command_id: str, known: Published, rules: Rules, now_ms: int) -> PriceRefusal | None:
-    """Why withdrawing a book would be refused, or might be by some partitions; None where it may be sent."""
-    if command_id in known.answers:
-        return None
-    book = known.books.find(version)
-    if book is None or book.effective_from is None:
-        return PriceRefusal("unknown_version", f"no price book {version!r} was published")
-    start = start_ms(book.effective_from, rules)
-    assert start is not None  # it was published
-    if start - now_ms < (rules.price_notice_s + MARGIN_S) * 1000:
-        notice = f"{(rules.price_notice_s + MARGIN_S) // 60} minutes"
-        return PriceRefusal("effective_in_past", f"{book.effective_from} begins in less than {notice}")
-    return None
 
 
 def read_command(document: object, command_id: str, issued_at: str) -> PriceBookCommand:

@@ -171,20 +171,15 @@ def withdraw(
 async def _withdraw(
     settings: "Settings", version: str, at_ms: int | None, known_id: str | None, timeout_s: float
 ) -> "Outcome":
-    from streams import books
     from streams.clock import record_time
-    from streams.orders import new_command, place, transactional_id
+    from streams.commands.placing import place, transactional_id
+    from streams.commands.writing import new_command
     from streams.rights import ORDERER
     from streams.topics import check
 
     rules = await check(settings, ORDERER, [transactional_id(settings)])
     now_ms = await record_time(settings, rules, at_ms)
     command = new_command("withdraw_price_book", rules, now_ms, known_id, version=version)
-    refusal = books.check_withdrawal(
-        version, command["command_id"], await books.published(settings, rules), rules, now_ms
-    )
-    if refusal is not None:
-        raise MeterError(f"not sent: {refusal.code}: {refusal.message}")
     return await place(settings, rules, command, at_ms=now_ms, timeout_s=timeout_s, id_is_new=known_id is None)
 
 
