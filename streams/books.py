@@ -11,17 +11,19 @@ from meter.dedupe import MemorySeen
 from meter.models import PriceBookCommand
 from meter.money import EXACT, decimal_text
 from meter.partition import Step
-from meter.prices import PriceBooks, PriceRefusal, accept_book, earliest_effective_day
+from meter.prices import PriceBooks, PriceRefusal, accept_book
 from meter.records import Chunk
 from meter.rounding import billable_minutes
 from meter.rules import Rules
+from meter.snapshot import StateError, StateReader
 from meter.state import PartitionState
-from streams.errors import MeterError, SettingError
+from streams.commands.writing import issued_at
+from streams.errors import MeterError, RefusalToStartError, SettingError
 from streams.kafka import offsets, read_range, reader
 from streams.settings import Settings
 
-#: Beyond the notice that the rules ask for: partitions that append the command at different moments all accept it.
-MARGIN_S = 600
+#: What of a partition's state says which books there are.
+_KEYS = (b'["book"', b'["command"', b'["position"')
 
 
 class Published(NamedTuple):
@@ -51,16 +53,28 @@ def quote(books: PriceBooks, region: str, day: str, milliseconds: int) -> Quote:
 
 
 async def published(settings: Settings, rules: Rules) -> Published:
-    """All price books, by folding `meter.commands` as a worker does: a book is on every partition, so one will do."""
-    name = settings.topic(topics.COMMANDS)
-    step = Step(PartitionState(rules, 0), MemorySeen())
+    """All price books, as the state of a partition has them, and what has come in since: a book is on every partition,
+    so one will do. What was refused, for a clock or a day that was metered, only the state knows."""
+    state = PartitionState(rules, 0)
+    snapshot = StateReader(state)
     async with reader(settings) as consumer:
+        name = settings.topic(topics.STATE)
+        async for batch in read_range(consumer, name, 0, *await offsets(consumer, name, 0)):
+            for record in batch:
+                if record.key.startswith(_KEYS):
+                    snapshot.read(record.key, record.value)
+        try:
+            snapshot.finish()
+        except StateError as error:
+            raise RefusalToStartError(f"{error}; use the meter version that wrote it, or a newer one") from error
+        name, folded = settings.topic(topics.COMMANDS), state.next[topics.COMMANDS]
         start, end = await offsets(consumer, name, 0)
-        if start > 0:
+        if start > folded:
             raise MeterError(f"{name}[0] starts at {start}: its first commands are gone, and with them price books")
-        records = [record async for batch in read_range(consumer, name, 0, 0, end) for record in batch]
-    step.fold(Chunk(topics.COMMANDS, 0, end, records))
-    return Published(step.books, step.commands)
+        records = [record async for batch in read_range(consumer, name, 0, folded, end) for record in batch]
+    step = Step(state, MemorySeen())
+    step.fold(Chunk(topics.COMMANDS, folded, max(folded, end), records))
+    return Published(step.books, {**state.commands, **step.commands})
 
 
 def check_book(command: PriceBookCommand, known: Published, rules: Rules, now_ms: int) -> PriceRefusal | None:
@@ -70,16 +84,9 @@ def check_book(command: PriceBookCommand, known: Published, rules: Rules, now_ms
     """
     if command.command_id in known.answers:
         return None
-    later_ms = now_ms + MARGIN_S * 1000
-    verdict = accept_book(command, known.books, later_ms, rules)
-    if not isinstance(verdict, PriceRefusal):
-        return None
-    if verdict.code == "effective_in_past":
-        notice = f"{(rules.price_notice_s + MARGIN_S) // 60} minutes"
-        earliest = earliest_effective_day(later_ms, rules)
-        message = f"{command.effective_from} begins in less than {notice}; the earliest day is {earliest}"
-        return PriceRefusal(verdict.code, message)
-    return verdict
+    issued_now = command.model_copy(update={"issued_at": issued_at(rules, now_ms)})
+    verdict = accept_book(issued_now, known.books, now_ms, rules)
+    return verdict if isinstance(verdict, PriceRefusal) else None
 
 
 def read_command(document: object, command_id: str, issued_at: str) -> PriceBookCommand:

@@ -11,9 +11,15 @@ if TYPE_CHECKING:
 
 def report(outcome: "Outcome", done: str, timeout_s: float, as_json: bool) -> int:
     """Say it: the line `done`, or why it is not. Returns the exit code."""
+    from streams.commands.verdict import CLOCK_AHEAD
+
     answers = [answer for _, answer in sorted(outcome.answers.items())]
     if as_json:
         say_json([answer.model_dump(mode="json", exclude_none=True) for answer in answers])
+    ahead = [answer for answer in answers if answer.code == CLOCK_AHEAD]
+    if ahead:
+        complain(f"refused: {CLOCK_AHEAD}: {ahead[0].message}: --command-id {outcome.command_id}")
+        return Exit.FAILED
     if len({(answer.status, answer.code) for answer in answers}) > 1:
         complain("PARTITIONS DISAGREE about this command; accounts would not be treated alike:")
         for answer in answers:

@@ -11,6 +11,7 @@ from meter import topics
 from meter.models import CommandResult
 from meter.rules import Rules
 from streams.commands.identity import need_unused
+from streams.commands.notice import too_early
 from streams.commands.verdict import Outcome, answers_to
 from streams.commands.writing import Command, asked, digest_of, written
 from streams.errors import MeterError
@@ -25,10 +26,13 @@ async def place(
     """Send a command, with a record time in ms, and gather its answers for `timeout_s` seconds.
 
     It goes to its account's partition; one that names none goes to all, in one transaction. `id_is_new`: nobody can
-    have used its id before. Raises MeterError when Kafka does not take it, ReusedIdError when the id is another's.
+    have used its id before. Raises MeterError when Kafka does not take it, or a new command's day begins too soon;
+    ReusedIdError when the id is another's.
     """
     if not id_is_new:
         await need_unused(settings, rules, command, at_ms)
+    elif (early := too_early(command, rules, at_ms)) is not None:
+        raise MeterError(f"refused: {early.code}: {early.message}")
     partitions = asked(command, rules)
     name = settings.topic(topics.COMMAND_RESULTS)
     async with reader(settings) as consumer:

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from meter.models import CommandResult
 
+#: The code of a command that was not judged, and whose id is free.
+CLOCK_AHEAD = "clock_ahead"
+
 
 class Outcome(NamedTuple):
     """The partitions that were asked, and the answers of those that gave one in time."""
@@ -37,13 +40,24 @@ class Verdict(NamedTuple):
     message: str | None = None
 
 
+def is_final(outcome: str, code: str | None) -> bool:
+    """Whether the meter has judged a command: that is never taken back."""
+    return outcome in ("done", "refused") and code != CLOCK_AHEAD
+
+
 def answers_to(result: CommandResult, command_id: str, digest: str) -> bool:
     """Whether an answer is one to this command, and not to another one with its id."""
     return result.command_id == command_id and result.digest == digest
 
 
 def together(answers: Collection[tuple[str, str | None, str | None]]) -> Verdict:
-    """The verdict of all partitions that were asked: status, code and message of each."""
+    """The verdict of all partitions that were asked: status, code and message of each.
+
+    Where some could not judge it for their clock, it is sent again: the others repeat their answers.
+    """
+    ahead = [answer for answer in answers if answer[1] == CLOCK_AHEAD]
+    if ahead:
+        return Verdict(*ahead[0])
     if len({(status, code) for status, code, _ in answers}) > 1:
         return Verdict("refused", "partitions_disagree", "accounts would not be treated alike")
     return Verdict(*min(answers, key=lambda answer: answer[2] or ""))

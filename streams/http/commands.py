@@ -14,6 +14,7 @@ from meter.billing_models import AgreeContract, Hours, Money, Positive
 from meter.contracts import EVERY_REGION, Mode
 from meter.models import Id, PriceBookCommand
 from meter.regions import ZONE_OF
+from streams.commands.verdict import is_final
 from streams.commands.writing import digest_of
 from streams.http.access import Anyone, OpenAccount, Operator
 from streams.http.answers import After, Ask, BillingDay, Limit, Page, answer
@@ -217,7 +218,7 @@ def _find(connection: Connection, who: Caller, command_id: str) -> Order:
     whose = {record.account_id for record in records} | ({row.account_id} if row is not None else set())
     if not whose or (who.role is Role.ACCOUNT and whose != {who.account_id}):
         raise not_found(f"there is no command {command_id!r}")
-    if row is not None and row.outcome in ("done", "refused"):
+    if row is not None and is_final(row.outcome, row.code):
         return Order(command_id, row.outcome, row.code, json.loads(row.detail).get("message"))
     own = None if row is None else digest_of(json.loads(row.detail)["command"])
     order = answered(connection, command_id, own) or Order(command_id, "sent")

@@ -21,10 +21,12 @@ from sqlalchemy.exc import IntegrityError
 from meter import topics
 from meter.commands import HANDLERS, command_digest
 from meter.models import CommandResult
+from meter.prices import PriceRefusal
 from meter.rules import Clock, Rules
 from streams.clock import simulated_now
 from streams.commands.identity import ReusedIdError, elsewhere, need_unused
-from streams.commands.verdict import Outcome, answers_to, together
+from streams.commands.notice import too_early
+from streams.commands.verdict import Outcome, answers_to, is_final, together
 from streams.commands.writing import Command, asked, digest_of, new_command, written
 from streams.errors import MeterError
 from streams.http.callers import Caller, Role
@@ -81,8 +83,9 @@ class Desk:
         command = new_command(kind, rules, at_ms, command_id(who, key), **fields)
         _check(kind, command)
         await self._look_elsewhere(rules, command, at_ms)
-        known = await self._store.write(lambda connection: _write_down(connection, who, remote, command))
-        if known.outcome in ("done", "refused"):
+        early = too_early(command, rules, at_ms)
+        known = await self._store.write(lambda connection: _write_down(connection, who, remote, command, early))
+        if is_final(known.order.outcome, known.order.code):
             return known.order
         order = await self._send(rules, known.command, at_ms, self._settings.http_wait_s if wait_s is None else wait_s)
         await self._store.write(lambda connection: note_outcome(connection, order))
@@ -148,17 +151,20 @@ class _Known(NamedTuple):
     order: Order
     command: Command
 
-    @property
-    def outcome(self) -> str:
-        return self.order.outcome
 
+def _write_down(
+    connection: Connection, who: Caller, remote: str | None, command: Command, early: PriceRefusal | None
+) -> _Known:
+    """The audit trail's row of this command, made now or before.
 
-def _write_down(connection: Connection, who: Caller, remote: str | None, command: Command) -> _Known:
-    """The audit trail's row of this command, made now or before. Raises Problem (409) where it is another command."""
+    Raises Problem (409) where it is another command, and where a new one names a day that begins too `early`.
+    """
     try:
         with connection.begin_nested():
             connection.execute(insert(audit_entry).values(_audit_row(who, remote, command)))
         _need_unused(connection, command)
+        if early is not None:
+            raise Problem(409, early.code, early.message, command_id=command["command_id"])
         return _Known(Order(command["command_id"], "new"), command)
     except IntegrityError:
         known = select(audit_entry).where(audit_entry.c.command_id == command["command_id"])
@@ -222,9 +228,11 @@ def note_outcome(connection: Connection, order: Order) -> None:
     """Write down what became of a command; an answer of the meter is never taken back."""
     mine = audit_entry.c.command_id == order.command_id
     row = connection.execute(select(audit_entry).where(mine)).first()
-    if row is None or row.outcome in ("done", "refused"):
+    if row is None or is_final(row.outcome, row.code):
         return
-    detail = json.loads(row.detail) | ({"message": order.message} if order.message else {})
+    detail = json.loads(row.detail)
+    detail.pop("message", None)  # of an answer that was not the last one
+    detail |= {"message": order.message} if order.message else {}
     values = {"outcome": order.outcome, "code": order.code, "detail": json.dumps(detail)}
     connection.execute(update(audit_entry).where(mine).values(values))
 

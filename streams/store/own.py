@@ -76,7 +76,7 @@ webhook_delivery = Table(
     Column("payload", Words, nullable=False),
     Column("state", Words, nullable=False),  # waiting | delivered | dead
     Column("attempts", Integer, nullable=False),
-    Column("created_at", Moment, nullable=False),  # when the broker took the record: the order of delivery
+    Column("created_at", Moment, nullable=False),  # the order of delivery; see `webhooks.queue.put`
     Column("next_attempt_at", Moment),
     Column("last_error", Words),
     Column("delivered_at", Moment),
@@ -101,4 +101,5 @@ webhook_position = Table(
     Column("topic", Words, primary_key=True),  # without the prefix
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("next_offset", BigInteger, nullable=False),
+    Column("latest_at", Moment),  # the latest `created_at` of its deliveries
 )

@@ -16,7 +16,7 @@ from streams.errors import Exit, MeterError
 from streams.store.database import is_postgres
 from streams.store.own import webhook_delivery, webhook_endpoint, webhook_position
 from streams.webhooks.endpoints import Endpoint
-from streams.webhooks.events import Message
+from streams.webhooks.events import EVENTS, Message
 
 WAITING, DELIVERED, DEAD = "waiting", "delivered", "dead"
 #: As a literal, so that the store sees that its index of what waits will do.
@@ -72,7 +72,11 @@ class Put(NamedTuple):
 
 
 def put(connection: Connection, messages: Sequence[Put], moves: Iterable[Moved], now: datetime) -> None:
-    """Put messages down and move the positions past them. Raises OtherSenderError, and nothing is to be committed."""
+    """Put messages down and move the positions past them. Raises OtherSenderError, and nothing is to be committed.
+
+    `messages` in the order of their logs, which is the order in which those of one event go out, whatever the brokers'
+    clocks said: none is put down as earlier than the one before it, nor as later than `now`.
+    """
     table = webhook_position.c
     for move in moves:
         changed = connection.execute(
@@ -86,10 +90,34 @@ def put(connection: Connection, messages: Sequence[Put], moves: Iterable[Moved],
     if messages:
         dialect = postgresql if is_postgres(connection) else sqlite
         statement: Any = dialect.insert(webhook_delivery).on_conflict_do_nothing()
-        connection.execute(statement, [_row(each, now) for each in messages])
+        connection.execute(statement, _rows(connection, messages, now))
 
 
-def _row(each: Put, now: datetime) -> dict[str, Any]:
+def _rows(connection: Connection, messages: Sequence[Put], now: datetime) -> list[dict[str, Any]]:
+    """The deliveries, each at its place in the order; the latest of each log is noted."""
+    table = webhook_position.c
+    ids = {each.endpoint_id for each in messages}
+    latest = {
+        (row.endpoint_id, row.topic, row.partition): row.latest_at
+        for row in connection.execute(select(webhook_position).where(table.endpoint_id.in_(ids)))
+    }
+    rows, noted = [], {}
+    for each in messages:
+        log = each.endpoint_id, EVENTS[each.message.event], each.partition
+        at = min(each.message.recorded_at, now)
+        before = latest.get(log)
+        latest[log] = noted[log] = at if before is None else max(at, before)
+        rows.append(_row(each, latest[log], now))
+    for (endpoint_id, topic, partition), at in noted.items():
+        connection.execute(
+            update(webhook_position)
+            .where(table.endpoint_id == endpoint_id, table.topic == topic, table.partition == partition)
+            .values(latest_at=at)
+        )
+    return rows
+
+
+def _row(each: Put, at: datetime, now: datetime) -> dict[str, Any]:
     message = each.message
     return {
         "endpoint_id": each.endpoint_id,
@@ -101,7 +129,7 @@ def _row(each: Put, now: datetime) -> dict[str, Any]:
         "payload": message.payload,
         "state": WAITING,
         "attempts": 0,
-        "created_at": message.recorded_at,
+        "created_at": at,
         "next_attempt_at": now,
     }
 

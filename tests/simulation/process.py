@@ -10,7 +10,7 @@ from meter.rules import Rules
 from meter.snapshot import StateReader, changes
 from meter.state import PartitionState
 from streams.engine.recovery import sighting_of
-from tests.simulation.world import DAY_MS, World
+from tests.simulation.world import DAY_MS, HOUR_MS, World
 
 
 class CrashError(Exception):
@@ -84,7 +84,7 @@ class Process:
         chunks = list(self._chunks())
         if not any(chunk.records for chunk in chunks):
             return False
-        step = self.step_of(self.state, self.seen)
+        step = self.step_of(self.state, self.seen, not_after=self._not_after(chunks))
         if self.due_until_ms is not None:
             self._run_due(step, self.due_until_ms, self.world.chance.choice([1, 2, 5]))
             self.due_until_ms = None
@@ -92,6 +92,13 @@ class Process:
             step.fold(chunk)
         self._commit(step)
         return True
+
+    def _not_after(self, chunks: list[Chunk]) -> int | None:
+        """The guard's bound where a record is ahead of it; now and then this machine's clock is ahead as well."""
+        bound = self.world.now_ms + HOUR_MS
+        if all(record.timestamp <= bound for chunk in chunks for record in chunk.records):
+            return None
+        return bound if self.world.chance.random() < 0.8 else None
 
     def settle(self) -> bool:
         """Do a slice of what is due by now, or by an instant between. Sometimes nothing is settled for days."""
@@ -158,7 +165,7 @@ class Process:
         rows = [
             *((topic, p, now, key, value, ()) for topic, found in outputs(step).items() for key, value in found),
             *((topics.REROUTED, r.partition, now, r.key, r.value, r.headers) for r in step.rerouted),
-            (topics.JOURNAL, p, now, None, step.journal_entry().canonical(), ()),
+            (topics.JOURNAL, p, now, None, self._journal_record(step), ()),
             *((topics.STATE, p, now, key, value, ()) for key, value in self._state_records(step)),
         ]
         if self.fault == "partial" and aborted:
@@ -171,6 +178,10 @@ class Process:
                 log.append(at, key, value, headers)
         for topic, partition in {(row[0], row[1]) for row in rows}:
             self.world.log(topic, partition).waste(1)  # the marker
+
+    def _journal_record(self, step: Step) -> bytes:
+        untold = {"not_after": None} if self.fault == "guard untold" else {}
+        return step.journal_entry().model_copy(update=untold).canonical()
 
     def _state_records(self, step: Step) -> Iterator[tuple[bytes, bytes | None]]:
         for key, value in changes(step):

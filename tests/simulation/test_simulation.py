@@ -37,3 +37,7 @@ def test_whatever_dies_nothing_is_lost_or_doubled(seed: int) -> None:
 )
 def test_a_planted_bug_is_found(fault: str, words: str) -> None:
     assert [text for text in simulate(5, 1500, fault).differences if words in text]
+
+
+def test_a_guard_that_the_journal_does_not_tell_of_is_found() -> None:
+    assert [text for text in simulate(8, 3000, "guard untold").differences if "journal" in text]

@@ -13,6 +13,7 @@ from tests.simulation.operators import Operators
 
 PARTITIONS = 3
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 ACCOUNTS = [f"account-{n}" for n in range(9)]
 REGIONS = ["ap-guangzhou", "Tokyo", "na-siliconvalley", "Mainland China", "eu-frankfurt"]
@@ -108,10 +109,10 @@ class World:
         log.append(self.now_ms + self._jump_ms(), key, value)
 
     def _jump_ms(self) -> int:
-        """How wrong the broker's clock is: now and then it is days back, once in a while up to a month ahead."""
+        """How wrong the broker's clock is: now and then it is days back, once in a while up to 40 days ahead."""
         roll = self.chance.random() if self.clock_jumps else 1.0
-        if roll < 0.0002:
-            return self.chance.randrange(31 * DAY_MS)
+        if roll < 0.001:
+            return self.chance.choice([self.chance.randrange(40 * DAY_MS), 8 * HOUR_MS, HOUR_MS // 2])
         return -self.chance.randrange(3 * DAY_MS) if roll < 0.003 else 0
 
     def _job(self, roll: float) -> dict[str, Any]:

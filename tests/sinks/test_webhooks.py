@@ -242,6 +242,29 @@ def test_a_claimed_delivery_is_nobody_elses_until_its_lease_is_over(stage: Stage
         assert states(engine, endpoint) == (1, 0)
 
 
+def test_the_order_is_that_of_the_log_though_the_broker_that_leads_it_next_has_a_clock_that_is_behind(
+    stage: Stage, store: str
+) -> None:
+    """The last one to arrive is the last word: an earlier one must not come after it, in one look or in several."""
+    now, lease = datetime.now(UTC), timedelta(seconds=3)
+    hours_after = [0, -2, -1, 36 * 24, -3]  # when the records were taken, by the clock of whoever led the partition
+
+    def put(position: int) -> queue.Put:
+        record = b'{"v":1,"account_id":"A","state":"%d","since":"2019-01-02T12:00:00+08:00"}' % position
+        taken_ms = int(now.timestamp() * 1000) + hours_after[position] * 3_600_000
+        return queue.Put(endpoint.endpoint_id, 0, position, message_of("account.service", record, taken_ms))
+
+    with endpoint_of_all(stage, store, "https://example.com/") as (engine, endpoint), writing(engine) as connection:
+        for positions in ([0], [1, 2], [3], [4]):
+            queue.put(connection, [put(position) for position in positions], [], now)
+        arrived = []
+        for _ in hours_after:
+            (delivery,) = queue.claim(connection, endpoint, now, lease, 10)
+            queue.delivered(connection, delivery, now)
+            arrived.append(json.loads(delivery.payload)["data"]["state"])
+    assert arrived == ["0", "1", "2", "3", "4"]
+
+
 class TestTheCommands:
     def test_a_webhook_is_added_listed_and_removed(self, stage: Stage, store: str) -> None:
         done = stage.run(
