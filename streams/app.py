@@ -10,6 +10,7 @@ from yarl import URL
 from meter import topics
 from meter.periods import BillingDays
 from meter.rules import Rules
+from streams.engine.assignor import MeterAssignor
 from streams.engine.consumer import ChunkTransport
 from streams.engine.owners import Owners
 from streams.engine.table import BillingDay, CommittedTable
@@ -19,6 +20,8 @@ from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from streams.waiting import AskedToStop, unless
 
+#: Faust wants a URL, which holds one server, and connects to none: the clients are ours, and know them all.
+NOWHERE = URL("kafka://bootstrap-servers")
 #: How long a stop may take. Whoever asked for it waits longer than this before a kill.
 STOP_PATIENCE_S = 20.0
 #: How long a start may go on that is to be stopped.
@@ -37,12 +40,19 @@ class MeterApp(faust.App):
     def _create_directories(self) -> None:
         """Faust keeps nothing on disk here."""
 
+    async def _on_partitions_revoked(self, revoked: Any) -> None:
+        """A rebalance begins: nothing stops for it. What this worker has lost, the next assignment says."""
+
+    async def _on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
+        if not self.should_stop:
+            await super()._on_partitions_assigned(assigned, generation_id)
+
 
 def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException], None]) -> MeterApp:
     """The app of one worker; `fail` ends the process."""
     app = MeterApp(
         settings.app_id,
-        broker=f"kafka://{(settings.bootstrap_servers or '').split(',', maxsplit=1)[0]}",
+        broker=str(NOWHERE),
         Table=CommittedTable,
         TableManager=OwnedTables,
         store="memory://",
@@ -51,15 +61,13 @@ def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException],
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=0,
+        PartitionAssignor=MeterAssignor,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         broker_session_timeout=settings.session_timeout_s,
         broker_request_timeout=max(30.0, settings.session_timeout_s * 2),
         broker_commit_interval=2.0,
         consumer_group_instance_id=settings.instance_id,
-        # A member that comes back gets its old assignment, and Faust insists that the URL in it is its own: without
-        # end, and silently, where a port or host has changed.
-        canonical_url=f"http://{settings.instance_id}" if settings.instance_id else None,
         web_enabled=settings.web_port != 0,
         web_bind=settings.web_host,
         web_port=settings.web_port or 6066,
@@ -67,13 +75,12 @@ def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException],
         worker_redirect_stdouts=False,
     )
     app.meter_settings = settings
-    app.transport = ChunkTransport([URL(f"kafka://{settings.bootstrap_servers}")], app)
+    app.transport = ChunkTransport([NOWHERE], app)
     app.metrics = Metrics()
     app.billing_day = BillingDay(BillingDays(rules.time_zone))
     app.daily_totals = app.Table("daily-totals", partitions=rules.partitions).using_window(app.billing_day)
     app.owners = Owners(settings, rules, app, app.metrics, fail)
     _add_agent(app, settings, rules)
-    _add_rebalance(app)
     return app
 
 
@@ -92,13 +99,6 @@ def _add_agent(app: MeterApp, settings: Settings, rules: Rules) -> None:
             app.owners.accept(event.value)
 
 
-def _add_rebalance(app: MeterApp) -> None:
-    @app.on_partitions_revoked.connect
-    async def revoked(_: Any, revoked: Any, **kwargs: Any) -> None:
-        """A rebalance waits for the steps in flight."""
-        await app.owners.pause()
-
-
 async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseException], None]) -> None:
     """Run until asked to stop; then finish the steps in flight, save, and leave the group."""
     await _start(app, asked, fail)
@@ -115,6 +115,9 @@ async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseExc
     # Without a Kafka an orderly stop never ends; what a kill would lose, which is nothing, is lost then.
     lost = BrokerLostError(f"Kafka has not let this worker go for {STOP_PATIENCE_S:.0f} s: ended all the same")
     too_late = asyncio.get_running_loop().call_later(STOP_PATIENCE_S, fail, lost)
+    # In this order: no step is cut off, and the next owners need not wait for the indexes to be on disk.
+    await app.owners.quiesce()
+    await app.consumer.leave()
     await app.owners.release_all()
     await app.stop()
     too_late.cancel()

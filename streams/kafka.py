@@ -9,12 +9,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from streams.engine import connections
 from streams.engine import records as lenient
 from streams.errors import BrokerLostError
 from streams.secured import why_not
 from streams.settings import Settings
 from streams.transactional import start, stop
 
+connections.install()
 lenient.install()
 
 READ_COMMITTED = "read_committed"

@@ -84,11 +84,7 @@ class Settings(BaseSettings):
     @field_validator("bootstrap_servers")
     @classmethod
     def _host_and_port(cls, value: str | None) -> str | None:
-        for server in (value or "").split(",") if value is not None else ():
-            host, _, port = server.strip().rpartition(":")
-            if not host or not port.isdigit() or not 0 < int(port) < 65536:
-                raise ValueError(f"needs host:port[,host:port...], got {value!r}")
-        return value
+        return value if value is None else ",".join(_server(server, value) for server in value.split(","))
 
     @classmethod
     def settings_customise_sources(
@@ -152,6 +148,18 @@ class Settings(BaseSettings):
     def bare(self, topic: str) -> str:
         """The contract's name of a topic of this meter."""
         return topic.removeprefix(self.topic_prefix)
+
+
+def _server(server: str, among: str) -> str:
+    """One server without what surrounds it. Raises ValueError for what is none: `host:port`, `[IPv6 address]:port`."""
+    host, _, port = server.strip().rpartition(":")
+    is_literal = host.startswith("[") and host.endswith("]") and len(host) > 2
+    is_host = is_literal or not set(host) & set(":[]/@ \t")
+    if not host or not is_host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise ValueError(
+            f"needs host:port[,host:port...], got {among!r}; an IPv6 address stands in brackets: [::1]:9092"
+        )
+    return f"{host}:{port}"
 
 
 def _bearer(token: str) -> Any:

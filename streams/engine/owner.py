@@ -19,12 +19,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 
 from meter import topics
 from meter.dedupe import needed_since
@@ -63,6 +65,8 @@ COMMANDS_RETRY_S = 0.25
 #: How soon to ask the broker for the time again while intake is paused.
 PAUSED_RETRY_S = 2.0
 SAY_EVERY_S = 60.0
+#: How long a producer may take to close its connections.
+WRITER_STOP_S = 5.0
 #: How often the dedupe index is put on disk.
 SAVE_INTERVAL_S = 15.0
 #: One index at a time: they are mostly on one disk.
@@ -74,6 +78,11 @@ class InputEnd(NamedTuple):
 
     end: int
     seen_at: float
+
+
+def index_directory(settings: Settings) -> Path:
+    """Where this machine's dedupe indexes are."""
+    return settings.data_dir / settings.app_id / f"{settings.topic_prefix}seen"
 
 
 class PartitionOwner:
@@ -108,9 +117,12 @@ class PartitionOwner:
         self._identity: Identity | None = None
         self._seen: DiskSeen | None = None
         self._queues: dict[str, deque[Chunk]] = {topic: deque() for topic in topics.INPUTS}
-        self._expected: dict[str, int] = {}
+        #: Up to where each input was offered: the next position to read.
+        self.expected: dict[str, int] = {}
         self._queued = dict.fromkeys(topics.INPUTS, 0)
         self._waits_since: float | None = None
+        #: Whether what is queued may not be folded yet, for a reason that a restart would not change.
+        self._waits = False
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -139,7 +151,7 @@ class PartitionOwner:
             name = self._settings.topic(topics.COMMANDS)
             self._commands_end = (await offsets(consumer, name, self.partition))[1]
         self.sums = Sums(self.state)
-        self._expected = dict(self.state.next)
+        self.expected = dict(self.state.next)
         self._has_room.set()
         self.is_open = True
         self.last_moved = time.monotonic()
@@ -164,7 +176,7 @@ class PartitionOwner:
         since_ms = needed_since(self.state.due_until, self._rules)
         log_id = f"{self._identity.cluster}/{self._identity.topics.get(topics.PRICED)}"
         seen = await asyncio.to_thread(
-            DiskSeen.open, self._directory, self.partition, self._rules.meter_id, log_id, anew=anew
+            DiskSeen.open, index_directory(self._settings), self.partition, self._rules.meter_id, log_id, anew=anew
         )
         seen.needed_since_ms = since_ms
         try:
@@ -173,10 +185,6 @@ class PartitionOwner:
             log.warning("dedupe index made anew", partition=self.partition, reason=str(error))
             seen.close()
             return await self._open_seen(consumer, anew=True)
-
-    @property
-    def _directory(self) -> Path:
-        return self._settings.data_dir / self._settings.app_id / f"{self._settings.topic_prefix}seen"
 
     async def quiesce(self) -> None:
         """Wait for the step in flight, and forget what is queued: it is read again. No step begins until `go_on`."""
@@ -187,28 +195,32 @@ class PartitionOwner:
         self._latest_ms = 0
         self._gate.forget()
         await self._idle.wait()
-        self._expected = dict(self.state.next)
+        self.expected = dict(self.state.next)
         self._has_room.set()
 
     def go_on(self) -> None:
-        """The inputs stand where they are to be read on: steps may be done.
-
-        Not before: what is due would be done in a rebalance too, and a step of a partition that another worker opens
-        meanwhile ends this one.
-        """
+        """The inputs stand where they are to be read on: steps may be done."""
         self._may_go_on.set()
+
+    @property
+    def should_move(self) -> bool:
+        """Whether it is being opened, or in a step, or has records that wait for nothing but their step."""
+        has_records = any(chunk.records for queue in self._queues.values() for chunk in queue)
+        return not self.is_open or not self._idle.is_set() or (has_records and not self._waits)
 
     async def close(self) -> None:
         """Let the partition go: nothing of it stays behind in the table."""
-        self.is_open = False
-        await self._writer.stop()
+        was_open, self.is_open = self.is_open, False
+        with suppress(TimeoutError, KafkaError):  # what is open no more, or fenced, is not sent any more either
+            await asyncio.wait_for(self._writer.stop(), WRITER_STOP_S)
         if self._seen is not None:
             await asyncio.gather(*self._saving)
             await self._save(self._seen.saving())
             self._seen.close()
         for key in list(self._totals):
             del self._totals[key]
-        self._metrics.closed(self.partition)
+        if was_open:
+            self._metrics.closed(self.partition)
 
     # -- the queue -------------------------------------------------------------------------------------------
 
@@ -222,7 +234,7 @@ class PartitionOwner:
 
     def offer(self, chunk: Chunk) -> None:
         """Queue a chunk. What is below the expected position is trimmed; a hole above raises HoleError."""
-        expected = self._expected[chunk.topic]
+        expected = self.expected[chunk.topic]
         if chunk.next <= expected:
             return
         if chunk.start > expected:
@@ -230,7 +242,7 @@ class PartitionOwner:
         if chunk.start < expected:
             chunk = Chunk(chunk.topic, expected, chunk.next, [r for r in chunk.records if r.offset >= expected])
         self._queues[chunk.topic].append(chunk)
-        self._expected[chunk.topic] = chunk.next
+        self.expected[chunk.topic] = chunk.next
         self._queued[chunk.topic] += len(chunk.records)
         if not any(map(self.has_room, topics.INPUTS)):
             self._has_room.clear()
@@ -264,7 +276,7 @@ class PartitionOwner:
     def _commands_are_current(self) -> bool:
         """Whether commands were read to their end within the hour: completions wait until they are."""
         folded = (
-            self._queues[topics.COMMANDS][0].start if self._queues[topics.COMMANDS] else self._expected[topics.COMMANDS]
+            self._queues[topics.COMMANDS][0].start if self._queues[topics.COMMANDS] else self.expected[topics.COMMANDS]
         )
         if folded < self._commands_end:
             return False
@@ -303,6 +315,7 @@ class PartitionOwner:
             self._queues[chunk.topic].appendleft(chunk)
         self._work.clear()
         if any(chunk.records for queue in self._queues.values() for chunk in queue):
+            self._waits = True
             self._say_that_completions_wait()
             asyncio.get_running_loop().call_later(COMMANDS_RETRY_S, self._work.set)
 
@@ -348,12 +361,13 @@ class PartitionOwner:
         folds = any(chunk.records for chunk in chunks)
         waits_since = self._waits_since or time.monotonic()
         if folds:
-            self._waits_since = None
+            self._waits, self._waits_since = False, None
             self._fold(step, chunks)
         else:
             if may_take:
                 self._put_back(chunks)
             else:
+                self._waits = True
                 self._look_again()
             if not settles:
                 return
@@ -418,7 +432,7 @@ class PartitionOwner:
     def _covered(self) -> dict[str, int]:
         """Up to where each input is folded; what holds no records, only markers, counts as folded."""
         return {
-            topic: next((chunk.start for chunk in queue if chunk.records), self._expected[topic])
+            topic: next((chunk.start for chunk in queue if chunk.records), self.expected[topic])
             for topic, queue in self._queues.items()
         }
 

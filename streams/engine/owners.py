@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from faust.types import TP
 
 from meter import topics
@@ -16,8 +16,10 @@ from meter.identity import Identity
 from meter.rules import Rules
 from streams.engine.consumer import Fetched
 from streams.engine.due import Pace
-from streams.engine.owner import InputEnd, PartitionOwner
+from streams.engine.owner import InputEnd, PartitionOwner, index_directory
+from streams.engine.seen import saved_positions
 from streams.engine.table import BillingDay, PartitionTotals
+from streams.engine.watch import Watch
 from streams.errors import BrokerLostError, RefusalToStartError
 from streams.observe.metrics import Metrics
 from streams.samelog import identity_of, other_ids
@@ -25,14 +27,12 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-#: A broker that answers no fetch for so many session timeouts is lost: fetches wait half a second at most.
-BROKER_SILENCE_SESSIONS = 3
-
-
-#: How often to look for what is due.
-LOOK_S = 0.5
 #: How often to ask whether the topics are still the same ones.
 IDENTITY_EVERY_S = 2.0
+#: What a new owner of a partition does to the one before it.
+FENCED = (ProducerFenced, InvalidProducerEpoch)
+#: A partition that has not moved for so many times METER_STALLED_AFTER_S makes the worker unhealthy.
+STUCK_STALLS = 3
 
 
 class InputEnds:
@@ -71,38 +71,53 @@ class InputEnds:
 class Owners:
     """The owners by partition, and what the consumer needs to know of them.
 
-    `fail` ends the process: no error is survived, restart is the only recovery path.
+    `fail` ends the process: no error is survived, restart is the only recovery path. But a partition that another
+    worker was given, and has opened, is no error: this one has lost it, and goes on with the others. See decision 11.
     """
 
     def __init__(
         self, settings: Settings, rules: Rules, app: Any, metrics: Metrics, fail: Callable[[BaseException], None]
     ) -> None:
         self.by_partition: dict[int, PartitionOwner] = {}
+        #: What the group has given to this worker, and in which of its generations; 0: in none yet.
+        self.assigned: set[int] = set()
+        self.generation = 0
         self._settings = settings
         self._rules = rules
         self._app = app
         self._metrics = metrics
         self._fail = fail
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._sought: set[TP] = set()
+        self._lost: dict[int, asyncio.Event] = {}
+        #: Partitions that others may have had since they were opened here: the group went on without this worker.
+        self._doubtful: set[int] = set()
+        self._reassigned = asyncio.Event()
+        self._readings: dict[TP, int] = {}
+        self._reading = 0
         self._changed = asyncio.Event()
         self._ends = InputEnds(settings)
         self._pace = Pace()
+        self._watch = Watch(settings)
+
+    @property
+    def partitions(self) -> int:
+        """How many the meter has."""
+        return self._rules.partitions
 
     # -- assignment ------------------------------------------------------------------------------------------
 
-    async def pause(self) -> None:
-        """A rebalance begins: the steps in flight are finished, what is queued is forgotten."""
-        self._sought.clear()
-        await asyncio.gather(*(owner.quiesce() for owner in self.by_partition.values() if owner.is_open))
-
-    async def assign(self, assigned: set[TP]) -> None:
-        """Take over the partitions assigned, in the background, and let go of the others."""
+    async def assign(self, assigned: set[TP], generation: int) -> None:
+        """Take over the partitions assigned and let go of the others, in the background; those that stay go on."""
         partitions = self._whole_partitions(assigned)
-        gone = [p for p in self.by_partition if p not in partitions]
-        await asyncio.gather(*(self._release(p) for p in gone))
-        for partition in partitions - self.by_partition.keys():
-            self._tasks[partition] = asyncio.create_task(self._own(partition), name=f"partition-{partition}")
+        if generation > self.generation + 1:
+            self._doubtful |= self.by_partition.keys()
+        self.assigned, self.generation = partitions, generation
+        for partition in self._lost.keys() - partitions:
+            self._lost[partition].set()
+        for partition in sorted(partitions - self._tasks.keys()):
+            self._tasks[partition] = asyncio.create_task(self._hold(partition), name=f"partition-{partition}")
+        self._reassigned.set()
+        self._reassigned = asyncio.Event()
 
     def _whole_partitions(self, assigned: set[TP]) -> set[int]:
         """The partitions assigned; all inputs of one must be: another worker would fold the rest of it."""
@@ -120,9 +135,43 @@ class Owners:
                 )
         return set(by_partition)
 
+    async def _hold(self, partition: int) -> None:
+        """Own a partition for as long as it is assigned; anew where another worker has had it meanwhile."""
+        try:
+            while partition in self.assigned:
+                await self._own(partition)
+        except Exception as error:
+            self._fail(error)
+        finally:
+            del self._tasks[partition]
+
     async def _own(self, partition: int) -> None:
-        """Open a partition and run it, until it is released."""
-        owner = PartitionOwner(
+        """Open a partition and run it until it is lost."""
+        owner = self.by_partition[partition] = self._new_owner(partition)
+        lost = self._lost[partition] = asyncio.Event()
+        self._doubtful.discard(partition)
+        working = asyncio.ensure_future(self._work(owner))
+        losing = asyncio.ensure_future(lost.wait())
+        try:
+            await asyncio.wait([working, losing], return_when=asyncio.FIRST_COMPLETED)
+            self._forget_readings(partition)
+            if not working.done():
+                await owner.quiesce()
+            working.cancel()
+            (error,) = await asyncio.gather(working, return_exceptions=True)
+            if isinstance(error, FENCED):
+                await self._be_fenced(partition, error)
+            elif error is not None and not isinstance(error, asyncio.CancelledError):
+                self._fail(error)
+        finally:
+            losing.cancel()
+            del self.by_partition[partition], self._lost[partition]
+            await self._app.consumer.read_no_more(self._forget_readings(partition))
+            await owner.close()
+        log.info("partition released", partition=partition)
+
+    def _new_owner(self, partition: int) -> PartitionOwner:
+        return PartitionOwner(
             self._settings,
             self._rules,
             partition,
@@ -132,29 +181,44 @@ class Owners:
             self._ends.take,
             self._pace,
         )
-        self.by_partition[partition] = owner
-        try:
-            await owner.open()
-            await self._app.consumer.seek_owners([partition])
-            await owner.run()
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            self._fail(error)
 
-    async def _release(self, partition: int) -> None:
-        owner = self.by_partition.pop(partition)
-        await owner.quiesce()
-        task = self._tasks.pop(partition)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await owner.close()
-        log.info("partition released", partition=partition)
+    async def _work(self, owner: PartitionOwner) -> None:
+        await owner.open()
+        await self._read([owner.partition])
+        owner.go_on()
+        await owner.run()
+
+    async def _be_fenced(self, partition: int, error: BaseException) -> None:
+        """Somebody else has opened the partition: give in where the group says so.
+
+        Where it still says that it is ours, that one is no member, or this one is none any more: the process ends.
+        """
+        log.info("partition taken over by another worker", partition=partition)
+        deadline = time.monotonic() + self._settings.session_timeout_s
+        while partition in self.assigned and partition not in self._doubtful:
+            try:
+                await asyncio.wait_for(self._reassigned.wait(), deadline - time.monotonic())
+            except TimeoutError:
+                self._fail(error)
+                return
+
+    def warm(self) -> dict[int, int]:
+        """Partitions whose dedupe index is on this machine, and up to where each is true."""
+        return saved_positions(index_directory(self._settings))
+
+    async def quiesce(self) -> None:
+        """The worker stops: finish the steps in flight, and begin no others."""
+        self.assigned = set()
+        self._reassigned.set()
+        self._readings.clear()
+        await asyncio.gather(*(owner.quiesce() for owner in self.by_partition.values()))
 
     async def release_all(self) -> None:
-        """The worker stops: finish the steps in flight, put the dedupe indexes on disk."""
-        self._sought.clear()
-        await asyncio.gather(*(self._release(partition) for partition in list(self.by_partition)))
+        """The worker stops: put the dedupe indexes on disk."""
+        self.assigned = set()
+        for lost in self._lost.values():
+            lost.set()
+        await asyncio.gather(*self._tasks.values())
         await self._ends.close()
 
     def _totals(self, partition: int) -> PartitionTotals:
@@ -163,23 +227,42 @@ class Owners:
 
     # -- chunks ----------------------------------------------------------------------------------------------
 
+    async def _read(self, partitions: Iterable[int]) -> None:
+        """Read all inputs of some partitions from where their owners are; chunks of former readings are dropped."""
+        self._reading += 1
+        positions = {
+            self._tp(topic, partition): offset
+            for partition in partitions
+            for topic, offset in self.by_partition[partition].expected.items()
+        }
+        self._readings.update(dict.fromkeys(positions, self._reading))
+        await self._app.consumer.read(positions, self._reading)
+        self._changed.set()
+
+    async def read_again(self) -> None:
+        """Faust has dropped what was on its way to the agent: read it again."""
+        await self._read({tp.partition for tp in self._readings})
+
+    def _forget_readings(self, partition: int) -> list[TP]:
+        """The inputs of a partition, of which nothing is accepted from now on."""
+        read = [self._tp(topic, partition) for topic in topics.INPUTS]
+        for tp in read:
+            self._readings.pop(tp, None)
+        return read
+
     def accept(self, fetched: Fetched) -> None:
-        """Chunks from the agent. Those of an earlier generation are dropped: they are read again."""
-        if fetched.generation != self._app.consumer_generation_id:
-            return
-        for partition, chunk in fetched.chunks:
-            owner = self.by_partition.get(partition)
-            if owner is None or not owner.is_open or self._tp(chunk.topic, partition) not in self._sought:
-                continue
-            try:
-                owner.offer(chunk)
-            except Exception as error:
-                self._fail(error)
+        """Chunks from the agent."""
+        for tp, reading, chunk in fetched.chunks:
+            if self._readings.get(tp) == reading:
+                try:
+                    self.by_partition[tp.partition].offer(chunk)
+                except Exception as error:
+                    self._fail(error)
 
     def ready(self) -> tuple[set[TP], bool]:
         """Inputs to fetch now, and whether that is all there are."""
-        ready = {tp for tp in self._sought if self._has_room(tp)}
-        return ready, len(ready) == len(self._app.consumer.assignment())
+        ready = {tp for tp in self._readings if self._has_room(tp)}
+        return ready, len(ready) == len(self._readings)
 
     def _has_room(self, tp: TP) -> bool:
         owner = self.by_partition.get(tp.partition)
@@ -200,33 +283,19 @@ class Owners:
         """Partitions whose state is known."""
         return [partition for partition, owner in self.by_partition.items() if owner.is_open]
 
-    def positions(self, partitions: Iterable[int]) -> dict[TP, int]:
-        """Where to read on, for all inputs of some partitions."""
-        return {
-            self._tp(topic, partition): offset
-            for partition in partitions
-            for topic, offset in self.by_partition[partition].state.next.items()
-        }
-
     def committed(self) -> dict[TP, int]:
         """What is folded and committed, by input."""
-        return self.positions(self.opened())
-
-    def sought(self, tps: Collection[TP]) -> None:
-        """The consumer stands at these inputs' positions: they may be fetched, and their owners go on."""
-        self._sought.update(tps)
-        for partition in {tp.partition for tp in tps} & self.by_partition.keys():
-            self.by_partition[partition].go_on()
-        self._changed.set()
+        return {
+            self._tp(topic, partition): offset
+            for partition in self.opened()
+            for topic, offset in self.by_partition[partition].state.next.items()
+        }
 
     def _tp(self, topic: str, partition: int) -> TP:
         return TP(self._settings.topic(topic), partition)
 
     def _input_end(self, topic: str, partition: int) -> InputEnd | None:
-        return self._input_end_of(self._tp(topic, partition))
-
-    def _input_end_of(self, tp: TP) -> InputEnd | None:
-        end: InputEnd | None = self._app.consumer._thread.input_end(tp)
+        end: InputEnd | None = self._app.consumer._thread.input_end(self._tp(topic, partition))
         return end
 
     # -- health ----------------------------------------------------------------------------------------------
@@ -266,21 +335,34 @@ class Owners:
                     self._fail(RefusalToStartError(difference))
             await asyncio.sleep(IDENTITY_EVERY_S)
 
+    def state(self) -> str:
+        """`joining`: the group has given nothing yet; `opening`: some partition; `standby`: none is for this worker."""
+        if not self.generation:
+            return "joining"
+        if not self.assigned:
+            return "standby"
+        return "open" if self.assigned <= set(self.opened()) else "opening"
+
+    def stuck(self) -> list[int]:
+        """Partitions that have stood still for so long that a restart is due: with work, and no reason to wait."""
+        limit = time.monotonic() - STUCK_STALLS * self._settings.stalled_after_s
+        return [
+            partition
+            for partition, owner in self.by_partition.items()
+            if owner.last_moved < limit and owner.should_move
+        ]
+
     async def watch(self) -> None:
         """Look for what is due; end the process when Kafka is silent for too long, or the group is lost."""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            for owner in self.by_partition.values():
-                owner.look()
-            if (error := self._app.consumer._thread.group_error()) is not None:
-                # aiokafka's own task has ended with it, and nothing else would ever say so.
-                self._fail(error)
-            heard = [end.seen_at for tp in self._sought if (end := self._input_end_of(tp)) is not None]
-            heard += [owner.last_moved for owner in self.by_partition.values()]
-            silence_s = BROKER_SILENCE_SESSIONS * self._settings.session_timeout_s
-            if heard and time.monotonic() - max(heard) > silence_s:
-                self._fail(
-                    BrokerLostError(
-                        f"Kafka at {self._settings.bootstrap_servers} has not answered for {silence_s:.0f} s"
-                    )
-                )
+        thread = self._app.consumer._thread
+        try:
+            await self._watch.run(thread, lambda: self.ready()[0], self._look)
+        except BrokerLostError as error:
+            self._fail(error)
+
+    def _look(self) -> None:
+        for owner in self.by_partition.values():
+            owner.look()
+        if (error := self._app.consumer._thread.group_error()) is not None:
+            # aiokafka's own task has ended with it, and nothing else would ever say so.
+            self._fail(error)

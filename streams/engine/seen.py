@@ -400,6 +400,15 @@ def _free(directory: Path) -> int:
     return shutil.disk_usage(there).free
 
 
+def saved_positions(directory: Path) -> dict[int, int]:
+    """The partitions with an index in a directory, and the position in `usage.priced` up to which each is true."""
+    found = {}
+    for path in directory.glob("seen-*.json"):
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            found[int(path.stem.removeprefix("seen-"))] = int(json.loads(path.read_text())["priced_next"])
+    return found
+
+
 def _mark_path(directory: Path, partition: int) -> Path:
     return directory / f"seen-{partition}.json"
 

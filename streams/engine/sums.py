@@ -12,15 +12,15 @@ class Sums:
 
     def __init__(self, state: PartitionState) -> None:
         self._state = state
-        self._expected = state.unbilled.amount()
+        self.expected = state.unbilled.amount()
 
     def add(self, step: Step) -> None:
         """A step was committed."""
         for _, amount in step.usage_by_region.values():
-            self._expected = EXACT.add(self._expected, amount)
-        self._expected = EXACT.subtract(self._expected, step.billed_amount)
+            self.expected = EXACT.add(self.expected, amount)
+        self.expected = EXACT.subtract(self.expected, step.billed_amount)
 
     def look(self) -> tuple[Decimal, Decimal]:
         """The unbilled amount, and by how much it differs from what was priced less what was billed: zero."""
         unbilled = self._state.unbilled.amount()
-        return unbilled, EXACT.subtract(unbilled, self._expected)
+        return unbilled, EXACT.subtract(unbilled, self.expected)

@@ -28,6 +28,18 @@ class OwnedTables(TableManager):
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
-        """Short work only: heartbeats start when this returns."""
-        await self.app.owners.assign(assigned)
-        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+        """A new assignment. Short work only: heartbeats start when this returns.
+
+        Faust's own recovery would stop the flow of all partitions for it. Messages of the generation before are
+        dropped on their way to the agent, so those partitions that stay are read again from where their owners are.
+        """
+        app, consumer = self.app, self.app.consumer
+        self.recovery.completed.set()
+        await app.owners.assign(assigned, generation_id)
+        app.flow_control.resume()
+        consumer.resume_flow()
+        await app._fetcher.maybe_start()
+        await app.owners.read_again()
+        self.on_actives_ready()
+        self.on_standbys_ready()
+        app.on_rebalance_end()

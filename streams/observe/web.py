@@ -38,18 +38,23 @@ def add_pages(app: MeterApp) -> None:
 
     @app.page("/healthz")
     async def healthz(web: Any, request: Any) -> Any:
-        """The process is alive and its loop turns."""
-        return web.json({"status": "ok"})
+        """The process is alive, its loop turns, and no partition is stuck; 503 where a restart is due."""
+        stuck = app.owners.stuck()
+        return web.json({"status": "stuck" if stuck else "ok", "stuck": stuck}, status=503 if stuck else 200)
 
     @app.page("/readyz")
     async def readyz(web: Any, request: Any) -> Any:
-        """Every partition that has lag moves; 503 when one has not for longer than it may, or waits for the clocks."""
-        stalled, paused = app.owners.stalled(), app.owners.paused()
+        """Every partition that it was given is open, and moves where it has lag; 503 where one does not, or may not.
+
+        A worker that was given none, since there are more workers than partitions, is ready.
+        """
+        stalled, paused, state = app.owners.stalled(), app.owners.paused(), app.owners.state()
+        ready = not stalled and not paused and state in {"open", "standby"}
         body = {
-            "status": "stalled" if stalled else "paused" if paused else "ok",
+            "status": "stalled" if stalled else "paused" if paused else "ok" if state == "open" else state,
             "stalled": stalled,
             "paused": paused,
             "open": sorted(app.owners.opened()),
             "lag": sum(app.owners.lags().values()),
         }
-        return web.json(body, status=503 if stalled or paused else 200)
+        return web.json(body, status=200 if ready else 503)

@@ -1,5 +1,6 @@
-"""A worker's owners on one event loop: rebalances, releases and slow answers come by chance, between any two turns.
+"""Two workers' owners on one event loop: rebalances and slow answers come by chance, between any two turns.
 
+A partition goes from one to the other in the midst of a step, comes back before the first has heard of it, or stays.
 The owners are the product's, queues, gates, pace and all; Kafka is the simulation's lists, and time passes only where
 all wait. What was committed is held against replay and recount, and against the cuts.
 """
@@ -8,20 +9,24 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import ProducerFenced
+from faust.types import TP
 
 from meter import topics
 from meter.dedupe import MemorySeen
 from meter.partition import Step
 from meter.records import Chunk
 from meter.rules import Clock, Rules
-from streams.engine import due
-from streams.engine import owner as owners
-from streams.engine.due import Pace
+from streams.engine import due, owners
+from streams.engine import owner as one_owner
+from streams.engine.consumer import Fetched
 from streams.engine.owner import InputEnd, PartitionOwner
+from streams.engine.owners import Owners
 from streams.engine.sums import Sums
 from streams.engine.writer import Published
 from streams.observe.metrics import Metrics
@@ -31,7 +36,7 @@ from tests.simulation.process import Process
 from tests.simulation.run import THE_END_MS, recounted, replayed
 from tests.simulation.world import PARTITIONS, World
 
-ROUNDS = 5_000
+ROUNDS = 3_000
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -76,12 +81,13 @@ class Index(MemorySeen):
 
 
 class Writer:
-    """Instead of the partition's producer: its answers take some turns of the loop."""
+    """Instead of the partition's producer: its answers take some turns of the loop, and a newer one fences it."""
 
-    def __init__(self, process: Process) -> None:
-        self.process = process
+    def __init__(self, process: Process, kafka: "Kafka") -> None:
+        self.process, self.kafka = process, kafka
         self.is_busy = False
         self.is_stopped = False
+        self.epoch = kafka.epochs[process.partition] = kafka.epochs[process.partition] + 1
 
     def batches(self, step: Step) -> list[Any]:
         return [step]
@@ -90,11 +96,21 @@ class Writer:
         assert not self.is_busy
         assert not self.is_stopped
         self.is_busy = True
-        await turns(self.process.world)
-        self.process._publish(batches[0], aborted=False)
-        await turns(self.process.world)
-        self.is_busy = False
+        try:
+            await turns(self.process.world)
+            self._see_that_it_is_the_newest()
+            self.process._publish(batches[0], aborted=False)
+            await turns(self.process.world)
+            if self.process.world.chance.random() < 0.02:
+                self._see_that_it_is_the_newest()  # committed, and told of the newer one all the same
+        finally:
+            self.is_busy = False
         return Published(None, 0, self.process.world.now_ms)
+
+    def _see_that_it_is_the_newest(self) -> None:
+        if self.epoch != self.kafka.epochs[self.process.partition]:
+            self.kafka.fenced += 1
+            raise ProducerFenced
 
     async def stop(self) -> None:
         assert not self.is_busy
@@ -108,122 +124,186 @@ async def turns(world: World) -> None:
         await asyncio.sleep(0.004)
 
 
-class Place:
-    """A partition on this worker, its owner, and how far its inputs were fetched."""
+class Owner(PartitionOwner):
+    """The product's, opened from the simulation's lists."""
 
-    def __init__(self, world: World, rules: Rules, partition: int, pace: Pace) -> None:
-        self.world, self.rules, self.partition, self.pace = world, rules, partition, pace
-        self.process = Process(world, rules, partition)
-        self.is_sought = False
+    process: Process
+    kafka: "Kafka"
 
     async def open(self) -> None:
-        made = PartitionOwner(
-            Settings(), self.rules, self.partition, {}, Metrics(), self._input_end, self._ends, self.pace
-        )
-        await made._writer.stop()
+        await self._writer.stop()
+        await turns(self.kafka.world)
+        self._writer = Writer(self.process, self.kafka)  # type: ignore[assignment]
+        await turns(self.kafka.world)
         state, seen = self.process._open()
-        for name, part in {"_writer": Writer(self.process), "_seen": Index(seen)}.items():
-            setattr(made, name, part)
-        made.state, made.sums, made._expected = state, Sums(state), dict(state.next)
-        made._saved_at, made.is_open = float("inf"), True
-        self.owner = made
-        self.task = asyncio.ensure_future(made.run())
-        self.seek()
+        setattr(self, "_seen", Index(seen))
+        self.state, self.sums, self.expected = state, Sums(state), dict(state.next)
+        self._saved_at, self.is_open = float("inf"), True
+        self._metrics.opened(self.partition, 0.0)
 
-    def _input_end(self, topic: str, partition: int) -> InputEnd:
-        return InputEnd(self.world.log(topic, partition).end, 0.0)
 
-    async def _ends(self, partition: int) -> dict[str, int]:
+class Consumer:
+    """A worker's reader. What it hands out takes some turns, or is dropped where the group has a new assignment."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self._thread = world, self
+        self.covered: dict[TP, tuple[int, int]] = {}
+        self.on_the_way: list[Fetched] = []
+
+    async def read(self, positions: Mapping[TP, int], reading: int) -> None:
+        await turns(self.world)
+        for tp, offset in positions.items():
+            if reading >= self.covered.get(tp, (0, 0))[0]:
+                self.covered[tp] = reading, offset
+
+    async def read_no_more(self, tps: Iterable[TP]) -> None:
+        await turns(self.world)
+        for tp in tps:
+            self.covered.pop(tp, None)
+
+    def input_end(self, tp: TP) -> InputEnd:
+        return InputEnd(self.world.log(*tp).end, 0.0)
+
+    def fetch(self, ready: set[TP]) -> None:
+        """Some of what is there, of any input that has room; one of them lags behind for hours."""
+        slow = topics.INPUTS[self.world.now_ms // (7 * HOUR_MS) % len(topics.INPUTS)]
+        chunks = []
+        for tp in sorted(ready & self.covered.keys()):
+            if tp.topic == slow and self.world.chance.random() < 0.98:
+                continue
+            log, (reading, start) = self.world.log(*tp), self.covered[tp]
+            end = min(log.end, start + self.world.chance.randrange(15))
+            if end > start:
+                chunks.append((tp, reading, Chunk(tp.topic, start, end, log.between(start, end))))
+                self.covered[tp] = reading, end
+        self.on_the_way.append(Fetched(chunks))
+
+
+class Worker:
+    """The owners of one worker, the product's."""
+
+    def __init__(self, world: World, rules: Rules, kafka: "Kafka") -> None:
+        self.world, self.rules, self.kafka = world, rules, kafka
+        self.consumer = Consumer(world)
+        self.owners = Owners(Settings(), rules, SimpleNamespace(consumer=self.consumer), Metrics(), self._fail)
+        self.owners._ends = self  # type: ignore[assignment]
+        self.owners._new_owner = self._new_owner  # type: ignore[method-assign]
+        self.next: list[tuple[set[int], int]] = []
+        self.group: asyncio.Future[None] = asyncio.ensure_future(self._follow_the_group())
+
+    def _fail(self, error: BaseException) -> None:
+        self.kafka.failures.append(error)
+
+    def _new_owner(self, partition: int) -> Owner:
+        owners = self.owners
+        owner = Owner(Settings(), self.rules, partition, {}, Metrics(), owners._input_end, self.take, owners._pace)
+        owner.process, owner.kafka = Process(self.world, self.rules, partition), self.kafka
+        return owner
+
+    async def take(self, partition: int) -> dict[str, int]:
         ends = {topic: self.world.log(topic, partition).end for topic in topics.INPUTS}
         await turns(self.world)
         return ends
 
-    def seek(self) -> None:
-        self.at, self.is_sought = dict(self.owner.state.next), True
-        self.owner.go_on()
+    async def close(self) -> None:
+        """No connection."""
 
-    async def pause(self) -> None:
-        self.is_sought = False
-        await self.owner.quiesce()
-
-    async def release(self) -> None:
-        await self.pause()
-        self.task.cancel()
-        (ended,) = await asyncio.gather(self.task, return_exceptions=True)
-        assert isinstance(ended, asyncio.CancelledError), ended
-        await self.owner.close()
+    async def _follow_the_group(self) -> None:
+        while True:
+            await turns(self.world)
+            if self.next:
+                partitions, generation = self.next.pop(0)
+                if self.next and self.world.chance.random() < 0.5:
+                    continue  # the group went on before this worker had heard of it
+                tps = {TP(topic, partition) for topic in topics.INPUTS for partition in partitions}
+                await self.owners.assign(tps, generation)
+                if self.world.chance.random() < 0.5:
+                    self.consumer.on_the_way.clear()
+                await self.owners.read_again()
+            await asyncio.sleep(0)
 
     def fetch(self) -> None:
-        """Some of what is there, of any input that has room; one of them lags behind for hours."""
-        slow = topics.INPUTS[self.world.now_ms // (7 * HOUR_MS) % len(topics.INPUTS)]
-        for topic in topics.INPUTS:
-            if topic == slow and self.world.chance.random() < 0.98:
-                continue
-            log, start = self.world.log(topic, self.partition), self.at[topic]
-            end = min(log.end, start + self.world.chance.randrange(15))
-            if end > start and self.owner.has_room(topic):
-                self.owner.offer(Chunk(topic, start, end, log.between(start, end)))
-                self.at[topic] = end
-        self.owner.look()
+        self.consumer.fetch(self.owners.ready()[0])
+        while self.consumer.on_the_way and self.world.chance.random() < 0.8:
+            self.owners.accept(self.consumer.on_the_way.pop(0))
+        for each in self.owners.by_partition.values():
+            each.look()
 
-    @property
-    def is_due(self) -> bool:
-        self.process.state = self.owner.state
-        return self.process.is_due
-
-    @property
-    def is_behind(self) -> bool:
-        return self.is_due or self.process.is_behind
+    async def stop(self) -> None:
+        self.group.cancel()
+        await asyncio.gather(self.group, return_exceptions=True)
+        await self.owners.quiesce()
+        await self.owners.release_all()
 
 
-async def work(world: World, rules: Rules) -> None:
-    """Fold and settle what comes in, with rebalances; then all that is left."""
-    pace, chance = Pace(), world.chance
-    places = [Place(world, rules, partition, pace) for partition in range(PARTITIONS)]
-    for place in places:
-        await place.open()
+class Kafka:
+    """What the workers share: whose producer of a partition is the newest, and the group."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.epochs = dict.fromkeys(range(PARTITIONS), 0)
+        self.generation = self.fenced = self.stayed = 0
+        self.failures: list[BaseException] = []
+
+    def rebalance(self, workers: Sequence[Worker]) -> None:
+        """Each partition goes to any worker, or stays; each worker hears of it in its own time."""
+        self.generation += 1
+        shares: list[set[int]] = [set() for _ in workers]
+        for partition in range(PARTITIONS):
+            shares[self.world.chance.randrange(len(workers))].add(partition)
+        for worker, share in zip(workers, shares, strict=True):
+            self.stayed += len(share & worker.owners.assigned)
+            worker.next.append((share, self.generation))
+
+
+async def work(world: World, rules: Rules, kafka: Kafka) -> None:
+    """Fold and settle what comes in, with rebalances among two workers; then all that is left."""
+    chance = world.chance
+    workers = [Worker(world, rules, kafka) for _ in range(2)]
+    kafka.rebalance(workers)
     for _ in range(ROUNDS):
         world.tick()
         for _ in range(chance.randrange(4)):
             world.produce()
-        for place in places:
-            place.fetch()
+        for worker in workers:
+            worker.fetch()
         await turns(world)
-        if chance.random() < (0.2 if any(place.is_due for place in places) else 0.02):
-            await chance.choice([rebalance, move])(world, places)
+        assert kafka.failures == []
+        if chance.random() < (0.1 if any(is_due(worker) for worker in workers) else 0.02):
+            for _ in range(chance.choice([1, 1, 2])):
+                kafka.rebalance(workers)
     world.now_ms += THE_END_MS
-    for place in places:
-        world._append(topics.COMMANDS, place.partition, None, b"time passes")
-    patience = ROUNDS
-    while any(place.is_behind for place in places):
+    for partition in range(PARTITIONS):
+        world._append(topics.COMMANDS, partition, None, b"time passes")
+    patience = 4 * ROUNDS
+    while patience % 50 or not is_done(world, rules, workers):
         patience -= 1
         assert patience, "it does not come to an end"
-        for place in places:
-            place.fetch()
+        for worker in workers:
+            worker.fetch()
         await turns(world)
-    for place in places:
-        await place.release()
+        assert kafka.failures == []
+    for worker in workers:
+        await worker.stop()
 
 
-async def rebalance(world: World, places: list[Place]) -> None:
-    """All partitions stay here; nothing is committed between the two assignments."""
-    await asyncio.gather(*(place.pause() for place in places))
-    before = [place.owner.state.seq for place in places]
-    for _ in range(5):
-        for place in places:
-            place.owner.look()
-        await turns(world)
-    assert [place.owner.state.seq for place in places] == before
-    for place in places:
-        place.seek()
+def is_due(worker: Worker) -> bool:
+    return any(
+        (first := owner.state.agenda.next_ms()) is not None and first <= owner.kafka.world.now_ms
+        for owner in worker.owners.by_partition.values()
+        if owner.is_open and isinstance(owner, Owner)
+    )
 
 
-async def move(world: World, places: list[Place]) -> None:
-    """A partition goes and comes back."""
-    place = world.chance.choice(places)
-    await place.release()
-    await turns(world)
-    await place.open()
+def is_done(world: World, rules: Rules, workers: Sequence[Worker]) -> bool:
+    """Whether each partition is open somewhere, and has folded and settled all."""
+    done = set()
+    for worker in workers:
+        for partition in worker.owners.opened():
+            process = Process(world, rules, partition) if not worker.next else None
+            if process and not process.is_behind and not process.is_due:
+                done.add(partition)
+    return done == set(range(PARTITIONS))
 
 
 def in_time_and_not_billed(world: World, partition: int) -> list[tuple[str, str]]:
@@ -246,28 +326,29 @@ def in_time_and_not_billed(world: World, partition: int) -> list[tuple[str, str]
 RULES = Rules(meter_id="owners", partitions=PARTITIONS, clock=Clock.SIMULATED)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, seed: int, work: Callable[[World, Rules], Awaitable[None]]) -> World:
+def run(monkeypatch: pytest.MonkeyPatch, seed: int) -> tuple[World, Kafka]:
     loop, world = VirtualLoop(), World(random.Random(seed))
-    for module in (due, owners):
+    kafka = Kafka(world)
+    for module in (due, one_owner, owners):
         monkeypatch.setattr(module, "time", loop)
-    monkeypatch.setattr(owners, "STEP_INTERVAL_S", 0.002)
-    monkeypatch.setattr(owners, "STEP_RECORDS", 12)
-    monkeypatch.setattr(owners, "QUEUE_RECORDS", 30)
+    monkeypatch.setattr(one_owner, "STEP_INTERVAL_S", 0.002)
+    monkeypatch.setattr(one_owner, "STEP_RECORDS", 12)
+    monkeypatch.setattr(one_owner, "QUEUE_RECORDS", 30)
     monkeypatch.setattr(due, "BLOCK_ACTIONS", 1)
     monkeypatch.setattr(due, "LEAST_ACTIONS", 2)
     monkeypatch.setattr(due, "SLICE_S", 0.000_2)
     try:
-        loop.run_until_complete(work(world, RULES))
+        loop.run_until_complete(work(world, RULES, kafka))
     finally:
         loop.close()
-    return world
+    return world, kafka
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_whatever_is_assigned_anew_between_two_turns_all_is_billed_once_and_in_time(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    world = run(monkeypatch, seed, work)
+    world, kafka = run(monkeypatch, seed)
     for partition in range(PARTITIONS):
         assert [*replayed(world, RULES, partition), *recounted(world, RULES, partition)] == []
         assert in_time_and_not_billed(world, partition) == []
@@ -275,3 +356,4 @@ def test_whatever_is_assigned_anew_between_two_turns_all_is_billed_once_and_in_t
         json.loads(r.value or b"").get("due") for p in range(PARTITIONS) for r in world.log(topics.JOURNAL, p).records
     ]
     assert sum(1 for slice_ in settled if slice_ and slice_["actions"] > due.BLOCK_ACTIONS) > 10
+    assert min(kafka.fenced, kafka.stayed) > 10

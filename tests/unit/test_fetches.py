@@ -1,7 +1,7 @@
-"""What a fetch brings while the group rebalances is read again: none of it is lost between two assignments."""
+"""What a fetch brings while the group rebalances is read once: it stays, or Faust drops it and it is read again."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import pytest
 from faust.types import TP
@@ -24,21 +24,24 @@ class Log:
     """Instead of the consumer's thread: hands out one record after the other, from where it was sought."""
 
     def __init__(self) -> None:
-        self.at: dict[TP, int] = {}
+        self.at: dict[TP, tuple[int, int]] = {}
         self.has_records = asyncio.Event()
         self.asked = asyncio.Event()
-        self.answered = asyncio.Event()
 
-    async def fetch(self, tps: set[TP], timeout_s: float) -> list[tuple[TP, Chunk]]:
+    async def fetch(self, tps: set[TP], timeout_s: float) -> list[tuple[TP, int, Chunk]]:
         self.asked.set()
         await self.has_records.wait()
-        start = self.at[COMPLETED]
-        self.at[COMPLETED] += 1
-        self.answered.set()
-        return [(COMPLETED, Chunk(topics.COMPLETED, start, start + 1, [Input(start, 0, None, b"{}", ())]))]
+        reading, start = self.at[COMPLETED]
+        self.at[COMPLETED] = reading, start + 1
+        chunk = Chunk(topics.COMPLETED, start, start + 1, [Input(start, 0, None, b"{}", ())])
+        return [(COMPLETED, reading, chunk)]
 
-    async def seek_wait(self, positions: dict[TP, int]) -> None:
-        self.at.update(positions)
+    async def read(self, positions: Mapping[TP, int], reading: int) -> None:
+        self.at |= {tp: (reading, offset) for tp, offset in positions.items()}
+
+    async def read_no_more(self, tps: Iterable[TP]) -> None:
+        for tp in tps:
+            self.at.pop(tp, None)
 
     def assignment(self) -> set[TP]:
         return ALL
@@ -50,10 +53,12 @@ class Worker:
     def __init__(self, app: MeterApp, consumer: ChunkConsumer, owner: PartitionOwner, log: Log) -> None:
         self.app, self.consumer, self.owner, self.log = app, consumer, owner, log
 
-    async def fetch(self) -> None:
-        async for _, message in self.consumer.getmany(1.0):
-            assert isinstance(message.value, Fetched)
-            self.app.owners.accept(message.value)
+    async def fetch(self) -> list[Fetched]:
+        return [message.value async for _, message in self.consumer.getmany(1.0)]
+
+    def accept(self, fetched: Iterable[Fetched]) -> None:
+        for each in fetched:
+            self.app.owners.accept(each)
 
     @property
     def queued(self) -> list[int]:
@@ -72,32 +77,32 @@ async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
     consumer, log = app.consumer, Log()
     assert isinstance(consumer, ChunkConsumer)
     monkeypatch.setattr(consumer, "_thread", log)
-    owners = app.owners
-    owner = PartitionOwner(
-        SETTINGS, rules, 0, owners._totals(0), app.metrics, lambda *_: None, owners._ends.take, owners._pace
-    )
-    owner._expected = dict.fromkeys(topics.INPUTS, 0)
+    owner = app.owners._new_owner(0)
+    owner.expected = dict.fromkeys(topics.INPUTS, 0)
     owner.is_open = True
-    owners.by_partition[0] = owner
-    await consumer.perform_seek()
-    consumer.resume_flow()
+    app.owners.by_partition[0] = owner
+    await app.owners._read([0])
     yield Worker(app, consumer, owner, log)
     await owner._writer.stop()
 
 
-@pytest.mark.parametrize("generation", [2, 1], ids=["of another generation", "of the same generation"])
-async def test_what_comes_after_the_seek_and_before_the_flow_goes_on_is_read_again(
-    worker: Worker, generation: int
-) -> None:
+async def test_a_rebalance_does_not_stop_what_is_being_fetched(worker: Worker) -> None:
     fetching = asyncio.ensure_future(worker.fetch())
     await worker.log.asked.wait()
-    worker.consumer.stop_flow()  # as Faust does where partitions are revoked
-    await worker.app.owners.pause()
-    worker.app.consumer_generation_id = generation
-    await worker.consumer.perform_seek()
+    await worker.app._on_partitions_revoked(ALL)
     worker.log.has_records.set()
-    await worker.log.answered.wait()
-    worker.consumer.resume_flow()
-    await fetching
-    await worker.fetch()
+    worker.accept(await fetching)
     assert worker.queued == [0]
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+async def test_what_was_on_its_way_when_the_new_assignment_came_is_read_once(worker: Worker, dropped: bool) -> None:
+    worker.log.has_records.set()
+    worker.accept(await worker.fetch())
+    on_their_way = await worker.fetch()
+    worker.app.consumer_generation_id = 2
+    await worker.app.owners.read_again()
+    if not dropped:
+        worker.accept(on_their_way)
+    worker.accept(await worker.fetch())
+    assert worker.queued == [0, 1]

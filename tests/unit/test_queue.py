@@ -25,7 +25,7 @@ async def owner() -> AsyncIterator[PartitionOwner]:
 
     rules = Rules(meter_id="m", partitions=1)
     made = PartitionOwner(Settings(), rules, 0, {}, Metrics(), input_end, no_ends, Pace())
-    made._expected = dict.fromkeys(topics.INPUTS, 0)
+    made.expected = dict.fromkeys(topics.INPUTS, 0)
     made.is_open = True
     yield made
     await made._writer.stop()

@@ -63,7 +63,7 @@ async def turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
     await made._writer.stop()
     monkeypatch.setattr(made, "_writer", writer)
     made._seen = DiskSeen.open(tmp_path, 0, "m", "log")
-    made.state, made._expected, made.is_open = partition.state, dict(partition.state.next), True
+    made.state, made.expected, made.is_open = partition.state, dict(partition.state.next), True
     made._saved_at = float("inf")
     running = asyncio.ensure_future(made.run())
     yield Turns(made, writer, pace)
