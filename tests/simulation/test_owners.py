@@ -36,7 +36,7 @@ from tests.simulation.process import Process
 from tests.simulation.run import THE_END_MS, recounted, replayed
 from tests.simulation.world import PARTITIONS, World
 
-ROUNDS = 3_000
+ROUNDS = 1_500
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
