@@ -36,7 +36,7 @@ from tests.simulation.process import Process
 from tests.simulation.run import THE_END_MS, recounted, replayed
 from tests.simulation.world import PARTITIONS, World
 
-ROUNDS = 1_500
+ROUNDS = 3_000
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -136,7 +136,7 @@ class Owner(PartitionOwner):
         self._writer = Writer(self.process, self.kafka)  # type: ignore[assignment]
         await turns(self.kafka.world)
         state, seen = self.process._open()
-        setattr(self, "_seen", Index(seen))
+        self._seen = Index(seen)
         self.state, self.sums, self.expected = state, Sums(state), dict(state.next)
         self._saved_at, self.is_open = float("inf"), True
         self._metrics.opened(self.partition, 0.0)
