@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup test lint browser vendor demo chaos simulate bench lock clean
+.PHONY: help setup test lint browser clocks vendor demo chaos simulate bench lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,10 +26,13 @@ lint: setup ## ruff (lint and format) and mypy --strict
 browser: setup
 	$(BIN)/python -m tests.browser.chromium
 
+clocks: setup
+	$(BIN)/python -m tests.machine.clock
+
 vendor: setup ## Fetch the console's libraries anew, at the versions that are pinned (needs npm)
 	$(BIN)/python -m tests.browser.vendor
 
-test: lint browser ## All checks and tests, on real Kafka; pytest's closing line comes last
+test: lint browser clocks ## All checks and tests, on real Kafka; pytest's closing line comes last
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 demo: setup ## Kafka, two workers, a day of traffic, a SIGKILL, bills, and the proof that nothing was lost

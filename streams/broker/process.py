@@ -11,7 +11,7 @@ from typing import IO
 
 from streams.broker import storage
 from streams.broker.child import Child
-from streams.broker.config import HOST, NODE_ID, Files, Node
+from streams.broker.config import HOST, NODE_ID, Extras, Files, Node
 from streams.broker.errors import BrokerError
 from streams.broker.jars import class_path, default_cache_dir, kafka_version, read_lock
 from streams.broker.launch import PortLostError, launch
@@ -31,10 +31,18 @@ class EmbeddedBroker:
     `port` 0 is any free one, which this object keeps for its later starts. `say` is told of what takes long.
     """
 
-    def __init__(self, data_dir: Path, *, port: int = DEFAULT_PORT, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        port: int = DEFAULT_PORT,
+        say: Callable[[str], None] | None = None,
+        extras: Extras | None = None,
+    ) -> None:
         self._data_dir = data_dir
         self._files = Files.of(data_dir)
         self._port = port
+        self._extras = extras or Extras()
         self._say = say or (lambda _: None)
         self._child: Child | None = None
         self._found: BrokerAddress | None = None
@@ -83,7 +91,7 @@ class EmbeddedBroker:
             port = self._port or free_port()
             # The port lost may be the controller's, which is always a free one, so another try has another.
             with suppress(PortLostError):
-                node = Node(port, {NODE_ID: free_port()})
+                node = Node(port, {NODE_ID: free_port()}, extras=self._extras)
                 return launch(self._files, jars, quick, node=node, timeout_s=timeout_s, claim=claim), port
         raise BrokerError(f"other programs took every port chosen on {HOST}")
 
