@@ -54,6 +54,9 @@ class JournalStep(Counts):
     bills: Annotated[int, Field(ge=0)] = 0
     notes: Annotated[int, Field(ge=0)] = 0
     entries: Annotated[int, Field(ge=0)] = 0
+    daily: Annotated[int, Field(ge=0, description="totals changed")] = 0
+    notices: Annotated[int, Field(ge=0)] = 0
+    services: Annotated[int, Field(ge=0, description="records of account.service")] = 0
     meter_version: str
 
     def canonical(self) -> bytes:

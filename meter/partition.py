@@ -470,6 +470,9 @@ class Step:
             bills=len(self.bills),
             notes=len(self.till.notes),
             entries=len(self.till.entries),
+            daily=len(self.totals),
+            notices=len(self.till.notices),
+            services=len(self.till.services),
             meter_version=self.meter_version,
         )
 

@@ -7,13 +7,15 @@ from the rules. So anyone who has the log can recompute every output, byte for b
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from meter.dedupe import MemorySeen, Seen
-from meter.journal import InputRange, JournalStep
+from meter.journal import Counts, InputRange, JournalStep
 from meter.outputs import json_text
 from meter.partition import Step
 from meter.records import Chunk, Keyed, Record
 from meter.rules import Rules
 from meter.state import PartitionState
 
+#: What a journal entry counts.
+COUNTED = (*Counts.model_fields, "bills", "notes", "entries", "daily", "notices", "services")
 #: Gives the records of an input topic at the positions [start, next): committed ones only, in order.
 ReadRange = Callable[[InputRange], Sequence[Record]]
 
@@ -68,10 +70,11 @@ def _check_order(entry: JournalStep, state: PartitionState) -> None:
 
 
 def _check_counts(entry: JournalStep, step: Step) -> None:
-    bills, notes, entries = len(step.bills), len(step.till.notes), len(step.till.entries)
-    for name, value in (*step.counts, ("bills", bills), ("notes", notes), ("entries", entries)):
-        if getattr(entry, name) != value:
-            raise JournalError(f"step {entry.seq}: {name} is {getattr(entry, name)} in the journal, replayed {value}")
+    replayed = step.journal_entry()
+    for name in COUNTED:
+        counted, value = getattr(entry, name), getattr(replayed, name)
+        if counted != value:
+            raise JournalError(f"step {entry.seq}: {name} is {counted} in the journal, replayed {value}")
     if entry.not_after is not None and not step.ahead:
         raise JournalError(f"step {entry.seq}: nothing was recorded after {entry.not_after}, as the journal says")
     if entry.record_time != step.record_time:

@@ -1,6 +1,6 @@
 """The state of a partition as records of the compacted topic `meter.state`, and back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from meter.identity import Identity, Seal
 from meter.money import decimal_text
 from meter.partition import Step
 from meter.prices import PriceBook
+from meter.published import Before
 from meter.rollup import Total
 from meter.settlement import Kind, Share, ShareKey, period_of
 from meter.state import PartitionState
@@ -26,6 +27,8 @@ _T = TypeVar("_T")
 POSITION = b'["position"]'
 #: Which log the state is of. Written once; it does not follow from the inputs, so no replay gives it.
 IDENTITY = b'["identity"]'
+#: What the last step began behind, and what it changed: see `meter.published`.
+BEFORE = b'["before"]'
 #: Of the layout of the records below. A state of another version is refused.
 VERSION = 2
 
@@ -104,19 +107,45 @@ def _accounts(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
         yield _encode(("ticket", *key)), _encode((bill_id, decimal_text(amount)))
 
 
+def with_before(
+    step: Step, ends: Mapping[str, int], rerouted: Mapping[int, int]
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """The changes of a step, each key once, led by the record that says what they came after."""
+    rows = dict(changes(step))
+    accounts = len({account for account, _ in step.till.services})
+    yield BEFORE, _encode(Before(ends, rerouted, kept(rows), accounts))
+    yield from rows.items()
+
+
+def kept(rows: Mapping[bytes, bytes | None]) -> int:
+    """How many of these keys have a value: compaction takes none of them while they are the last ones."""
+    return sum(value is not None for key, value in rows.items() if key != BEFORE)
+
+
+def read_before(value: bytes) -> Before:
+    """The content of the record with the key BEFORE. Raises StateError."""
+    try:
+        return msgspec.json.decode(value, type=Before)
+    except msgspec.MsgspecError as error:
+        raise StateError(f"meter.state: cannot read the record with key {BEFORE!r}: {error}") from error
+
+
 class StateReader:
     """Reads `meter.state` into a PartitionState: hand it every record in order, then `finish`."""
 
     def __init__(self, state: PartitionState) -> None:
         self.state = state
         self.found = False
+        self.before: Before | None = None
         self._records: dict[bytes, bytes] = {}
         self._books: dict[int, PriceBook] = {}
         self._contracts: dict[str, dict[int, Contract]] = {}
 
     def read(self, key: bytes | None, value: bytes | None) -> None:
         """One record: of each key the last one counts, as compaction would leave it."""
-        if value is None:
+        if key == BEFORE:
+            self.before = None if value is None else read_before(value)
+        elif value is None:
             self._records.pop(key or b"", None)
         else:
             self._records[key or b""] = value

@@ -9,7 +9,7 @@ only this partition's writer writes to these outputs, so nothing of them may be 
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import structlog
@@ -17,7 +17,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from meter import topics
 from meter.journal import JournalStep, read_entry
-from streams.engine.recovery import OUTPUTS
+from meter.published import written_by
+from streams.engine.torn import OWN
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
 from streams.kafka import reader
@@ -25,8 +26,6 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-#: What nobody but a partition's writer writes to.
-OWN = (*OUTPUTS, topics.JOURNAL)
 #: A marker that was written is seen after so long at most, also where it has to be replicated first.
 MARKERS_S = 3.0
 LOOK_S = 0.05
@@ -82,7 +81,7 @@ async def _hanging(
 
 def _ended(found: Mapping[str, Hanging], steps: Iterable[JournalStep]) -> list[str]:
     """Outputs that the transaction wrote to, as far as can be known, and on which it does not hang."""
-    wrote = {topics.STATE, topics.JOURNAL}.union(*map(_outputs_of, steps))
+    wrote = {topics.STATE, topics.JOURNAL}.union(*map(written_by, steps))
     return sorted(wrote - found.keys())
 
 
@@ -113,16 +112,3 @@ async def _steps(
     # Of what was aborted between, the records of this module have no content.
     entries = [read_entry(record.value) for record in records if record.value]
     return [entry for entry in entries if isinstance(entry, JournalStep)]
-
-
-def _outputs_of(step: JournalStep) -> Iterator[str]:
-    counts = {
-        topics.PRICED: step.priced,
-        topics.DAILY: step.priced,
-        topics.REJECTED: step.rejected,
-        topics.COMMAND_RESULTS: step.commands,
-        topics.BILLS: step.bills,
-        topics.NOTES: step.notes,
-        topics.LEDGER: step.entries,
-    }
-    return (topic for topic, count in counts.items() if count)

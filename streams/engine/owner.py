@@ -41,6 +41,7 @@ from streams.engine.recovery import OtherLogError, catch_up, read_state
 from streams.engine.seen import DiskSeen, Saving
 from streams.engine.sums import Sums
 from streams.engine.table import PartitionTotals
+from streams.engine.torn import ends_of, rerouted_ends
 from streams.engine.writer import Output, PartitionWriter
 from streams.errors import MeterError
 from streams.kafka import offsets, reader
@@ -146,6 +147,10 @@ class PartitionOwner:
             self._identity = await identity_of(consumer, self._settings)
             self.state = await read_state(
                 consumer, self._settings, self._rules, self.partition, self._totals, self._identity
+            )
+            self._writer.stand_at(
+                await ends_of(consumer, self._settings, self.partition),
+                await rerouted_ends(consumer, self._settings, self._rules.partitions),
             )
             self._seen, read = await self._open_seen(consumer)
             name = self._settings.topic(topics.COMMANDS)

@@ -10,6 +10,7 @@ from meter import topics
 from meter.dedupe import Sighting, content_digest, job_key
 from meter.identity import Identity, seal
 from meter.intake import kinds_json
+from meter.journal import JournalStep, read_entry
 from meter.periods import DAY_MS, instant_us
 from meter.rollup import Total, TotalKey
 from meter.rounding import duration_ms
@@ -17,23 +18,11 @@ from meter.rules import Clock, Rules
 from meter.snapshot import StateError, StateReader
 from meter.state import PartitionState
 from streams.engine.seen import DiskSeen
+from streams.engine.torn import OWN, LastStep, torn_step
 from streams.errors import RefusalToStartError
 from streams.kafka import offsets, read_range
 from streams.samelog import other_ids, other_records, seals
 from streams.settings import Settings
-
-OUTPUTS = (
-    topics.PRICED,
-    topics.DAILY,
-    topics.REJECTED,
-    topics.COMMAND_RESULTS,
-    topics.BILLS,
-    topics.NOTES,
-    topics.LEDGER,
-    topics.NOTICES,
-    topics.SERVICE,
-    topics.STATE,
-)
 
 
 async def read_state(
@@ -61,6 +50,8 @@ async def read_state(
         raise RefusalToStartError(f"{name}[{partition}]: {error}; a newer meter wrote it: start that one") from error
     if not snapshot.found:
         await _refuse_outputs_without_state(consumer, settings, partition)
+    else:
+        await _refuse_a_torn_step(consumer, settings, partition, LastStep(state.seq, snapshot.before))
     for difference in other_ids(settings, state.identity, identity):
         raise RefusalToStartError(difference)
     async for difference in other_records(consumer, settings, state):
@@ -70,23 +61,24 @@ async def read_state(
 
 async def _refuse_outputs_without_state(consumer: AIOKafkaConsumer, settings: Settings, partition: int) -> None:
     """Folding from the start once more beside outputs that are there would bill everything twice."""
-    for topic in OUTPUTS:
-        _, end = await offsets(consumer, settings.topic(topic), partition)
-        start = 0
-        async for records in read_range(
-            consumer, settings.topic(topic), partition, await _start(consumer, settings.topic(topic), partition), end
-        ):
-            start += len(records)
-            break
-        if start:
-            raise RefusalToStartError(
-                f"{settings.topic(topic)}[{partition}] holds records, but {settings.topic(topics.STATE)}[{partition}] "
-                "holds no state: restore meter.state, or create a new meter under another METER_TOPIC_PREFIX"
-            )
+    for topic in OWN:
+        name = settings.topic(topic)
+        start, end = await offsets(consumer, name, partition)
+        async for records in read_range(consumer, name, partition, start, end):
+            if any(topic != topics.JOURNAL or isinstance(read_entry(record.value), JournalStep) for record in records):
+                raise RefusalToStartError(
+                    f"{name}[{partition}] holds records, but {settings.topic(topics.STATE)}[{partition}] "
+                    "holds no state: restore meter.state, or create a new meter under another METER_TOPIC_PREFIX"
+                )
 
 
-async def _start(consumer: AIOKafkaConsumer, topic: str, partition: int) -> int:
-    return (await offsets(consumer, topic, partition))[0]
+async def _refuse_a_torn_step(consumer: AIOKafkaConsumer, settings: Settings, partition: int, last: LastStep) -> None:
+    """Going on from it would charge for what is not there, or leave out what is."""
+    if found := await torn_step(consumer, settings, partition, last):
+        raise RefusalToStartError(
+            f"partition {partition}: a step is torn: {'; '.join(map(str, found))}. Let no worker go on: see "
+            "`meter verify`, and restore the topics of the meter from before it"
+        )
 
 
 class _Priced(msgspec.Struct, gc=False):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -11,8 +11,9 @@ from aiokafka.structs import RecordMetadata
 
 from meter import topics
 from meter.partition import Step
+from meter.published import OUTPUTS
 from meter.records import Rerouted
-from meter.snapshot import changes
+from meter.snapshot import with_before
 from streams.errors import BrokerLostError
 from streams.settings import Settings
 from streams.transactional import TransactionalProducer, UnansweredError, start, stop
@@ -50,6 +51,8 @@ class PartitionWriter:
         self._settings = settings
         self._partition = partition
         self._producer = TransactionalProducer(settings, f"{settings.app_id}-{partition}", max_batch_size=BATCH_BYTES)
+        self._ends: dict[str, int] = {}
+        self._rerouted_ends: dict[int, int] = {}
 
     async def start(self) -> None:
         """Fence whoever wrote for this partition before, and settle what it left open."""
@@ -58,6 +61,10 @@ class PartitionWriter:
     async def stop(self) -> None:
         """Close the connection; nothing is open between steps."""
         await stop(self._producer)
+
+    def stand_at(self, ends: Mapping[str, int], rerouted_ends: Mapping[int, int]) -> None:
+        """Before the first step: where the outputs end, by topic, and `recognition.jobs.rerouted`, by partition."""
+        self._ends, self._rerouted_ends = dict(ends), dict(rerouted_ends)
 
     async def abort_on(self, places: Iterable[tuple[str, int]]) -> None:
         """An aborted transaction with a record on each of these topics and partitions: it ends what hangs there."""
@@ -108,23 +115,26 @@ class PartitionWriter:
 
     async def _publish(self, batches: Sequence[Output]) -> Published:
         await self._producer.begin_transaction()
-        sends: list[tuple[str, int, asyncio.Future[RecordMetadata]]] = []
+        sends: list[tuple[Output, asyncio.Future[RecordMetadata]]] = []
         try:
-            for topic, partition, count, batch in batches:
-                name = self._settings.topic(topic)
-                sends.append((topic, count, await self._producer.send_batch(batch, name, partition=partition)))
+            for output in batches:
+                name = self._settings.topic(output.topic)
+                sends.append((output, await self._producer.send_batch(output.batch, name, partition=output.partition)))
         except IllegalOperation as error:
-            raise await _cause([send for _, _, send in sends]) or error from error
-        priced_next: int | None = None
+            raise await _cause([send for _, send in sends]) or error from error
+        ends: dict[tuple[str, int], int] = {}
         priced_ms = journal_ms = 0
-        for topic, count, send in sends:
+        for output, send in sends:
             sent: RecordMetadata = await send
-            if topic == topics.PRICED:
-                priced_next, priced_ms = sent.offset + count, sent.timestamp
-            elif topic == topics.JOURNAL:
+            ends[output.topic, output.partition] = sent.offset + output.records
+            if output.topic == topics.PRICED:
+                priced_ms = sent.timestamp
+            elif output.topic == topics.JOURNAL:
                 journal_ms = sent.timestamp
         await self._producer.commit_transaction()
-        return Published(priced_next, priced_ms, journal_ms)
+        self._ends.update({topic: end for (topic, _), end in ends.items() if topic != topics.REROUTED})
+        self._rerouted_ends.update({q: end for (topic, q), end in ends.items() if topic == topics.REROUTED})
+        return Published(ends.get((topics.PRICED, self._partition)), priced_ms, journal_ms)
 
     def _batches(self, step: Step) -> Iterable[Output]:
         """The outputs, topic by topic; batches are closed when they are full."""
@@ -133,18 +143,12 @@ class PartitionWriter:
         for partition, sent_on in _by_partition(step.rerouted):
             for batch in self._fill((row.key, row.value, row.timestamp, row.headers) for row in sent_on):
                 yield Output(topics.REROUTED, partition, batch.record_count(), batch)
+        homes = {row.partition for row in step.rerouted}
+        rerouted_ends = {q: end for q, end in self._rerouted_ends.items() if q in homes}
         for topic, rows in (
-            (topics.PRICED, step.priced),
-            (topics.DAILY, step.daily()),
-            (topics.REJECTED, step.rejected),
-            (topics.COMMAND_RESULTS, step.results),
-            (topics.BILLS, step.bills),
-            (topics.NOTES, step.till.notes),
-            (topics.LEDGER, step.till.entries),
-            (topics.NOTICES, step.till.notices),
-            (topics.SERVICE, step.till.services),
+            *((output.topic, output.rows(step)) for output in OUTPUTS),
             (topics.JOURNAL, ((None, step.journal_entry().canonical()),)),
-            (topics.STATE, changes(step)),
+            (topics.STATE, with_before(step, self._ends, rerouted_ends)),
         ):
             for batch in self._fill((key, value, now, []) for key, value in rows):
                 yield Output(topic, p, batch.record_count(), batch)

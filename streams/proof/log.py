@@ -1,5 +1,7 @@
 """One partition's topics, read from their start: nothing of them may be missing."""
 
+import asyncio
+import time
 from collections import deque
 from contextlib import AsyncExitStack
 
@@ -7,9 +9,17 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from meter import topics
 from meter.journal import JournalStep, read_entry
+from meter.published import Contradiction
+from streams.engine.torn import last_step, torn_step
 from streams.kafka import offsets, read_range, reader
 from streams.proof.differences import UnprovableError
 from streams.settings import Settings
+
+#: How long a contradiction must stand where nothing is written: the markers of one transaction do not come to all
+#: topics at once. How often to look meanwhile, and how often to begin again where a worker is at work.
+MARKERS_S = 3.0
+LOOK_S = 0.2
+LOOKS = 5
 
 
 class Cursor:
@@ -75,6 +85,30 @@ class PartitionLog:
         cursor = await self.cursor(topics.JOURNAL, end := await self.end(topics.JOURNAL))
         entries = [read_entry(record.value) for record in await cursor.below(end)]
         return [entry for entry in entries if isinstance(entry, JournalStep)]
+
+    async def torn(self) -> list[Contradiction]:
+        """How the last step of the state is torn; nothing while a worker is at work, which has looked at its start."""
+        consumer = await self.consumer()
+        for _ in range(LOOKS):
+            found, end = await self._torn(consumer)
+            deadline = time.monotonic() + MARKERS_S
+            stands = True
+            while found and stands and time.monotonic() < deadline:
+                await asyncio.sleep(LOOK_S)
+                found, now = await self._torn(consumer)
+                stands = now == end
+            if stands:
+                return found
+        return []
+
+    async def _torn(self, consumer: AIOKafkaConsumer) -> tuple[list[Contradiction], int]:
+        """How the last step is torn as the log is now, and where the state's log ends."""
+        last, end = await last_step(consumer, self._settings, self.partition)
+        if last is not None:
+            return await torn_step(consumer, self._settings, self.partition, last), end
+        journal = await self.journal()
+        how = [f"has step {entry.seq}, {topics.STATE} none" for entry in journal[-1:]]
+        return [Contradiction(topics.JOURNAL, text) for text in how], end
 
     async def latest(self, topic: str, end: int) -> dict[bytes, bytes]:
         """The last value of each key of a compacted topic."""

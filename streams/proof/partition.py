@@ -13,6 +13,7 @@ from aiokafka import ConsumerRecord
 from meter import topics
 from meter.journal import InputRange, JournalStep
 from meter.partition import Step
+from meter.published import OUTPUTS
 from meter.records import Keyed, Record
 from meter.replay import JournalError, replay
 from meter.rules import Rules
@@ -23,22 +24,9 @@ from streams.proof.rerouted import Rerouted
 #: Journal entries that are read ahead at a time.
 BATCH_STEPS = 200
 
-ORDERED = (
-    topics.PRICED,
-    topics.REJECTED,
-    topics.COMMAND_RESULTS,
-    topics.BILLS,
-    topics.NOTES,
-    topics.LEDGER,
-    topics.NOTICES,
-)
+ORDERED = tuple(output for output in OUTPUTS if not output.compacted)
 #: Of these the last value of each key counts.
-COMPACTED = (topics.DAILY, topics.SERVICE)
-
-
-def ordered_of(step: Step) -> tuple[list[Keyed], ...]:
-    """What a step puts on the ordered topics."""
-    return step.priced, step.rejected, step.results, step.bills, step.till.notes, step.till.entries, step.till.notices
+COMPACTED = tuple(output for output in OUTPUTS if output.compacted)
 
 
 class PartitionProof:
@@ -49,30 +37,38 @@ class PartitionProof:
         self._rules = rules
         self._report = report
         self._rerouted = rerouted
-        self._latest: dict[str, dict[bytes, bytes]] = {topic: {} for topic in COMPACTED}
+        self._latest: dict[str, dict[bytes, bytes]] = {output.topic: {} for output in COMPACTED}
 
     async def differences(self) -> AsyncIterator[Difference]:
         """Everything that differs; ends early where the journal contradicts itself."""
-        before = {topic: await self._log.end(topic) for topic in ORDERED}
+        for torn in await self._torn():
+            yield torn
+        ordered, compacted = ([output.topic for output in some] for some in (ORDERED, COMPACTED))
+        before = {topic: await self._log.end(topic) for topic in ordered}
         journal = await self._log.journal()
-        after = {topic: await self._log.end(topic) for topic in (*ORDERED, *COMPACTED, *topics.INPUTS)}
+        after = {topic: await self._log.end(topic) for topic in (*ordered, *compacted, *topics.INPUTS)}
         inputs = {topic: await self._log.cursor(topic, after[topic]) for topic in topics.INPUTS}
-        outputs = {topic: await self._log.cursor(topic, after[topic]) for topic in ORDERED}
+        outputs = {topic: await self._log.cursor(topic, after[topic]) for topic in ordered}
         try:
             async for step in self._replayed(journal, inputs):
-                for topic, expected in zip(ORDERED, ordered_of(step), strict=True):
-                    async for difference in self._compare(topic, expected, outputs[topic]):
+                for output in ORDERED:
+                    async for difference in self._compare(output.topic, output.rows(step), outputs[output.topic]):
                         yield difference
         except JournalError as error:
             yield Difference(f"{self._log.at(topics.JOURNAL)}: {error}")
             return
-        for topic in ORDERED:
+        for topic in ordered:
             async for difference in self._beyond(topic, outputs[topic], before[topic]):
                 yield difference
         is_live = len(await self._log.journal()) > len(journal)
-        for topic in COMPACTED:
+        for topic in compacted:
             async for difference in self._compare_latest(topic, after[topic], is_live):
                 yield difference
+
+    async def _torn(self) -> list[Difference]:
+        """Journal and state of different steps. Of the other topics each record is held against the replay."""
+        found = [each for each in await self._log.torn() if each.topic in {topics.JOURNAL, topics.STATE}]
+        return [Difference(f"{self._log.at(each.topic)}: a step is torn: {each}") for each in found]
 
     async def _replayed(self, journal: list[JournalStep], inputs: dict[str, Cursor]) -> AsyncIterator[Step]:
         """Each step; it is merged into the state when the next one is asked for."""
@@ -104,8 +100,8 @@ class PartitionProof:
         self._report.records += step.read
         self._report.bills += len(step.bills)
         self._rerouted.expect(step)
-        self._latest[topics.DAILY].update(step.daily())
-        self._latest[topics.SERVICE].update(step.till.services)
+        for output in COMPACTED:
+            self._latest[output.topic].update(output.rows(step))
 
     async def _compare(self, topic: str, expected: Iterable[Keyed], published: Cursor) -> AsyncIterator[Difference]:
         for key, value in expected:

@@ -153,6 +153,7 @@ class _Partition:
         await self._read_state()
         steps = [step for step in await self._log.journal() if step.seq <= self._state.seq]
         found = [
+            *(f"a step is torn: {text}" for text in await self._log.torn()),
             *self._journal(steps),
             *await self._usage(sum(step.priced for step in steps)),
             *await self._bills(sum(step.bills for step in steps)),

@@ -17,7 +17,7 @@ from streams.settings import Settings
 from tests.integration.running import Meter
 
 #: Prices, and so changes daily totals.
-STEP = JournalStep(seq=1, record_time=0, inputs=(), read=1, priced=1, meter_version="test")
+STEP = JournalStep(seq=1, record_time=0, inputs=(), read=1, priced=1, daily=1, meter_version="test")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from meter import topics
 from meter.dedupe import MemorySeen
 from meter.partition import Step
+from meter.published import OUTPUTS
 from meter.records import Chunk, Keyed
 from meter.rules import Rules
 from meter.snapshot import StateReader, changes
@@ -26,17 +27,7 @@ class NeverLate(Step):
 
 def outputs(step: Step) -> dict[str, list[Keyed]]:
     """What a step publishes for others to read, by topic."""
-    return {
-        topics.PRICED: step.priced,
-        topics.DAILY: list(step.daily()),
-        topics.REJECTED: step.rejected,
-        topics.COMMAND_RESULTS: step.results,
-        topics.BILLS: step.bills,
-        topics.NOTES: step.till.notes,
-        topics.LEDGER: step.till.entries,
-        topics.NOTICES: step.till.notices,
-        topics.SERVICE: step.till.services,
-    }
+    return {output.topic: list(output.rows(step)) for output in OUTPUTS}
 
 
 class Process:

@@ -40,10 +40,10 @@ def entry(seq: int, *spans: tuple[str, int, int], record_time: int, **counts: in
 
 JOURNAL = [
     entry(1, (topics.COMMANDS, 0, 1), (topics.COMPLETED, 0, 2), record_time=NOON_MS + 1000, read=3, priced=1,
-          rejected=1, commands=1),
+          rejected=1, commands=1, daily=1),
     entry(2, (topics.REROUTED, 0, 1), (topics.COMPLETED, 2, 3), record_time=NOON_MS + 2000, read=2, priced=1,
-          duplicate=1),
-    entry(3, (topics.COMPLETED, 3, 5), record_time=NOON_MS + 4000, read=2, priced=1, rejected=1),
+          duplicate=1, daily=1),
+    entry(3, (topics.COMPLETED, 3, 5), record_time=NOON_MS + 4000, read=2, priced=1, rejected=1, daily=1),
 ]  # fmt: skip
 
 
@@ -87,7 +87,8 @@ def test_the_state_before_each_step_is_shown() -> None:
         (changed(1, inputs=(InputRange(topic=topics.COMPLETED, start=2, next=1),)), "from 2 back to 1"),
         (changed(1, inputs=(InputRange(topic="weather", start=0, next=3),)), "continues at 0, not at None"),
         *((changed(1, **{name: 9}), f"{name} is 9 in the journal") for name in
-          ("read", "priced", "duplicate", "rejected", "rerouted", "commands")),
+          ("read", "priced", "duplicate", "rejected", "rerouted", "commands", "bills", "notes", "entries", "daily",
+           "notices", "services")),
         (changed(1, record_time=NOON_MS), "record time runs backwards"),
         (changed(1, record_time=NOON_MS + 1001), "record time is"),
     ],
