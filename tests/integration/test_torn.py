@@ -18,6 +18,8 @@ from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
 from streams.kafka import offsets, read_range, reader
 from streams.proof import log
+from streams.rights import WORKER
+from streams.samelog import identity_of
 from streams.settings import Settings
 from streams.topics import check
 from tests.integration.running import COMPLETED, Meter, value_of
@@ -58,7 +60,7 @@ def settings_of(meter: Meter) -> Settings:
 
 async def next_step(settings: Settings) -> tuple[PartitionWriter, Step]:
     """What the partition's next owner would put out, and its writer, started."""
-    rules = await check(settings)
+    rules = await check(settings, WORKER)
     writer = PartitionWriter(settings, HOME)
     await writer.start()
     async with reader(settings) as consumer:
@@ -88,7 +90,8 @@ async def commit_part(settings: Settings, *names: str) -> None:
 async def opened(settings: Settings) -> PartitionState:
     """What an owner does first."""
     async with reader(settings) as consumer:
-        return await read_state(consumer, settings, await check(settings), HOME, {})
+        rules, identity = await check(settings, WORKER), await identity_of(consumer, settings)
+        return await read_state(consumer, settings, rules, HOME, {}, identity)
 
 
 EVERYTHING = {topics.PRICED, topics.DAILY, topics.REJECTED, topics.REROUTED, topics.JOURNAL, topics.STATE}
@@ -114,7 +117,7 @@ def test_a_whole_step_is_no_torn_one(meter: Meter) -> None:
         {*OTHERS, topics.PRICED},
         {topics.JOURNAL, topics.STATE},
     ],
-    ids=", ".join,
+    ids=lambda part: ", ".join(sorted(part)),
 )
 def test_a_part_of_a_step_is_refused_and_red(meter: Meter, part: set[str]) -> None:
     """But for records that were sent on alone: they are jobs that come in twice, and duplicates."""
