@@ -50,6 +50,9 @@ def _number(value: Any) -> Any:
     return value
 
 
+LineNumber = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_number)]
+
+
 class Command(BaseModel):
     """What every command of `meter.commands` has. `issued_at`: older than the horizon is refused."""
 
@@ -111,7 +114,7 @@ class CreditLine(AccountCommand):
 
     type: Literal["credit_note"] = "credit_note"
     bill_id: Id = Field(description="a bill or a debit note")
-    line: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_number)] = Field(description="1: the first")
+    line: LineNumber = Field(description="1: the first")
     amount: Positive
     reason: Reason
 

@@ -20,6 +20,7 @@ from streams.http.documents import (
     ContractItem,
     EntryItem,
     JobItem,
+    NoteItem,
     NoticeItem,
     OpenBillItem,
     ServiceDocument,
@@ -150,6 +151,12 @@ async def list_bills(ask: Ask, account: AnyAccount, after: After = None, limit: 
 async def list_entries(ask: Ask, account: OpenAccount, after: After = None, limit: Limit = 50) -> Response:
     """An account's entries of the ledger, the latest first."""
     return await ask.page(EntryItem, lambda connection: money.ledger(connection, account, after=after, limit=limit))
+
+
+@router.get(ONE + "/notes", response_model=Page[NoteItem], responses=PROBLEMS)
+async def list_notes(ask: Ask, account: AnyAccount, after: After = None, limit: Limit = 50) -> Response:
+    """An account's debit and credit notes, the latest first. Also while it is stopped."""
+    return await ask.page(NoteItem, lambda connection: money.notes(connection, account, after=after, limit=limit))
 
 
 @router.get(ONE + "/notices", response_model=Page[NoticeItem], responses=PROBLEMS)

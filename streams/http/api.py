@@ -7,7 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
 from meter import __version__
-from streams.http import accounts, bills, commands, figures, ingest, rejects
+from streams.http import accounts, bills, commands, corrections, figures, ingest, rejects
 from streams.http.answers import Age
 from streams.http.problems import ProblemDocument
 from streams.http.services import AllServices
@@ -29,7 +29,7 @@ Whatever is no success is problem details (RFC 9457) with a stable `code`."""
 def install(app: FastAPI) -> None:
     """Add the API's routes and their description."""
     app.state.age = Age()
-    for module in (ingest, accounts, bills, rejects, figures, commands):
+    for module in (ingest, accounts, bills, rejects, figures, commands, corrections):
         app.include_router(module.router)
 
     @app.get("/openapi.json", include_in_schema=False)

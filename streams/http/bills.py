@@ -13,7 +13,7 @@ from streams.http.access import Anyone, Operator
 from streams.http.answers import After, Ask, Limit, Page, Period
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
-from streams.http.documents import BillDocument, BillItem, EntryItem, LineItem, VerifyDocument
+from streams.http.documents import BillDocument, BillItem, EntryItem, LineItem, NoteItem, VerifyDocument
 from streams.http.paths import one
 from streams.http.problems import PROBLEMS, Problem, not_found, unavailable
 from streams.http.services import AllServices, Services
@@ -44,7 +44,7 @@ async def list_bills(
 
 @router.get(ONE, response_model=BillDocument, responses=PROBLEMS)
 async def show_bill(ask: Ask, who: Anyone, bill_id: BillId) -> Response:
-    """A bill with its lines, its entries of the ledger, and what was published. Also while the account is stopped."""
+    """A bill with its lines, entries, credit notes, and what was published. Also while the account is stopped."""
 
     def question(connection: Connection) -> BillDocument:
         whole = find_bill(connection, who, bill_id)
@@ -52,6 +52,7 @@ async def show_bill(ask: Ask, who: Anyone, bill_id: BillId) -> Response:
             bill=BillItem.model_validate(whole.bill),
             lines=[LineItem.model_validate(line) for line in whole.lines],
             entries=[EntryItem.model_validate(entry) for entry in money.entries_about(connection, bill_id)],
+            credit_notes=[NoteItem.model_validate(note) for note in money.notes_on(connection, bill_id)],
             published=msgspec.json.decode(whole.value),
         )
 

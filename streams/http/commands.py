@@ -100,7 +100,7 @@ class ContractBody(Body):
     """A contract from a billing day on, at least an hour from now; a change of mode on the 1st of a month."""
 
     effective_from: BillingDay = Field(examples=["2027-01-01"])
-    mode: Mode = Mode.DAILY
+    mode: Mode | None = Field(None, description=AgreeContract.model_fields["mode"].description)
     prices: dict[str, str] = Field(
         default_factory=dict,
         description="region code, price zone or * -> CNY per minute",
@@ -172,13 +172,13 @@ async def top_up(give: Give, who: Operator, account_id: AccountId, body: TopUpBo
 
 @router.post(ONE + "/refunds", response_model=CommandDocument, responses=SENT)
 async def refund(give: Give, who: Operator, account_id: AccountId, body: RefundBody) -> CommandDocument:
-    """Give back to the balance what was paid on a bill. The same ticket again changes nothing."""
+    """Give back to the balance what was paid on a bill or debit note. The same ticket again changes nothing."""
     return await give(who, "refund", body, account_id=account_id)
 
 
 @router.post(ONE + "/adjustments", response_model=CommandDocument, responses=SENT)
 async def adjust(give: Give, who: Operator, account_id: AccountId, body: AdjustBody) -> CommandDocument:
-    """Correct a balance by hand, up or down; more than there is cannot be taken."""
+    """Correct a balance by hand, up or down; more than there is cannot be taken: that is a charge."""
     return await give(who, "adjustment", body, account_id=account_id)
 
 

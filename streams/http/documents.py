@@ -26,7 +26,7 @@ class AccountItem(Document):
 
 
 class OpenBillItem(Document):
-    """A bill that is not paid."""
+    """A bill or debit note that is not paid; `payable` less what was credited."""
 
     bill_id: str
     payable: Amount
@@ -117,7 +117,7 @@ class JobItem(Document):
 
 
 class BillItem(Document):
-    """A bill. `paid_at` null: it is open. `refunded`: how much of it was given back."""
+    """A bill. `paid_at` null: it is open. `refunded`, `credited`: how much of it was given back, by credit notes."""
 
     bill_id: str
     account_id: str
@@ -130,6 +130,7 @@ class BillItem(Document):
     lines: int
     paid_at: datetime | None
     refunded: Amount
+    credited: Amount
 
 
 class LineItem(Document):
@@ -158,12 +159,34 @@ class EntryItem(Document):
     unpaid_after: Amount
 
 
+class NoteItem(Document):
+    """A debit note (`charge`, `payment_reversed`) or `credit_note`. `paid_at` null: a debit note is open.
+
+    `reference`: the top-up that was reversed, or the bill or debit note that is credited on `line`.
+    """
+
+    note_id: str
+    account_id: str
+    kind: str
+    command_id: str
+    day: str
+    amount: Amount
+    issued_at: datetime
+    reason: str | None
+    reference: str | None
+    line: int | None
+    paid_at: datetime | None
+    refunded: Amount
+    credited: Amount
+
+
 class BillDocument(Document):
     """A bill with its lines, and `published`: the record of `billing.bills`, of which all else is a view."""
 
     bill: BillItem
     lines: list[LineItem]
     entries: list[EntryItem]
+    credit_notes: list[NoteItem]
     published: dict[str, Any]
     currency: Literal["CNY"] = "CNY"
 

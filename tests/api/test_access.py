@@ -33,11 +33,16 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("get", "/v1/accounts/{account_id}/jobs"): RUNNING,
     ("get", "/v1/accounts/{account_id}/bills"): ALWAYS,
     ("get", "/v1/accounts/{account_id}/ledger"): RUNNING,
+    ("get", "/v1/accounts/{account_id}/notes"): ALWAYS,
     ("get", "/v1/accounts/{account_id}/notices"): RUNNING,
     ("post", "/v1/accounts/{account_id}/top-ups"): {OPERATOR},
     ("post", "/v1/accounts/{account_id}/refunds"): {OPERATOR},
     ("post", "/v1/accounts/{account_id}/adjustments"): {OPERATOR},
     ("post", "/v1/accounts/{account_id}/contracts"): {OPERATOR},
+    ("post", "/v1/accounts/{account_id}/charges"): {OPERATOR},
+    ("post", "/v1/accounts/{account_id}/credit-notes"): {OPERATOR},
+    ("post", "/v1/accounts/{account_id}/reversals"): {OPERATOR},
+    ("post", "/v1/accounts/{account_id}/withdrawals"): {OPERATOR},
     ("put", "/v1/accounts/{account_id}/low-balance"): RUNNING,
     ("get", "/v1/bills"): {OPERATOR},
     ("get", "/v1/bills/{bill_id}"): ALWAYS,
@@ -50,6 +55,7 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("get", "/v1/totals/{day}/accounts"): {OPERATOR},
     ("get", "/v1/prices"): {OPERATOR, CUSTOMER, STOPPED, STRANGER},
     ("post", "/v1/prices"): {OPERATOR},
+    ("post", "/v1/prices/withdrawals"): {OPERATOR},
     ("get", "/v1/status"): {OPERATOR},
     ("get", "/v1/commands/{command_id}"): {OPERATOR, STRANGER},  # it is the stranger's own
     ("get", "/v1/audit"): {OPERATOR},
@@ -64,6 +70,10 @@ BODIES: dict[str, Any] = {
     "adjustments": {"amount": "0", "reason": "r"},
     "contracts": {"effective_from": "2019-01-01"},
     "low-balance": {"threshold": "-1"},
+    "charges": {"amount": "0", "reason": "r"},
+    "credit-notes": {"bill_id": "b", "line": 0, "amount": "0", "reason": "r"},
+    "reversals": {"top_up": ""},
+    "withdrawals": {},
 }
 ACCOUNT, IN_ARREARS = "B", "empty-handed"
 

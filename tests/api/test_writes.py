@@ -80,6 +80,13 @@ def test_a_key_is_of_one_command_alone(operator: httpx.Client, meter: Meter, min
         ("/adjustments", {"amount": "-100000", "reason": "no"}, 409, "over_balance"),
         ("/adjustments", {"amount": "1", "reason": ""}, 422, "bad_fields"),
         ("/refunds", {"ticket": "t", "bill_id": "none", "amount": "1"}, 409, "not_paid"),
+        ("/charges", {"amount": "-1", "reason": "r"}, 422, "bad_amount"),
+        ("/charges", {"amount": "1"}, 422, "bad_fields"),
+        ("/reversals", {"top_up": "none"}, 409, "unknown_payment"),
+        ("/credit-notes", {"bill_id": "none", "line": 1, "amount": "1", "reason": "r"}, 409, "unknown_bill"),
+        ("/credit-notes", {"bill_id": "none", "line": "1", "amount": "1", "reason": "r"}, 422, "bad_fields"),
+        ("/credit-notes", {"bill_id": "none", "line": 1.5, "amount": "1", "reason": "r"}, 422, "bad_fields"),
+        ("/withdrawals", {"contract_id": "none"}, 409, "unknown_contract"),
         ("/contracts", {"effective_from": "2019-01-01"}, 409, "effective_in_past"),
         ("/contracts", {"effective_from": "2019-06-02", "mode": "monthly"}, 409, "mode_mid_month"),
         ("/contracts", {"effective_from": "2019-06-01", "prices": {"Mars": "1"}}, 422, "unknown_region"),
@@ -206,3 +213,38 @@ def test_a_bill_is_verified_from_the_log(operator: httpx.Client) -> None:
     found = operator.post(f"/v1/bills/{bill}/verify").raise_for_status().json()
     assert (found["proved"], found["differences"], found["unprovable"]) == (True, [], None)
     assert problem(operator.post("/v1/bills/none/verify"), 404)["code"] == "not_found"
+
+
+def test_what_cannot_be_edited_is_put_right(operator: httpx.Client, meter: Meter, mine: str) -> None:
+    account = f"corrected-{mine}"
+
+    def give(path: str, name: str, **body: Any) -> None:
+        answer = operator.post(at(account, path), json=body, headers=key(f"{name}-{mine}"))
+        assert answer.raise_for_status().json()["outcome"] == "done"
+
+    operator.post("/v1/accounts", json={"account_id": account}, headers=key(f"o-{mine}")).raise_for_status()
+    give("/top-ups", "bounced", amount="10.00")
+    give("/charges", "charge", amount="4.00", reason="under-billed")
+    give("/reversals", "reverse", top_up=f"bounced-{mine}")
+    (charge, bounced) = [row for row in meter.rows("billing.notes") if row["account_id"] == account]
+    assert (charge["kind"], charge["amount"], bounced["reference"]) == ("charge", "4.00", f"bounced-{mine}")
+    give("/credit-notes", "credit", bill_id=charge["note_id"], line=1, amount="1.50", reason="too much")
+    give("/contracts", "typo", effective_from="2127-01-01")
+    give("/withdrawals", "withdraw", contract_id=f"typo-{mine}")
+    shown = meter.ask("account", "show", account)
+    assert (shown["balance"], shown["owed"], shown["contracts_to_come"]) == ("7.50", "2.50", [])
+    assert [bill["payable"] for bill in shown["open_bills"]] == ["10.00"]
+
+
+def test_a_price_book_is_withdrawn_on_all_partitions(operator: httpx.Client, meter: Meter, mine: str) -> None:
+    prices = operator.get("/v1/prices").json()["books"][0]["prices"]
+    body = {"version": f"typo-{mine}", "effective_from": "2127-01-01", "prices": prices}
+    operator.post("/v1/prices", json=body, headers=key(f"book-{mine}")).raise_for_status()
+    for number, outcome in enumerate(("done", "unknown_version")):
+        answer = operator.post(
+            "/v1/prices/withdrawals", json={"version": f"typo-{mine}"}, headers=key(f"withdraw-{number}-{mine}")
+        ).json()
+        assert outcome in (answer.get("outcome"), answer.get("code"))
+    rows = [row for row in meter.rows("meter.command-results") if row["command_id"] == f"withdraw-0-{mine}"]
+    assert [row["status"] for row in rows] == ["done"] * meter.partitions
+    assert f"typo-{mine}" not in [book["version"] for book in meter.ask("prices", "show")["books"]]

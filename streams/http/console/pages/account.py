@@ -164,7 +164,8 @@ def _usage(request: Request, connection: Connection, here: Scene, account_id: st
 def _bills(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
     after = request.query_params.get("after")
     found = bills.bills(connection, account_id=account_id, after=after, limit=30)
-    return {"rows": found.rows, **pager(request, after, found.next)}
+    notes = money.notes(connection, account_id, limit=30).rows
+    return {"rows": found.rows, "notes": notes, **pager(request, after, found.next)}
 
 
 def _ledger(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _contract(values: Mapping[str, str]) -> dict[str, Any]:
         raise Problem(422, "bad_fields", f"the hours are a whole number, got {grace!r}")
     return {
         "effective_from": values.get("effective_from", ""),
-        "mode": values.get("mode", "daily"),
+        "mode": values.get("mode") or None,
         "prices": _prices(values.get("prices", "")),
         "grace_hours": int(grace) if grace else None,
     }
