@@ -109,7 +109,7 @@ async def identify(client: Any, settings: Settings, names: Iterable[str]) -> Ide
     `client` is an aiokafka consumer or producer that has started. Raises KafkaError, and RefusalToStartError where the
     brokers do not know topics by id.
     """
-    request = _MetadataRequest(settings.topic(name) for name in names)
+    request = _MetadataRequest(settings.topic(name) for name in dict.fromkeys(names))
     for left in reversed(range(ATTEMPTS)):
         answer = await _ask(client._client, request)
         ids = {settings.bare(topic[1]): topic[2] for topic in answer.topics if not topic[0] and topic[2]}

@@ -56,9 +56,9 @@ def add(
     wanted = read_events(events)
     with connected(note) as settings, _store(settings) as engine:
         rules = asyncio.run(check(settings, reading(*EVENTS.values())))
-        positions = asyncio.run(committed_ends(settings, rules.partitions))
+        positions, ids = asyncio.run(committed_ends(settings, rules.partitions))
         with writing(engine) as connection:
-            endpoint = add_endpoint(connection, url, wanted, account, positions)
+            endpoint = add_endpoint(connection, url, wanted, account, positions, ids)
     _print_added(endpoint, BillingDays(rules.time_zone), as_json)
     _warn_of_address(url, settings.webhook_private_addresses)
 

@@ -20,6 +20,7 @@ from streams.export.period import Span
 from streams.kafka import offsets, read_range, reader
 from streams.read import partition_state
 from streams.rights import reading
+from streams.samelog import differences
 from streams.settings import Settings
 from streams.store.queries.freshness import positions
 from streams.topics import check
@@ -44,6 +45,8 @@ async def check_settled(settings: Settings, rules: Rules, engine: Engine, span: 
         raise RefusalToStartError(
             "the store is of another meter than these topics: METER_DATABASE_URL, METER_TOPIC_PREFIX"
         )
+    for difference in await differences(settings, range(rules.partitions), rules):
+        raise RefusalToStartError(difference)
     days = BillingDays(rules.time_zone)
     due_ms = days.cut_ms(span.last) + rules.settlement_spread_s * 1000
     # As for settlement itself, the broker's clock and this machine's may be an hour apart.

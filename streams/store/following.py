@@ -4,17 +4,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from meter import topics
+from meter.identity import Seal, seal
+from streams.cluster import identify
 from streams.errors import RefusalToStartError
 from streams.settings import Settings
+from streams.specs import SPECS
 from streams.store.decode import Published
-from streams.store.positions import PROJECTED, Moved, Place
+from streams.store.positions import PROJECTED, Moved, Place, Position
 from streams.store.project import Batch
 
 MAX_RECORDS = 20_000
+COMPACTED = {spec.name for spec in SPECS if spec.compact}
 #: While nothing comes in, so often it is seen whether something did, and whether to stop.
 WAIT_MS = 250
 #: How long a fetch waits at the broker; meanwhile other partitions' records wait too, as their fetch comes after it.
@@ -25,6 +29,7 @@ class Follower:
     """Reads on from positions, and says what moved. The store may be behind it by the batches that it gave."""
 
     def __init__(self, settings: Settings, consumer: AIOKafkaConsumer, partitions: int) -> None:
+        self._settings = settings
         self._consumer = consumer
         self._places = {
             TopicPartition(settings.topic(topic), partition): (topic, partition)
@@ -41,6 +46,35 @@ class Follower:
 
     def _by_place(self, offsets: Mapping[TopicPartition, int]) -> dict[Place, int]:
         return {self._places[tp]: offset for tp, offset in offsets.items()}
+
+    async def topic_ids(self) -> Mapping[str, str]:
+        """The ids of the topics, now."""
+        return (await identify(self._consumer, self._settings, PROJECTED)).topics
+
+    async def prove(self, positions: Mapping[Place, Position]) -> None:
+        """See that the last records projected are still where they were. Raises RefusalToStartError.
+
+        Of compacted topics they may be gone, and elsewhere they may have expired.
+        """
+        starts, _ = await self.bounds()
+        known = {
+            tp: last
+            for tp, place in self._places.items()
+            if place[0] not in COMPACTED
+            and (last := positions[place].last) is not None
+            and last.offset >= starts[place]
+        }
+        self._consumer.assign(list(known))
+        for tp, last in known.items():
+            self._consumer.seek(tp, last.offset)
+        while known:
+            found = await self._consumer.getmany(*known, timeout_ms=WAIT_MS)
+            for tp, last in list(known.items()):
+                ended = await self._consumer.position(tp) >= positions[self._places[tp]].next_offset
+                if tp in found or ended:
+                    if tp not in found or seal(found[tp][0]) != last:
+                        raise _other_log(tp, last)
+                    del known[tp]
 
     def seek(self, positions: Mapping[Place, int]) -> None:
         """Read on from here."""
@@ -60,12 +94,12 @@ class Follower:
         for tp, place in self._places.items():
             position = await self._consumer.position(tp)
             batch = found.get(tp, ())
-            moves.append(self._moved(tp, place, position, batch[-1].timestamp if batch else None))
+            moves.append(self._moved(tp, place, position, batch[-1] if batch else None))
             records[place[0]] += [Published(tp.partition, r.offset, r.key, r.value, r.timestamp) for r in batch]
             self._at[place] = position
         return Batch(moves, records)
 
-    def _moved(self, tp: TopicPartition, place: Place, position: int, timestamp: int | None) -> Moved:
+    def _moved(self, tp: TopicPartition, place: Place, position: int, last: ConsumerRecord | None) -> Moved:
         stable = self._consumer.last_stable_offset(tp)
         polled_ms = self._consumer.last_poll_timestamp(tp)
         return Moved(
@@ -73,8 +107,9 @@ class Follower:
             self._at[place],
             position,
             None if stable is None else max(position, stable),
-            None if timestamp is None else _moment(timestamp),
+            None if last is None else _moment(last.timestamp),
             None if polled_ms is None else _moment(polled_ms),
+            None if last is None else seal(last),
         )
 
 
@@ -89,11 +124,27 @@ def expired(what: str) -> RefusalToStartError:
     )
 
 
-def check_bounds(
-    positions: Mapping[Place, tuple[int, int]], starts: Mapping[Place, int], ends: Mapping[Place, int]
-) -> None:
+def _other_log(tp: TopicPartition, last: Seal) -> RefusalToStartError:
+    return RefusalToStartError(
+        f"{tp.topic}[{tp.partition}] holds another record at {last.offset} than was projected: it was cut off and "
+        "filled again, or restored from a backup. `meter projector rebuild` reads it from its start"
+    )
+
+
+def check_ids(known: Mapping[Place, Position], topic_ids: Mapping[str, str]) -> None:
+    """See that no topic was made anew. Raises RefusalToStartError."""
+    for (topic, _), position in sorted(known.items()):
+        now = topic_ids.get(topic)
+        if now is not None and position.topic_id not in (None, now):
+            raise RefusalToStartError(
+                f"{topic} was made anew: the store is of the topic with the id {position.topic_id}, this one has "
+                f"{now}. `meter projector rebuild` reads it from its start"
+            )
+
+
+def check_bounds(positions: Mapping[Place, Position], starts: Mapping[Place, int], ends: Mapping[Place, int]) -> None:
     """See that the logs are those that the positions are of. Raises RefusalToStartError."""
-    for place, (_, position) in sorted(positions.items()):
+    for place, (_, position, _, _) in sorted(positions.items()):
         if place not in starts:
             raise RefusalToStartError(
                 f"the store has a position of {place[0]}[{place[1]}], which is no partition of this meter"

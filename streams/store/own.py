@@ -102,4 +102,5 @@ webhook_position = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("next_offset", BigInteger, nullable=False),
     Column("latest_at", Moment),  # the latest `created_at` of its deliveries
+    Column("topic_id", Words),  # which topic it is of: one that was made anew has another
 )

@@ -7,11 +7,12 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Connection, bindparam, func, select
 
 from meter import topics
+from meter.identity import Seal
 from meter.rules import Rules
 from streams.errors import Exit, MeterError, RefusalToStartError
 from streams.settings import Settings
 from streams.store.schema import meter_info, projector_position
-from streams.store.types import Moment
+from streams.store.types import Moment, Words
 
 #: What is projected, in the order in which a batch is folded.
 PROJECTED = (
@@ -30,6 +31,15 @@ PROJECTED = (
 Place = tuple[str, int]
 
 
+class Position(NamedTuple):
+    """How far a partition is projected, where its log began when it was first read, and what proves which log it is."""
+
+    first_offset: int
+    next_offset: int
+    topic_id: str | None
+    last: Seal | None
+
+
 class OtherProjectorError(MeterError):
     """Another projector has moved a position."""
 
@@ -40,7 +50,8 @@ class Moved(NamedTuple):
     """A partition's position, from one offset to the next.
 
     `record_at`: the broker's time of the last record, if there was one; `end_offset` and `polled_at`: where the log
-    ended and when, by the broker's last word of the partition; None where it has not told yet.
+    ended and when, by the broker's last word of the partition; None where it has not told yet. `last`: the seal of the
+    last record, if there was one.
     """
 
     place: Place
@@ -49,6 +60,7 @@ class Moved(NamedTuple):
     end_offset: int | None
     record_at: datetime | None
     polled_at: datetime | None
+    last: Seal | None = None
 
 
 def claim(connection: Connection, settings: Settings, rules: Rules, now: datetime) -> None:
@@ -70,14 +82,18 @@ def claim(connection: Connection, settings: Settings, rules: Rules, now: datetim
         )
 
 
-def load(connection: Connection) -> dict[Place, tuple[int, int]]:
-    """For each partition of each topic, where its log began when it was first read, and the next offset."""
-    table = projector_position.c
-    query = select(table.topic, table.partition, table.first_offset, table.next_offset)
-    return {(row.topic, row.partition): (row.first_offset, row.next_offset) for row in connection.execute(query)}
+def load(connection: Connection) -> dict[Place, Position]:
+    """The position in each partition of each topic."""
+    found = {}
+    for row in connection.execute(select(projector_position)):
+        last = None if row.last_offset is None else Seal(row.last_offset, row.last_ms, row.last_checksum)
+        found[row.topic, row.partition] = Position(row.first_offset, row.next_offset, row.topic_id, last)
+    return found
 
 
-def begin(connection: Connection, logs: Mapping[Place, tuple[int, int]], now: datetime) -> None:
+def begin(
+    connection: Connection, logs: Mapping[Place, tuple[int, int]], topic_ids: Mapping[str, str], now: datetime
+) -> None:
     """Positions for partitions that have none, at the start of their logs, which are known to end where they do now."""
     rows = [
         {
@@ -87,6 +103,7 @@ def begin(connection: Connection, logs: Mapping[Place, tuple[int, int]], now: da
             "next_offset": start,
             "end_offset": end,
             "polled_at": now,
+            "topic_id": topic_ids.get(topic),
         }
         for (topic, partition), (start, end) in sorted(logs.items())
     ]
@@ -107,6 +124,9 @@ _MOVE = (
         end_offset=func.coalesce(bindparam("end", type_=BigInteger()), _TABLE.end_offset),
         polled_at=func.coalesce(bindparam("polled", type_=Moment()), _TABLE.polled_at),
         record_at=func.coalesce(bindparam("record", type_=Moment()), _TABLE.record_at),
+        last_offset=func.coalesce(bindparam("last_offset_", type_=BigInteger()), _TABLE.last_offset),
+        last_ms=func.coalesce(bindparam("last_ms_", type_=BigInteger()), _TABLE.last_ms),
+        last_checksum=func.coalesce(bindparam("last_checksum_", type_=Words()), _TABLE.last_checksum),
     )
 )
 
@@ -128,6 +148,9 @@ def move(connection: Connection, moves: Iterable[Moved]) -> None:
             "end": moved.end_offset,
             "polled": moved.polled_at,
             "record": moved.record_at,
+            "last_offset_": None if moved.last is None else moved.last.offset,
+            "last_ms_": None if moved.last is None else moved.last.timestamp,
+            "last_checksum_": None if moved.last is None else moved.last.checksum,
         }
         if connection.execute(_MOVE, values).rowcount != 1:
             raise OtherProjectorError(

@@ -126,7 +126,7 @@ async def expired(settings: Settings, engine: Engine) -> list[str]:
         return [f"all of the meter {meter_id}, whose store this is"]
     return [
         f"{topic}[{partition}] from {first} to {starts[topic, partition]}"
-        for (topic, partition), (first, position) in sorted(known.items())
+        for (topic, partition), (first, position, _, _) in sorted(known.items())
         if (topic, partition) in starts and first < starts[topic, partition] and first < position
     ]
 

@@ -9,7 +9,7 @@ place.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -26,9 +26,9 @@ from streams.settings import Settings
 from streams.store import positions
 from streams.store.accounts import AccountRow, Seen
 from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
-from streams.store.following import FETCH_WAIT_MS, Follower, check_bounds, check_whole
+from streams.store.following import FETCH_WAIT_MS, Follower, check_bounds, check_ids, check_whole
 from streams.store.measures import Measures
-from streams.store.positions import Place
+from streams.store.positions import Place, Position
 from streams.store.project import Batch, apply
 from streams.waiting import AskedToStop, in_daemon_thread, unless
 
@@ -55,7 +55,8 @@ class Projector:
         self._days = BillingDays(rules.time_zone)
         self._seen = Seen()
         self._measures = measures
-        self._touched = 0.0
+        self._known: Mapping[Place, Position] = {}
+        self._looked = self._touched = 0.0
         self._has_written = False
 
     async def run(self, asked: asyncio.Event, caught_up: bool = False) -> None:
@@ -67,7 +68,11 @@ class Projector:
             follower = Follower(self._settings, consumer, self._rules.partitions)
             starts, ends = await follower.bounds()
             check_whole(starts, starts)
-            follower.seek(await self._waiting(lambda: self._begin(starts, ends), asked, starting=True))
+            ids = await _kafka(follower.topic_ids())
+            known = await self._waiting(lambda: self._begin(starts, ends, ids), asked, starting=True)
+            await _kafka(follower.prove(known))
+            self._known = known
+            follower.seek({place: position.next_offset for place, position in known.items()})
             log.info("follows the topics", partitions=self._rules.partitions)
             delay_s = FIRST_BACKOFF_S
             while not asked.is_set():
@@ -88,6 +93,7 @@ class Projector:
         fetching = asyncio.ensure_future(follower.next())
         try:
             while not asked.is_set():
+                await self._look_at_ids(follower)
                 batch = await _kafka(fetching)
                 fetching = asyncio.ensure_future(follower.next())
                 await self._put(batch)
@@ -98,6 +104,14 @@ class Projector:
         finally:
             fetching.cancel()
             await asyncio.gather(fetching, return_exceptions=True)
+
+    async def _look_at_ids(self, follower: Follower) -> None:
+        """Now and then, see that no topic is made anew while it is followed. Raises RefusalToStartError."""
+        now = time.monotonic()
+        if now - self._looked < TOUCH_EVERY_S:
+            return
+        self._looked = now
+        check_ids(self._known, await _kafka(follower.topic_ids()))
 
     async def _put(self, batch: Batch) -> None:
         """Write a batch, where there is anything to write."""
@@ -116,20 +130,23 @@ class Projector:
         with store_errors(self._engine), writing(self._engine) as connection:
             return apply(connection, batch, self._days, self._seen)
 
-    def _begin(self, starts: dict[Place, int], ends: dict[Place, int]) -> dict[Place, int]:
+    def _begin(
+        self, starts: dict[Place, int], ends: dict[Place, int], topic_ids: Mapping[str, str]
+    ) -> dict[Place, Position]:
         """The positions to read on from; the store is this meter's from now on. Raises RefusalToStartError."""
         now = datetime.now(UTC)
         with store_errors(self._engine), writing(self._engine) as connection:
             positions.claim(connection, self._settings, self._rules, now)
             known = positions.load(connection)
+            check_ids(known, topic_ids)
             check_bounds(known, starts, ends)
             new = {place: (start, ends[place]) for place, start in starts.items() if place not in known}
-            positions.begin(connection, new, now)
-        return {place: position for place, (_, position) in known.items()} | {p: start for p, (start, _) in new.items()}
+            positions.begin(connection, new, topic_ids, now)
+            return positions.load(connection)
 
     def _positions(self) -> dict[Place, int]:
         with store_errors(self._engine), self._engine.connect() as connection:
-            return {place: position for place, (_, position) in positions.load(connection).items()}
+            return {place: position.next_offset for place, position in positions.load(connection).items()}
 
     async def _waiting(self, ask: Callable[[], _T], asked: asyncio.Event, *, starting: bool = False) -> _T:
         return await wait_for_store(ask, asked, self._measures, starting=starting)

@@ -47,6 +47,10 @@ projector_position = Table(
     Column("end_offset", BigInteger, nullable=False),  # the committed end of the log when it was last looked at
     Column("record_at", Moment),  # the broker's time of the last record projected
     Column("polled_at", Moment, nullable=False),  # when the log was last looked at
+    Column("topic_id", Words),  # which topic it is of: one that was made anew has another
+    Column("last_offset", BigInteger),  # of the last record projected, with its time in ms and a checksum
+    Column("last_ms", BigInteger),
+    Column("last_checksum", Words),
 )
 
 # -- usage ------------------------------------------------------------------------------------------------------

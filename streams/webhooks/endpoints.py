@@ -51,9 +51,17 @@ def read_events(text: str) -> tuple[str, ...]:
 
 
 def add(
-    connection: Connection, url: str, events: tuple[str, ...], account_id: str | None, positions: Positions
+    connection: Connection,
+    url: str,
+    events: tuple[str, ...],
+    account_id: str | None,
+    positions: Positions,
+    topic_ids: Mapping[str, str],
 ) -> Endpoint:
-    """Add an endpoint: it is told of the records from `positions` on. Raises SettingError for a URL that is none."""
+    """Add an endpoint: it is told of the records from `positions` on, in the topics with these ids.
+
+    Raises SettingError for a URL that is none.
+    """
     read_url(url)
     endpoint = Endpoint(
         f"ep_{secrets.token_hex(8)}",
@@ -68,7 +76,13 @@ def add(
     connection.execute(
         insert(webhook_position),
         [
-            {"endpoint_id": endpoint.endpoint_id, "topic": topic, "partition": partition, "next_offset": offset}
+            {
+                "endpoint_id": endpoint.endpoint_id,
+                "topic": topic,
+                "partition": partition,
+                "next_offset": offset,
+                "topic_id": topic_ids.get(topic),
+            }
             for (topic, partition), offset in positions.items()
         ],
     )
@@ -112,3 +126,12 @@ def positions_of(connection: Connection, known: Iterable[Endpoint]) -> dict[str,
     for row in connection.execute(select(webhook_position).where(table.endpoint_id.in_(found))):
         found[row.endpoint_id][row.topic, row.partition] = row.next_offset
     return found
+
+
+def topic_ids_of(connection: Connection, known: Iterable[Endpoint]) -> set[tuple[str, str]]:
+    """The topics and their ids that the positions of these endpoints are of."""
+    table = webhook_position.c
+    query = select(table.topic, table.topic_id).where(
+        table.endpoint_id.in_([endpoint.endpoint_id for endpoint in known]), table.topic_id.is_not(None)
+    )
+    return {(row.topic, row.topic_id) for row in connection.execute(query.distinct())}

@@ -9,12 +9,15 @@ from confluent_kafka.admin import NewTopic
 
 from tests.integration.running import COMPLETED, INPUTS, Meter, job, until, value_of
 from tests.recount.placement import owner
+from tests.store.following import Projector, engine_of, reached
 
 REFUSES = 3
 HOME = owner("A", 2)
 CONFIG = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete", "retention.bytes": "-1"}
 LEDGER = "billing.ledger"
-RETENTION = {COMPLETED: str(400 * 86_400_000), INPUTS[1]: str(400 * 86_400_000), INPUTS[0]: "-1", LEDGER: "-1"}
+PRICED = "usage.priced"
+BILLS = "billing.bills"
+FOR_EVER = (INPUTS[0], LEDGER, BILLS)
 
 
 @pytest.fixture
@@ -33,7 +36,8 @@ def make_anew(meter: Meter, topic: str) -> None:
     """Delete a topic and create it again, as `meter topics create` would."""
     name = meter.topic(topic)
     meter.administer(lambda admin: admin.delete_topics([name]))
-    config = CONFIG | {"retention.ms": RETENTION[topic], "max.message.bytes": str(5 << 20)}
+    retention_ms = "-1" if topic in FOR_EVER else str(400 * 86_400_000)
+    config = CONFIG | {"retention.ms": retention_ms, "max.message.bytes": str(5 << 20)}
     new = NewTopic(name, meter.partitions, 1, config=config)
 
     def created() -> bool:
@@ -79,6 +83,80 @@ def test_a_topic_that_is_made_anew_under_a_worker_ends_it(meter: Meter, topic: s
     assert worker.ended() == REFUSES
     assert line in worker.said()
     assert meter.topic(topic) in worker.said()
+
+
+class TestReaders:
+    """The read model and the webhooks keep positions of their own."""
+
+    @pytest.fixture
+    def projected(self, meter: Meter, tmp_path: Path) -> Iterator[Projector]:
+        """A projector that has all of ten jobs, and follows."""
+        worker = meter.open_worker()
+        fill(meter, COMPLETED, 10)
+        meter.wait_folded()
+        assert worker.stop() == 0
+        projector = self.projector(meter, tmp_path)
+        engine = engine_of(self.url(tmp_path))
+        until(lambda: (tmp_path / "store").exists() and "follows" in projector.said(), "the projector to follow")
+        until(lambda: sum(at for (topic, _), at in reached(engine).items() if topic == PRICED) >= 10, "all of it")
+        yield projector
+        engine.dispose()
+        projector.kill()
+
+    @staticmethod
+    def url(tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/store"
+
+    def projector(self, meter: Meter, tmp_path: Path) -> Projector:
+        return Projector(meter, self.url(tmp_path), tmp_path / "projector.log")
+
+    def test_a_topic_made_anew_is_refused(self, meter: Meter, projected: Projector, tmp_path: Path) -> None:
+        assert projected.stop() == 0
+        make_anew(meter, PRICED)
+        fill(meter, PRICED, 40)
+        again = self.projector(meter, tmp_path)
+        assert again.ended() == REFUSES
+        assert f"{PRICED} was made anew: the store is of the topic with the id " in again.said()
+        assert "meter projector rebuild" in again.said()
+
+    def test_a_topic_made_anew_while_it_is_followed_ends_it(self, meter: Meter, projected: Projector) -> None:
+        make_anew(meter, LEDGER)
+        assert projected.ended() == REFUSES
+        assert "meter projector rebuild" in projected.said()
+
+    def test_a_log_that_was_cut_off_and_has_grown_again_is_refused(
+        self, meter: Meter, projected: Projector, tmp_path: Path
+    ) -> None:
+        """Or the store was: it has another record where the topic has one by now."""
+        assert projected.stop() == 0
+        engine = engine_of(self.url(tmp_path))
+        with engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE projector_position SET last_checksum = 'x' WHERE last_offset IS NOT NULL"
+            )
+        engine.dispose()
+        again = self.projector(meter, tmp_path)
+        assert again.ended() == REFUSES
+        assert "holds another record at " in again.said()
+
+    def test_what_expired_does_no_harm(self, meter: Meter, projected: Projector, tmp_path: Path) -> None:
+        assert projected.stop() == 0
+        at = TopicPartition(meter.topic(PRICED), HOME, 11)  # ten records, and the end of their transaction at least
+        meter.administer(lambda admin: admin.delete_records([at]))
+        said = projected.said().count("follows")
+        again = self.projector(meter, tmp_path)
+        until(lambda: again.said().count("follows") > said, "the projector to follow")
+        assert again.stop() == 0
+
+    def test_webhooks_refuse_a_topic_made_anew(self, meter: Meter, tmp_path: Path) -> None:
+        with_store = {"database_url": self.url(tmp_path)}
+        added = meter.run("webhooks", "add", "http://127.0.0.1:9/", **with_store)
+        assert added.returncode == 0, added.stderr
+        make_anew(meter, BILLS)
+        fill(meter, BILLS, 3)
+        run = meter.execute("webhooks", "run", **with_store)
+        assert run.returncode == REFUSES
+        assert f"{meter.topic(BILLS)} was made anew" in run.stderr
 
 
 def test_what_expired_is_no_longer_proved_and_does_no_harm(meter: Meter) -> None:

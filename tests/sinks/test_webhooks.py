@@ -39,7 +39,7 @@ def endpoint_of_all(
     engine = stage.engine(store)
     places = {(topic, partition): 0 for topic in EVENTS.values() for partition in range(stage.meter.partitions)}
     with writing(engine) as connection:
-        endpoint = endpoints.add(connection, url, events, account, places)
+        endpoint = endpoints.add(connection, url, events, account, places, {})
     try:
         yield engine, endpoint
     finally:

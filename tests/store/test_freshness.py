@@ -28,7 +28,7 @@ def begun(url: str) -> Iterator[Engine]:
     migrate(engine)
     with writing(engine) as connection:
         positions.claim(connection, Settings(), Rules.model_validate({"meter_id": "m", "partitions": 1}), BEGUN)
-        positions.begin(connection, {PLACE: (0, 5)}, BEGUN)
+        positions.begin(connection, {PLACE: (0, 5)}, {}, BEGUN)
     yield engine
     engine.dispose()
 

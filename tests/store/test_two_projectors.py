@@ -37,7 +37,7 @@ def begun(url: str) -> Iterator[Engine]:
         rules = Rules.model_validate({"meter_id": "m", "partitions": 2})
         positions.claim(connection, Settings(), rules, NOW)
         places = [(topic, partition) for topic in (topics.DAILY, topics.LEDGER) for partition in (0, 1)]
-        positions.begin(connection, dict.fromkeys(places, (0, 0)), NOW)
+        positions.begin(connection, dict.fromkeys(places, (0, 0)), {}, NOW)
     yield engine
     engine.dispose()
 
