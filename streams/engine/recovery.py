@@ -50,12 +50,12 @@ async def read_state(
         raise RefusalToStartError(f"{name}[{partition}]: {error}; a newer meter wrote it: start that one") from error
     if not snapshot.found:
         await _refuse_outputs_without_state(consumer, settings, partition)
-    else:
-        await _refuse_a_torn_step(consumer, settings, partition, LastStep(state.seq, snapshot.before))
     for difference in other_ids(settings, state.identity, identity):
         raise RefusalToStartError(difference)
     async for difference in other_records(consumer, settings, state):
         raise RefusalToStartError(difference)
+    if snapshot.found:
+        await _refuse_a_torn_step(consumer, settings, partition, LastStep(state.seq, snapshot.before))
     return state
 
 
