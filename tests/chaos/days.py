@@ -40,6 +40,7 @@ class Days:
         self._poor = set(self._rng.sample(self._accounts, accounts // 10))
         self._numbers = iter(range(1, 10**9))
         self._recent: list[dict[str, Any]] = []
+        self._paid_in: list[tuple[str, str]] = []  # account and command id of top-ups
 
     def day(self, number: int) -> list[Event]:
         """What happens on one day; day 0 opens and pays in."""
@@ -75,6 +76,7 @@ class Days:
                 amount = f"{self._rng.choice((self._rng.randrange(1, 300), 2000))}.00"
                 event = self._command(at, "top_up", account, amount=amount)
                 yield event
+                self._paid_in.append((account, event.key.decode()))
                 if self._rng.random() < 0.1:
                     yield event._replace(at_ms=event.at_ms + 5)
 
@@ -115,6 +117,23 @@ class Days:
             amount = self._rng.choice(("-1.00", "2.50", "0.00"))
             yield self._command(at, "adjustment", account, amount=amount, reason="by hand")
             yield self._command(at, "top_up", account, amount=self._rng.choice(("-5.00", "1.234", "0")))
+            yield self._command(
+                at, "charge", account, amount=self._rng.choice(("0.50", "25.00")), reason="under-billed"
+            )
+            credit = {"bill_id": bill, "line": self._rng.choice((1, 1, 2)), "amount": "0.28", "reason": "black"}
+            yield self._command(at, "credit_note", account, **credit)
+            yield from self._corrections(at)
+
+    def _corrections(self, at: datetime) -> Iterator[Event]:
+        """A top-up that bounced, now and then twice; a contract that is taken back."""
+        if self._paid_in:
+            account, top_up = self._rng.choice(self._paid_in[-100:])
+            yield self._command(at, "payment_reversed", account, top_up=top_up)
+        account = self._rng.choice(self._accounts)
+        typo = self._command(at, "contract", account, effective_from="2127-01-01", prices={"*": "0.01"})
+        yield typo
+        later = at + timedelta(seconds=self._rng.randrange(1, 60))
+        yield self._command(later, "withdraw_contract", account, contract_id=typo.key.decode())
 
     def _command(self, moment: datetime, kind: str, account: str, **fields: Any) -> Event:
         command_id = f"command-{next(self._numbers)}"

@@ -62,5 +62,5 @@ def cells(text: str, start: str) -> list[list[str]]:
 
 def money_of(meter: Meter) -> list[dict[str, Any]]:
     """All that a command could have changed of anybody."""
-    topics = ("billing.bills", "billing.ledger", "billing.notices", "account.service")
+    topics = ("billing.bills", "billing.notes", "billing.ledger", "billing.notices", "account.service")
     return [row for topic in topics for row in meter.rows(topic)]
