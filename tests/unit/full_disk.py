@@ -32,7 +32,7 @@ def add(seen: DiskSeen, start: int, end: int) -> None:
 def grows(directory: Path) -> None:
     """Until there is no room; what was saved is there, and there is again room for more once something is deleted."""
     other = directory / "other"
-    other.write_bytes(bytes(600 << 10))
+    other.write_bytes(bytes(1000 << 10))
     seen = DiskSeen.open(directory / "index", 0, "meter", "log")
     add(seen, 0, 11_000)
     seen.save()

@@ -8,20 +8,19 @@ from pathlib import Path
 import pytest
 
 from streams.errors import Exit
-from tests.small_disk import on_small_disk
+from tests.machine.disk import small_disk
 
 ROOT = Path(__file__).parents[2]
+CASES = [("begins", 1, Exit.NO_ROOM), ("holes", 1, Exit.NO_ROOM), ("grows", 2, 0), ("saves", 1, 0)]
 
 
-@pytest.mark.parametrize(
-    ("what", "size_kib", "code"),
-    [("begins", 100, Exit.NO_ROOM), ("holes", 800, Exit.NO_ROOM), ("grows", 1600, 0), ("saves", 800, 0)],
-)
-def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path, what: str, size_kib: int, code: int) -> None:
-    command = on_small_disk(tmp_path, size_kib, [sys.executable, "-m", "tests.unit.full_disk", what, tmp_path])
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(("what", "mib", "code"), CASES, ids=[what for what, _, _ in CASES])
+def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path, what: str, mib: int, code: int) -> None:
+    with small_disk(tmp_path / "disk", mib) as disk:
+        command = [sys.executable, "-m", "tests.unit.full_disk", what, str(disk)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (code, "")
     (line,) = done.stdout.splitlines()
     needed = r"no room for the dedupe index in \S+: [1-9][\d,]* bytes are needed, [\d,]+ are free; make room"
     assert re.match(needed, line)
-    assert str(tmp_path) in line
+    assert str(disk) in line

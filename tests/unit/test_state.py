@@ -14,6 +14,7 @@ from meter.journal import Counts, DueRun, InputRange, JournalStep, read_entry
 from meter.rules import Clock, Rules
 from meter.snapshot import IDENTITY, POSITION, VERSION, StateError, StateReader
 from meter.state import PartitionState
+from streams.specs import SPECS
 from tests.builders import RULES, Partition, completion, price_book
 
 TOTAL = b'["total","A","ap-tokyo","2026-01-01"]'
@@ -187,3 +188,7 @@ def test_rules_that_make_no_sense_are_refused(choice: dict[str, Any]) -> None:
 def test_rules_never_change() -> None:
     with pytest.raises(ValidationError):
         RULES.partitions = 2  # type: ignore[misc]
+
+
+def test_the_identity_is_of_all_topics() -> None:
+    assert set(topics.ALL) == {spec.name for spec in SPECS}
