@@ -15,7 +15,8 @@ from xxhash import xxh3_128_digest
 
 from meter.dedupe import MemorySeen, Sighting
 from meter.identity import Seal
-from streams.engine.seen import COPIED_AT_ONCE, HEADER_BYTES, MAX_LOAD, MIN_SLOTS, MOST_LOAD, SLOT_BYTES, DiskSeen
+from streams.engine.seen import DiskSeen
+from streams.engine.slots import COPIED_AT_ONCE, HEADER_BYTES, MAX_LOAD, MIN_SLOTS, MOST_LOAD, SLOT_BYTES
 from tests.unit.seen_writer import BATCH
 
 ROOT = Path(__file__).parents[2]
