@@ -1,0 +1,75 @@
+"""Two commands are the same where the meter reads the same, however they are written; the recount has its own rule."""
+
+import json
+import random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meter.commands import HANDLERS, command_digest, read_command
+from meter.regions import ZONES
+from tests.recount.fields import content
+from tests.recount.rules import parse_object
+
+#: Spellings of each field: some say the same, some something else, some nothing that can be read.
+AMOUNTS: list[Any] = ["5", "5.0", "5.00", "05", "5.01", "-5.00", "999999999999.99", "0", "1.234", "5e0", "\u0665", 5, None]
+COUNTS: list[Any] = [1, 72, 72.0, 72.5, "72", True, None, 0, 10**30]
+NAMES: list[Any] = ["A", "a", "é", "e\u0301", "😀", "a\0b", "", "x" * 128, "x" * 129, 7, None]
+PRICES = st.dictionaries(
+    st.sampled_from(["*", "ap-tokyo", "Tokyo", "Mars"]),
+    st.sampled_from(["0.3", "0.30", "00.3", "0.300000001", ".3", 1]),
+) | st.sampled_from([dict.fromkeys(ZONES, "0.3"), dict.fromkeys(reversed(ZONES), "0.300"), [], None])
+POOLS: dict[str, st.SearchStrategy[Any]] = {
+    "v": st.sampled_from([1, 1.0, 2, "1"]),
+    "issued_at": st.sampled_from(["2019-01-02T13:00:00+08:00", "2019-01-02T05:00:00Z", "2019-01-02", None]),
+    "amount": st.sampled_from(AMOUNTS),
+    "threshold": st.sampled_from(AMOUNTS),
+    "grace_hours": st.sampled_from(COUNTS),
+    "line": st.sampled_from(COUNTS),
+    "mode": st.sampled_from(["daily", "monthly", "weekly", None]),
+    "currency": st.sampled_from(["CNY", "EUR"]),
+    "effective_from": st.sampled_from(["2019-02-01", "2019-02-01 ", "2019-2-1", "2019-02-30", None]),
+    "prices": PRICES,
+    "note": st.sampled_from([None, "unknown", {"deep": [1]}]),
+}
+FIELDS = {kind: sorted({*model.model_fields, "note"} - {"type", "command_id"}) for kind, (model, _) in HANDLERS.items()}
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A command, and one that may differ from it in a field or two."""
+    kind = draw(st.sampled_from([*FIELDS, "dance"]))
+    names = FIELDS.get(kind, ["amount", "note"])
+    one = {name: draw(POOLS.get(name, st.sampled_from(NAMES[:4]))) for name in names if draw(st.integers(0, 9))}
+    two = dict(one)
+    for name in draw(st.lists(st.sampled_from(names), max_size=2)):
+        two[name] = draw(POOLS.get(name, st.sampled_from(NAMES)))
+    for name in draw(st.lists(st.sampled_from(names), max_size=1)):
+        two.pop(name, None)
+    other_kind = draw(st.sampled_from([kind] * 9 + [*FIELDS, "dance"]))
+    return {"command_id": "c", "type": kind, **one}, {"command_id": "c", "type": other_kind, **two}
+
+
+def written(command: dict[str, Any], seed: int) -> bytes:
+    """In some order, with or without escapes."""
+    pairs = list(command.items())
+    random.Random(seed).shuffle(pairs)
+    return json.dumps(dict(pairs), ensure_ascii=bool(seed % 2), indent=seed % 3 or None).encode()
+
+
+@settings(max_examples=1500, deadline=None)
+@given(commands(), st.integers(0, 99), st.integers(0, 99))
+def test_digests_are_equal_where_the_same_is_asked_for_and_only_there(
+    pair: tuple[dict[str, Any], dict[str, Any]], one_seed: int, two_seed: int
+) -> None:
+    one, two = written(pair[0], one_seed), written(pair[1], two_seed)
+    same = content(parse_object(one)) == content(parse_object(two))
+    assert (command_digest(one) == command_digest(two)) is same
+
+
+@settings(max_examples=500, deadline=None)
+@given(commands(), st.integers(0, 99))
+def test_meter_and_recount_can_read_the_same_commands(pair: tuple[dict[str, Any], dict[str, Any]], seed: int) -> None:
+    value = written(pair[1], seed)
+    assert (read_command(value).command is not None) is (content(parse_object(value))[0] == "read")
