@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from sortedcontainers import SortedList
@@ -52,6 +52,15 @@ class Agenda:
         """When the first action falls due."""
         return self._actions[0].at_ms if self._actions else None
 
+    def due(self, until_ms: int, skipped: int, limit: int) -> list[Due]:
+        """The actions that are due by an instant, in order: `limit` at most, after those that are `skipped`."""
+        following = self._actions.islice(skipped, skipped + limit)
+        return list(takewhile(lambda due: due.at_ms <= until_ms, following))
+
     def until(self, until_ms: int) -> Iterator[Due]:
-        """The actions that are due by an instant, in order."""
+        """All the actions that are due by an instant, in order."""
         return takewhile(lambda due: due.at_ms <= until_ms, self._actions)
+
+    def after(self, due: Due | None, limit: int) -> list[Due]:
+        """The actions that follow one (None: from the first), in order, `limit` at most."""
+        return list(islice(self._actions.irange(due, inclusive=(False, True)), limit))

@@ -5,7 +5,8 @@ is to become of the state; `PartitionState.merge` follows when, and only when, t
 inputs in the same order give the same bytes, which is what `replay` builds on.
 """
 
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
 from operator import attrgetter
@@ -73,7 +74,7 @@ class Step:
         self.due_until = state.due_until
         self.due: DueRun | None = None
         self.books = state.books
-        self.contracts = state.contracts
+        self.contracts: Mapping[str, Contracts] = state.contracts
         self.till = Till(state.accounts, state.documents, state.payments, state.tickets, state.days.text)
         self.inputs: list[InputRange] = []
         self.read = self.duplicate = 0
@@ -89,6 +90,7 @@ class Step:
         self.commands: dict[str, Answer] = {}
         self.memory = state.memory
         self.forgotten: list[str] = []
+        self._oldest_commands = iter(state.commands.items())
         self.new_contracts: dict[str, Contracts] = {}
         self.usage_by_region: dict[str, tuple[int, Decimal]] = {}
         self.late: dict[str, tuple[int, Decimal]] = {}
@@ -342,13 +344,10 @@ class Step:
 
     def _forget_commands(self) -> None:
         """Let go of ids that would be refused as too old anyway, a few at a time."""
-        oldest = islice(self.state.commands.items(), len(self.forgotten), len(self.forgotten) + 2)
         self.forgotten += [
             command_id
-            for command_id, answer in oldest
-            if answer.record_time < self.memory.forgotten
-            and command_id not in self.commands
-            and command_id not in self.forgotten
+            for command_id, answer in islice(self._oldest_commands, 2)
+            if answer.record_time < self.memory.forgotten and command_id not in self.commands
         ]
 
     # What a command may do: see `meter.commands.Desk`.
@@ -367,8 +366,9 @@ class Step:
         self._put_contracts(account_id, (*known[:number], *known[number + 1 :]))
 
     def _put_contracts(self, account_id: str, contracts: Contracts) -> None:
+        if not self.new_contracts:
+            self.contracts = ChainMap(self.new_contracts, self.state.contracts)
         self.new_contracts[account_id] = contracts
-        self.contracts = {**self.contracts, account_id: contracts}
 
     def publish(self, book: PriceBook) -> None:
         """Add a price book."""
@@ -401,7 +401,7 @@ class Step:
         assert not self.inputs
         until_ms = max(until_ms, self.due_until)  # a clock that jumped back does not take settlement back
         done = 0 if self.due is None else self.due.actions
-        actions = list(islice(self.state.agenda.until(until_ms), done, done + limit))
+        actions = self.state.agenda.due(until_ms, done, limit)
         self.due_until = until_ms
         first_kept = self.state.days.day_of(self.rules.forgotten_ms(until_ms) * 1000)
         for due in actions:

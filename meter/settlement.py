@@ -185,6 +185,7 @@ class Unbilled:
     def __init__(self) -> None:
         self._of: dict[tuple[str, str], dict[ShareKey, Share]] = {}
         self._own: dict[tuple[str, str, str], Share] = {}
+        self._amount = ZERO
 
     def get(self, key: ShareKey) -> Share | None:
         """The share of one line."""
@@ -206,12 +207,16 @@ class Unbilled:
         shares = self._of.get(place)
         if share is None:
             assert shares is not None
-            del shares[key]
+            self._amount = EXACT.subtract(self._amount, shares.pop(key).amount)
             if not shares:
                 del self._of[place]
         elif shares is None:
+            self._amount = EXACT.add(self._amount, share.amount)
             self._of[place] = {key: share}
         else:
+            before = shares.get(key)
+            more = share.amount if before is None else EXACT.subtract(share.amount, before.amount)
+            self._amount = EXACT.add(self._amount, more)
             shares[key] = share
         return shares is None
 
@@ -220,7 +225,11 @@ class Unbilled:
         return self._of.get((account_id, period), _NO_SHARES)
 
     def amount(self) -> Decimal:
-        """What all of it comes to, in CNY."""
+        """What all of it comes to, in CNY: kept with every change."""
+        return self._amount
+
+    def added_up(self) -> Decimal:
+        """The same, added up anew: for proofs, since it looks at all there is."""
         total = ZERO
         for shares in self._of.values():
             for share in shares.values():

@@ -1,6 +1,6 @@
 """The state of a partition as records of the compacted topic `meter.state`, and back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import zip_longest
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from meter.contracts import Contract, Mode
 from meter.identity import Identity, Seal
 from meter.money import decimal_text
 from meter.partition import Step
-from meter.prices import PriceBook
+from meter.prices import PriceBook, PriceBooks
 from meter.published import Before
 from meter.rollup import Total
 from meter.settlement import Kind, Share, ShareKey, period_of
@@ -25,6 +25,7 @@ _encode = msgspec.json.Encoder(decimal_format="string").encode
 _T = TypeVar("_T")
 
 POSITION = b'["position"]'
+_CONTRACT = b'["contract"'
 #: Which log the state is of. Written once; it does not follow from the inputs, so no replay gives it.
 IDENTITY = b'["identity"]'
 #: What the last step began behind, and what it changed: see `meter.published`.
@@ -101,8 +102,8 @@ def _accounts(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
     for (account_id, bill_id), document in step.till.documents.items():
         yield _encode(("document", account_id, bill_id)), None if document is None else _encode(document)
         if document is None:
-            for key in [key for key, (of, _) in step.state.tickets.items() if key[0] == account_id and of == bill_id]:
-                yield _encode(("ticket", *key)), None
+            for ticket in step.state.tickets_of.get((account_id, bill_id), ()):
+                yield _encode(("ticket", account_id, ticket)), None
     for key, (bill_id, amount) in step.till.tickets.items():
         yield _encode(("ticket", *key)), _encode((bill_id, decimal_text(amount)))
 
@@ -145,30 +146,28 @@ class StateReader:
         """One record: of each key the last one counts, as compaction would leave it."""
         if key == BEFORE:
             self.before = None if value is None else read_before(value)
-        elif value is None:
-            self._records.pop(key or b"", None)
-        else:
+            return
+        self._records.pop(key or b"", None)
+        if value is not None:
             self._records[key or b""] = value
 
     def finish(self) -> PartitionState:
         """The state, whole. Raises StateError where a record is not of this version."""
         # Contracts first: the period of a day's usage depends on them.
-        for key, value in sorted(self._records.items(), key=lambda item: not item[0].startswith(b'["contract"')):
-            try:
-                self._put(msgspec.json.decode(key), msgspec.json.decode(value))
-            except (msgspec.MsgspecError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-                raise StateError(f"meter.state: cannot read the record with key {key!r}: {error}") from error
-            self._finish_contracts(key)
-        for _, book in sorted(self._books.items()):
-            self.state.books = self.state.books.with_book(book)
+        self._put_all(key for key in self._records if key.startswith(_CONTRACT))
+        for account_id, numbered in self._contracts.items():
+            self.state.contracts[account_id] = tuple(contract for _, contract in sorted(numbered.items()))
+        self._put_all(key for key in self._records if not key.startswith(_CONTRACT))
+        self.state.books = PriceBooks(tuple(book for _, book in sorted(self._books.items())))
         self._records.clear()
         return self.state
 
-    def _finish_contracts(self, key: bytes) -> None:
-        if key.startswith(b'["contract"'):
-            account_id = msgspec.json.decode(key)[1]
-            numbered = sorted(self._contracts[account_id].items())
-            self.state.contracts[account_id] = tuple(contract for _, contract in numbered)
+    def _put_all(self, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            try:
+                self._put(msgspec.json.decode(key), msgspec.json.decode(self._records[key]))
+            except (msgspec.MsgspecError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+                raise StateError(f"meter.state: cannot read the record with key {key!r}: {error}") from error
 
     def _put(self, key: Any, content: Any) -> None:
         match key:
@@ -200,7 +199,7 @@ class StateReader:
                 amount, at_ms, is_reversed = content
                 self.state.put_payment(account, command_id, Payment(Decimal(amount), at_ms, is_reversed))
             case "ticket", [ticket]:
-                self.state.tickets[account, ticket] = content[0], Decimal(content[1])
+                self.state.put_ticket(account, ticket, content[0], Decimal(content[1]))
             case _:
                 raise ValueError("unknown kind of record")
 

@@ -45,6 +45,7 @@ class PartitionState:
         self.documents: dict[str, dict[str, Document]] = {}
         self.payments: dict[str, dict[str, Payment]] = {}
         self.tickets: dict[tuple[str, str], tuple[str, Decimal]] = {}
+        self.tickets_of: dict[tuple[str, str], dict[str, None]] = {}
         self.used: dict[str, dict[tuple[str, str], None]] = {}
         self.metered_day = ""  # the latest of which a job was metered
         self.unbilled = Unbilled()
@@ -62,16 +63,13 @@ class PartitionState:
         if step.due is not None:
             self.agenda.drop_first(step.due.actions)
         self.books = step.books
-        self.contracts = step.contracts
-        for command_id in step.forgotten:
-            del self.commands[command_id]
-        self.commands.update(step.commands)
+        self.contracts.update(step.new_contracts)
+        self._merge_commands(step)
         self.memory = step.memory
         for key, total in step.totals.items():
             self.put_total(key, total)
         for key in step.dropped:
-            del self.totals[key]
-            del self.used[key[0]][key[1:]]
+            self._drop_total(key)
         for share_key, share in step.shares.items():
             self.put_share(share_key, share)
         for account_id, account in step.till.changed.items():
@@ -80,8 +78,16 @@ class PartitionState:
             self.put_document(account_id, bill_id, document)
         for (account_id, command_id), payment in step.till.payments.items():
             self.put_payment(account_id, command_id, payment)
-        self.tickets.update(step.till.tickets)
+        for (account_id, ticket), (bill_id, amount) in step.till.tickets.items():
+            self.put_ticket(account_id, ticket, bill_id, amount)
         seen.add(step.sightings.items())
+
+    def _merge_commands(self, step: "Step") -> None:
+        for command_id in step.forgotten:
+            del self.commands[command_id]
+        for command_id, answer in step.commands.items():
+            self.commands.pop(command_id, None)  # the oldest are forgotten first
+            self.commands[command_id] = answer
 
     def mode_on(self, account_id: str, day: str) -> Mode:
         """The settlement mode of an account on a billing day."""
@@ -94,6 +100,13 @@ class PartitionState:
         self.totals[key] = total
         self.used.setdefault(key[0], {})[key[1:]] = None
         self.metered_day = max(self.metered_day, key[2])
+
+    def _drop_total(self, key: TotalKey) -> None:
+        del self.totals[key]
+        days = self.used[key[0]]
+        del days[key[1:]]
+        if not days:
+            del self.used[key[0]]
 
     def put_account(self, account_id: str, account: Account) -> None:
         """An account as it is now, and its deadline."""
@@ -131,5 +144,10 @@ class PartitionState:
             documents[bill_id] = document
             return
         del documents[bill_id]
-        for key in [key for key, (of, _) in self.tickets.items() if key[0] == account_id and of == bill_id]:
-            del self.tickets[key]
+        for ticket in self.tickets_of.pop((account_id, bill_id), ()):
+            del self.tickets[account_id, ticket]
+
+    def put_ticket(self, account_id: str, ticket: str, bill_id: str, amount: Decimal) -> None:
+        """A refund that was made by a ticket, of a bill."""
+        self.tickets[account_id, ticket] = bill_id, amount
+        self.tickets_of.setdefault((account_id, bill_id), {})[ticket] = None

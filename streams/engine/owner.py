@@ -68,6 +68,8 @@ PAUSED_RETRY_S = 2.0
 SAY_EVERY_S = 60.0
 #: How long a producer may take to close its connections.
 WRITER_STOP_S = 5.0
+#: Accounts whose totals are taken out of the table before others have the loop.
+CLEARED_AT_ONCE = 1_000
 #: How often the dedupe index is put on disk.
 SAVE_INTERVAL_S = 15.0
 #: One index at a time: they are mostly on one disk.
@@ -222,10 +224,24 @@ class PartitionOwner:
             await asyncio.gather(*self._saving)
             await self._save(self._seen.saving())
             self._seen.close()
-        for key in list(self._totals):
-            del self._totals[key]
+        await self._clear_table(whole=not was_open)
         if was_open:
             self._metrics.closed(self.partition)
+
+    async def _clear_table(self, *, whole: bool) -> None:
+        """Take this partition's totals out of the table, which holds those of the others too.
+
+        `whole`: look through the table, since the state was not read to its end.
+        """
+        if whole:
+            for key in list(self._totals):
+                del self._totals[key]
+            return
+        for count, (account_id, days) in enumerate(self.state.used.items()):
+            for region, day in days:
+                del self._totals[account_id, region, day]
+            if count % CLEARED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     # -- the queue -------------------------------------------------------------------------------------------
 

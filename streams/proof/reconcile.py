@@ -231,7 +231,7 @@ class _Partition:
                 found.append(f"bill {bill.bill_id}: the second one of {bill.account_id} and {bill.period}")
             seen.add((bill.account_id, bill.period))
             billed, to_pay = EXACT.add(billed, lines), EXACT.add(to_pay, bill.payable)
-        unbilled = self._state.unbilled.amount()
+        unbilled = self._state.unbilled.added_up()
         self._sums = self._sums._replace(billed_amount=billed, unbilled_amount=unbilled, payable=to_pay)
         if EXACT.add(billed, unbilled) != (priced := self._sums.priced_amount):
             found.append(f"{priced} CNY priced, but {billed} billed and {unbilled} unbilled")

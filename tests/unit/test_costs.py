@@ -1,0 +1,268 @@
+"""What one thing costs does not grow with everything: the same at 1,000 and at 100,000 of what it does not concern."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import pytest
+
+from meter import topics
+from meter.accounts import Document
+from meter.agenda import Action, Due
+from meter.commands import Answer
+from meter.contracts import Contract
+from meter.partition import Step
+from meter.periods import BillingDays
+from meter.rollup import Total, TotalKey
+from meter.routing import owner as owner_of
+from meter.settlement import Kind, Share, ShareKey
+from meter.snapshot import changes
+from meter.state import PartitionState
+from streams.engine.owner import PartitionOwner
+from streams.engine.sums import Sums
+from streams.engine.table import BillingDay, PartitionTotals
+from streams.observe.metrics import Metrics
+from streams.settings import Settings
+from tests.builders import NOON_MS, RULES, Partition
+
+FEW, MANY = 1_000, 100_000
+#: What is the same at both sizes differs by caches, allocators and whoever else has the machine.
+FACTOR, SLACK_NS = 10, 40_000
+ROUNDS = 30
+
+
+def cheapest(action: Callable[[], Any]) -> int:
+    """What an action costs when nothing comes between, in ns."""
+    best = 1 << 62
+    for _ in range(ROUNDS):
+        began = perf_counter_ns()
+        action()
+        best = min(best, perf_counter_ns() - began)
+    return best
+
+
+def check_shape(make: Callable[[int], Callable[[], Any]]) -> None:
+    """`make` gives the action in the midst of so many others."""
+    few, many = cheapest(make(FEW)), cheapest(make(MANY))
+    assert many <= FACTOR * few + SLACK_NS, f"{few / 1000:.0f} us among {FEW}, {many / 1000:.0f} us among {MANY}"
+
+
+def contract_command(partition: Partition) -> dict[str, Any]:
+    return {
+        "command_id": "c", "type": "contract", "account_id": "new", "effective_from": "2026-02-01",
+        "issued_at": "2026-01-01T12:00:00+08:00", "prices": {"*": "0.1"},
+    }  # fmt: skip
+
+
+def test_a_contract_among_many() -> None:
+    def make(count: int) -> Callable[[], Any]:
+        partition = Partition()
+        terms = (Contract("c", "2026-01-01"),)
+        partition.state.contracts.update((f"account-{n}", terms) for n in range(count))
+        return lambda: list(changes(partition.prepare(contract_command(partition), topic=topics.COMMANDS)))
+
+    check_shape(make)
+
+
+def test_a_contract_is_merged_among_many() -> None:
+    def make(count: int) -> Callable[[], Any]:
+        partition = Partition()
+        terms = (Contract("c", "2026-01-01"),)
+        partition.state.contracts.update((f"account-{n}", terms) for n in range(count))
+
+        def agree_one_more() -> None:
+            step = Step(partition.state, partition.seen)
+            step.agree("new", Contract("d", "2026-03-01"))
+            partition.state.merge(step, partition.seen)
+
+        return agree_one_more
+
+    check_shape(make)
+
+
+def test_contracts_of_a_step_are_seen_by_its_jobs_and_by_nobody_before_the_commit() -> None:
+    partition = Partition()
+    step = partition.prepare(contract_command(partition), topic=topics.COMMANDS)
+    assert [contract.contract_id for contract in step.contracts_of("new")] == ["c"]
+    assert step.price_for("new", "ap-tokyo", "2026-02-01").unit_price == Decimal("0.1")
+    assert partition.state.contracts == {}
+    partition.publish(step)
+    partition.state.merge(step, partition.seen)
+    assert [contract.contract_id for contract in partition.state.contracts["new"]] == ["c"]
+
+
+def test_a_bill_that_is_forgotten_among_many_tickets() -> None:
+    def make(count: int) -> Callable[[], Any]:
+        state = PartitionState(RULES, 0)
+        document = Document(Decimal(1), (Decimal(1),), NOON_MS)
+        for n in range(count):
+            state.put_ticket(f"account-{n}", "T", "B", Decimal(1))
+
+        def forget() -> None:
+            state.put_document("A", "B", document)
+            state.put_ticket("A", "T-1", "B", Decimal(1))
+            step = Step(state, Partition().seen)
+            step.till.documents["A", "B"] = None
+            keys = [key for key, value in changes(step) if value is None]
+            assert keys == [b'["document","A","B"]', b'["ticket","A","T-1"]']
+            state.put_document("A", "B", None)
+
+        return forget
+
+    check_shape(make)
+
+
+def in_use(count: int) -> PartitionState:
+    """A partition of which so many accounts have used something that is not billed yet."""
+    state = PartitionState(RULES, 0)
+    for n in range(count):
+        account, amount = f"account-{n}", Decimal("16.80")
+        state.put_total((account, "ap-tokyo", "2026-01-01"), Total(1, 60, amount))
+        key = ShareKey(account, "2026-01-01", Kind.USAGE, "ap-tokyo", "2026-01-01")
+        state.put_share(key, Share(1, 60, amount, 1, 1))
+    return state
+
+
+def test_a_scrape_among_much_that_is_unbilled() -> None:
+    def make(count: int) -> Callable[[], Any]:
+        state = in_use(count)
+        sums = Sums(state)
+
+        def look() -> None:
+            for _ in range(11):  # a whole round where there are few
+                assert sums.look() == (Decimal("16.80") * count, 0)
+
+        return look
+
+    check_shape(make)
+
+
+@pytest.mark.parametrize("place", [0, 150, 299])
+def test_usage_that_is_off_is_found_by_the_audit_wherever_it_is(place: int) -> None:
+    state = in_use(300)
+    sums = Sums(state)
+    assert [sums.look()[1] for _ in range(8)] == [0] * 8
+    shares: Any = state.unbilled.of(f"account-{place}", "2026-01-01")  # behind the back of what keeps the sum
+    (key,) = shares
+    shares[key] = shares[key]._replace(amount=Decimal("16.00"))
+    assert min(sums.look()[1] for _ in range(4)) == Decimal("-0.80")
+    shares[key] = shares[key]._replace(amount=Decimal("16.80"))
+    assert [sums.look()[1] for _ in range(12)][-1] == 0
+
+
+def test_a_change_that_does_not_come_from_a_step_is_found_at_once() -> None:
+    state = in_use(3)
+    sums = Sums(state)
+    state.put_share(ShareKey("account-1", "2026-01-01", Kind.USAGE, "ap-tokyo", "2026-01-01"), None)
+    assert sums.look() == (Decimal("33.60"), Decimal("-16.80"))
+    assert state.unbilled.added_up() == Decimal("33.60")
+
+
+def test_late_usage_is_in_the_totals_and_not_off() -> None:
+    state = in_use(1)
+    state.put_total(("account-0", "ap-tokyo", "2026-01-01"), Total(2, 120, Decimal("33.60")))
+    late = ShareKey("account-0", "2026-01-02", Kind.LATE, "ap-tokyo", "2026-01-01")
+    state.put_share(late, Share(1, 60, Decimal("16.80"), 2, 2))
+    state.record_time = NOON_MS + 25 * 3_600_000
+    assert Sums(state).look() == (Decimal("33.60"), 0)
+
+
+def test_the_next_block_of_a_long_slice() -> None:
+    """What was done of a slice is not looked through again for the rest of it."""
+
+    def make(count: int) -> Callable[[], Any]:
+        state = PartitionState(RULES, 0)
+        for n in range(count + 50 * ROUNDS):
+            state.agenda.add(Due(n, Action.STOP, f"account-{n}"))
+        step = Step(state, Partition().seen)
+        assert step.run_due(NOON_MS, count) == count
+        return lambda: step.run_due(NOON_MS, 40)
+
+    check_shape(make)
+
+
+def test_a_command_at_the_end_of_a_step_that_forgets_many() -> None:
+    def make(count: int) -> Callable[[], Any]:
+        partition = Partition()
+        old = Answer(None, None, 0, None, "")
+        partition.state.commands.update((f"old-{n}", old) for n in range(2 * count + 1000))
+        step = Step(partition.state, partition.seen)
+        step.memory = step.memory.at(NOON_MS, RULES)
+        for _ in range(count):
+            step._forget_commands()
+        assert len(step.forgotten) == 2 * count
+        return step._forget_commands
+
+    check_shape(make)
+
+
+def test_ids_that_are_used_again_do_not_keep_older_ones_from_being_forgotten() -> None:
+    partition = Partition()
+    late_ms = NOON_MS + 50 * 86_400_000
+    ticks = [{"command_id": f"{n}", "type": "dance"} for n in range(6)]
+    partition.fold(*ticks, topic=topics.COMMANDS)
+    for _ in range(2):
+        partition.fold(*ticks[:3], topic=topics.COMMANDS, at=late_ms)
+    assert set(partition.state.commands) == {"0", "1", "2"}
+    before = list(partition.state.commands)
+    partition.reopen()
+    assert list(partition.state.commands) == before
+
+
+class CountedTable(dict[Any, Any]):
+    """A table of Faust's as far as `PartitionTotals` uses it; counts how many of its keys are looked through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked_through = 0
+
+    @property
+    def data(self) -> "CountedTable":
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        for key in super().__iter__():
+            self.looked_through += 1
+            yield key
+
+
+@pytest.mark.parametrize("was_open", [True, False])
+async def test_a_partition_that_is_let_go_takes_its_own_totals_along_and_no_others(
+    tmp_path: Path, was_open: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing() -> None:
+        return None
+
+    rules = RULES.model_copy(update={"partitions": 2})
+    table, window = CountedTable(), BillingDay(BillingDays(rules.time_zone))
+    views = [PartitionTotals(table, window, partition, 2) for partition in range(2)]
+    for n in range(200):
+        key: TotalKey = (f"account-{n}", "ap-tokyo", "2026-01-01")
+        views[owner_of(key[0], 2)][key] = Total(1, 60, Decimal("16.80"))
+    mine = list(views[0])
+    owner = PartitionOwner(Settings(data_dir=tmp_path), rules, 0, views[0], Metrics(), None, None, None)  # type: ignore[arg-type]
+    await owner._writer.stop()
+    monkeypatch.setattr(owner._writer, "stop", nothing)
+    monkeypatch.setattr(owner._metrics, "closed", lambda _: None)
+    owner.is_open = was_open
+    if was_open:
+        for key in mine:
+            owner.state.put_total(key, views[0][key])
+    table.looked_through = 0
+    await owner.close()
+    assert (table.looked_through == 0) is was_open
+    assert list(views[0]) == []
+    assert 0 < len(table) == 200 - len(mine)
+
+
+def test_what_is_forgotten_leaves_nothing_behind() -> None:
+    state = in_use(1)
+    state.put_document("account-0", "B", Document(Decimal(1), (Decimal(1),), NOON_MS))
+    state.put_ticket("account-0", "T", "B", Decimal(1))
+    state.put_document("account-0", "B", None)
+    step = Step(state, Partition().seen)
+    step.dropped["account-0", "ap-tokyo", "2026-01-01"] = None
+    state.merge(step, Partition().seen)
+    assert (state.tickets, state.tickets_of, state.used) == ({}, {}, {})
