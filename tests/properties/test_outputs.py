@@ -175,7 +175,7 @@ ORDER = {
     "price_version source origin",
     "daily": "v account_id region day jobs minutes amount currency",
     "rejected": "v code message account_id job_id amount_at_risk currency key record headers source",
-    "results": "v command_id partition status code message source",
+    "results": "v command_id partition status code message digest source",
 }
 
 
