@@ -1,0 +1,16 @@
+"""`python -m tests.integration.wrong_clock FILE worker`: the product's command on a machine whose clock is wrong.
+
+The file says by how many seconds it is ahead, and may be written anew while the worker runs.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from streams.cli import main
+from streams.engine import due
+
+if __name__ == "__main__":
+    ahead = Path(sys.argv[1])
+    due.machine_ms = lambda: time.time_ns() // 1_000_000 + 1000 * int(ahead.read_text())
+    sys.exit(main(sys.argv[2:]))
