@@ -19,8 +19,8 @@ from tests.unit.billing import RULES
 
 DAY_MS = 24 * HOUR_MS
 #: Hours that a broker's clock may show, from months behind to months ahead; and those of jobs and commands.
-STAMPS = st.one_of(st.integers(0, 24), st.integers(-60 * 24, 120 * 24), st.sampled_from([36 * 24, 35 * 24, -37 * 24]))
-WHEN = st.one_of(st.integers(-3, 24), st.integers(-45 * 24, 40 * 24))
+STAMPS = st.sampled_from([0, 1, 24, 36 * 24, 38 * 24, -36 * 24]) | st.integers(-900, 930)
+WHEN = st.sampled_from([0, 0, -1, 24]) | st.integers(-900, 900)
 
 
 def text(hours: int) -> str:
@@ -49,13 +49,12 @@ class Forgetful(MemorySeen):
             del self[key]
 
 
-JOBS = st.tuples(st.integers(0, 3), WHEN)
-FOLDS = st.tuples(st.just("fold"), st.integers(0, 3), STAMPS, st.none() | st.integers(0, 24))
+FOLDS = st.tuples(st.just("fold"), st.integers(0, 1), STAMPS, st.none() | st.integers(0, 24))
 SETTLES = st.tuples(st.just("settle"), st.just(0), STAMPS, st.none())
 
 
-@settings(deadline=None, max_examples=150)
-@given(st.lists(WHEN, min_size=4, max_size=4), st.lists(FOLDS | SETTLES, max_size=25))
+@settings(deadline=None, max_examples=300)
+@given(st.lists(WHEN, min_size=2, max_size=2), st.lists(FOLDS | SETTLES, max_size=12))
 def test_a_job_is_charged_once_and_what_the_index_drops_is_never_asked_for(
     completed: list[int], events: list[tuple[str, int, int, int | None]]
 ) -> None:
@@ -79,24 +78,24 @@ def test_a_job_is_charged_once_and_what_the_index_drops_is_never_asked_for(
     assert billed + waiting == sum(priced.values())
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=300)
 @given(
-    st.lists(WHEN, min_size=4, max_size=4),
-    st.lists(st.tuples(st.integers(0, 3), STAMPS, st.none() | st.integers(0, 24)), max_size=25),
+    st.lists(WHEN, min_size=2, max_size=2),
+    st.lists(st.tuples(st.integers(0, 1), STAMPS, st.none() | st.integers(0, 24)), max_size=12),
 )
 def test_a_command_that_is_sent_again_is_done_once(issued: list[int], sent: list[tuple[int, int, int | None]]) -> None:
     partition = Partition(RULES)
     partition.fold(completion())  # opens the account
     for number, hours, not_after in sent:
-        command = {"command_id": str(number), "type": "top_up", "account_id": "A", "amount": "1.00"}
+        command = {"command_id": str(number), "type": "adjustment", "account_id": "A", "amount": "1.00", "reason": "r"}
         fold(partition, {**command, "issued_at": text(issued[number])}, hours, topics.COMMANDS, not_after)
     entries = [LedgerEntry.read(value) for step in partition.steps for _, value in step.till.entries]
-    done = Counter(entry.reference for entry in entries if entry.cause == "top_up")
+    done = Counter(entry.reference for entry in entries if entry.cause == "adjustment")
     assert max(done.values(), default=0) <= 1
     assert partition.state.accounts["A"].cash == len(done)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=300)
 @given(
     st.lists(st.integers(0, 24 * 30), min_size=1, max_size=10).map(sorted),
     st.integers(0, 9),
@@ -110,7 +109,7 @@ def test_one_record_of_a_clock_that_is_ahead_costs_no_command_that_is_issued_lat
     partition = Partition(RULES)
     partition.fold(completion())
     for number, hour in enumerate(hours):
-        command = {"command_id": str(number), "type": "top_up", "account_id": "A", "amount": "1.00"}
+        command = {"command_id": str(number), "type": "adjustment", "account_id": "A", "amount": "1.00", "reason": "r"}
         step = fold(partition, {**command, "issued_at": text(hour + 1)}, hour + 1, topics.COMMANDS, None)
         repeated = number and hour == hours[number - 1]  # within five minutes of the last answer
         assert repeated or [(result.status, result.code) for result in results_of(step)] == [("done", None)]
@@ -124,8 +123,8 @@ PRICES = st.sampled_from(["0.1", "0.25", "0.33333333"])
 EVENTS = st.tuples(st.sampled_from(["job", "job", "book", "contract", "settle"]), STAMPS, WHEN, PRICES)
 
 
-@settings(deadline=None, max_examples=150)
-@given(st.lists(EVENTS, max_size=25))
+@settings(deadline=None, max_examples=300)
+@given(st.lists(EVENTS, max_size=12))
 def test_an_account_a_region_and_a_day_have_one_price(events: list[tuple[str, int, int, str]]) -> None:
     partition = Partition(RULES)
     for number, (what, hours, when, price) in enumerate(events):
