@@ -27,6 +27,11 @@ FINAL_CODES = frozenset({Code.TOO_OLD, Code.CONFLICT})
 PRECEDENCE = {code: place for place, code in enumerate(Code)}
 
 
+def refused_at(code: str, recorded_ms: int, published_ms: int) -> int:
+    """When a record was refused, in ms: at its record time, but where that is of a clock that was ahead."""
+    return published_ms if code == Code.CLOCK_AHEAD else recorded_ms
+
+
 class Refusal(NamedTuple):
     """A record that was not metered: its code, a sentence for people, and what of it could be read."""
 

@@ -9,6 +9,7 @@ from meter import topics
 from meter.billing_models import BillIssued, LedgerEntry, NoteIssued, Notice
 from meter.models import DayTotal, Output, Rejected
 from meter.periods import BillingDays
+from meter.rejects import refused_at
 from meter.routing import owner
 from meter.rules import Rules
 from meter.snapshot import StateError, StateReader
@@ -69,7 +70,10 @@ async def rejects(
             if (
                 code in (None, found.code)
                 and account in (None, found.account_id)
-                and (day is None or days.day_of(found.source.timestamp * 1000) == day)
+                and (
+                    day is None
+                    or days.day_of(refused_at(found.code, found.source.timestamp, record.timestamp) * 1000) == day
+                )
             ):
                 yield Position(partition, record.offset), found
 

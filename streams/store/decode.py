@@ -243,8 +243,8 @@ def priced_row(record: Published, job: Priced) -> Row:
     )
 
 
-def rejected_row(record: Published, refused: Refused, day: str, priced_later: bool) -> Row:
-    """The row of `rejected`; `day` is the billing day of the record time."""
+def rejected_row(record: Published, refused: Refused, day: str, at: str, priced_later: bool) -> Row:
+    """The row of `rejected`; `at` is when it was refused, `day` the billing day of that: see `refused_at`."""
     source = refused.source
     return (
         record.partition,
@@ -255,7 +255,7 @@ def rejected_row(record: Published, refused: Refused, day: str, priced_later: bo
         words(refused.job_id),
         refused.amount_at_risk,
         day,
-        of_ms(source.timestamp),
+        at,
         source.topic,
         source.partition,
         source.offset,

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, exists, func, select, update
 
 from meter.money import EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
+from meter.rejects import refused_at
 from streams.store import decode
 from streams.store.accounts import Accounts
 from streams.store.decode import Published, Refused, Row
@@ -49,10 +50,10 @@ def put_rejected(
     changes: _Changes = defaultdict(_Change)
     rows = []
     for record, refused in read:
-        day = days.day_of(refused.source.timestamp * 1000)
-        at = decode.of_ms(refused.source.timestamp)
+        at_ms = refused_at(refused.code, refused.source.timestamp, record.timestamp)
+        day, at = days.day_of(at_ms * 1000), decode.of_ms(at_ms)
         later = priced.get(_key(refused) or ("", ""), "") >= at
-        rows.append(decode.rejected_row(record, refused, day, later))
+        rows.append(decode.rejected_row(record, refused, day, at, later))
         amount = Decimal(refused.amount_at_risk or 0)
         change = _Change(1, amount, int(not later), ZERO if later else amount)
         changes[day, refused.code] = changes[day, refused.code].plus(change)

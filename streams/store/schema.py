@@ -118,8 +118,8 @@ rejected = Table(
     Column("account_id", Words),
     Column("job_id", Words),
     Column("amount_at_risk", Money),
-    Column("day", Day, nullable=False),  # the billing day of the record time
-    Column("recorded_at", Moment, nullable=False),  # the source's record time
+    Column("day", Day, nullable=False),  # the billing day of `recorded_at`
+    Column("recorded_at", Moment, nullable=False),  # the source's record time; see `meter.rejects.refused_at`
     Column("source_topic", Words, nullable=False),
     Column("source_partition", Integer, nullable=False),
     Column("source_offset", BigInteger, nullable=False),

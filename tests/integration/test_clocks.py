@@ -12,7 +12,9 @@ import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from meter.regions import ZONES
+from streams.broker import EmbeddedBroker
 from tests.integration.running import COMPLETED, Meter, Worker, job, until, value_of
+from tests.machine.clock import Clock
 from tests.recount.placement import owner
 from tests.recount.recount import recount
 
@@ -131,3 +133,28 @@ def test_intake_waits_loudly_while_nobody_can_tell_which_clock_is_right(meter: M
     meter.wait_folded()
     assert (meter.counts()["priced"], meter.counts()["rejected"]) == (1, 0)
     until(lambda: worker.page("/readyz")[0] == 200, "readiness")
+
+
+def test_a_broker_whose_clock_jumps_ahead_and_is_put_right(tmp_path: Path) -> None:
+    """The stamps of the journal are ahead like all others: intake waits, and refuses what was stamped so afterwards."""
+    clock = Clock(tmp_path / "clock")
+    with (
+        EmbeddedBroker(tmp_path, port=0, extras=clock.extras) as broker,
+        Meter(broker.bootstrap_servers, tmp_path) as meter,
+    ):
+        worker = meter.create().open_worker()
+        meter.submit(job(job_id="before"))
+        clock.set(timedelta(hours=8))
+        assert meter.run("submit", "-", given=json.dumps(job(job_id="meanwhile"))).returncode == 0
+        until(lambda: worker.page("/readyz")[0] == 503, "readiness to fail")
+        ahead_s = worker.metrics()[f'meter_clock_skew_seconds{{partition="{owner("A", meter.partitions)}"}}']
+        assert abs(ahead_s - 8 * 3600) < 60
+        assert "intake is paused" in worker.said()
+        clock.set(timedelta())
+        meter.submit(job(job_id="after"))
+        assert [(row["job_id"], row["code"]) for row in meter.rows("usage.rejected")] == [("meanwhile", "clock_ahead")]
+        assert meter.run("rejects", "redrive", "--code", "clock_ahead").returncode == 0
+        meter.wait_folded()
+        assert sorted(row["job_id"] for row in meter.rows("usage.priced")) == ["after", "before", "meanwhile"]
+        assert worker.page("/readyz")[0] == 200
+        meter.verified()
