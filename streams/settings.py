@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     instance_id: Annotated[str, Field(pattern=_NAME, max_length=200)] | None = Field(
         None, description="static membership: a restart within the session timeout keeps its partitions"
     )
+    standby: bool = Field(
+        True, description="keep the dedupe index of a share of the others' partitions ready, for taking them over"
+    )
     session_timeout_s: Annotated[float, Field(ge=1, le=300)] = Field(
         10.0, description="a worker that is silent for longer loses its partitions"
     )

@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from operator import attrgetter
-from pathlib import Path
 from typing import NamedTuple
 
 import structlog
@@ -38,7 +37,7 @@ from meter.state import PartitionState
 from streams.engine.due import DueGate, Pace, StampGate, TakeEnds, blocks
 from streams.engine.hanging import close_what_hangs
 from streams.engine.recovery import OtherLogError, catch_up, read_state
-from streams.engine.seen import DiskSeen, Saving
+from streams.engine.seen import DiskSeen, Saving, index_directory, index_is_in_use, log_id
 from streams.engine.sums import Sums
 from streams.engine.table import PartitionTotals
 from streams.engine.torn import ends_of, rerouted_ends
@@ -66,6 +65,9 @@ COMMANDS_RETRY_S = 0.25
 #: How soon to ask the broker for the time again while intake is paused.
 PAUSED_RETRY_S = 2.0
 SAY_EVERY_S = 60.0
+#: How long to wait for an index that another worker of this machine still holds, before one is made anew beside it.
+INDEX_PATIENCE_S = 3.0
+INDEX_RETRY_S = 0.05
 #: How long a producer may take to close its connections.
 WRITER_STOP_S = 5.0
 #: Accounts whose totals are taken out of the table before others have the loop.
@@ -81,11 +83,6 @@ class InputEnd(NamedTuple):
 
     end: int
     seen_at: float
-
-
-def index_directory(settings: Settings) -> Path:
-    """Where this machine's dedupe indexes are."""
-    return settings.data_dir / settings.app_id / f"{settings.topic_prefix}seen"
 
 
 class PartitionOwner:
@@ -181,17 +178,22 @@ class PartitionOwner:
         """The dedupe index, brought up to date, and how many records that took; made anew where it is ahead."""
         assert self._identity is not None
         since_ms = needed_since(self.state.due_until, self._rules)
-        log_id = f"{self._identity.cluster}/{self._identity.topics.get(topics.PRICED)}"
-        seen = await asyncio.to_thread(
-            DiskSeen.open, index_directory(self._settings), self.partition, self._rules.meter_id, log_id, anew=anew
-        )
+        directory, name = index_directory(self._settings), log_id(self._identity)
+        patience = int(INDEX_PATIENCE_S / INDEX_RETRY_S)
+        while patience and index_is_in_use(directory, self.partition):  # a worker beside this one is about to let go
+            patience -= 1
+            await asyncio.sleep(INDEX_RETRY_S)
+        seen = await asyncio.to_thread(DiskSeen.open, directory, self.partition, self._rules.meter_id, name, anew=anew)
         seen.needed_since_ms = since_ms
         try:
-            return seen, await catch_up(consumer, self._settings, self.state, seen, since_ms)
+            return seen, await catch_up(consumer, self._settings, self.state, seen, since_ms, moved=self._moved)
         except OtherLogError as error:
             log.warning("dedupe index made anew", partition=self.partition, reason=str(error))
             seen.close()
             return await self._open_seen(consumer, anew=True)
+
+    def _moved(self) -> None:
+        self.last_moved = time.monotonic()
 
     async def quiesce(self) -> None:
         """Wait for the step in flight, and forget what is queued: it is read again. No step begins until `go_on`."""

@@ -16,8 +16,9 @@ from meter.identity import Identity
 from meter.rules import Rules
 from streams.engine.consumer import Fetched
 from streams.engine.due import Pace
-from streams.engine.owner import InputEnd, PartitionOwner, index_directory
-from streams.engine.seen import saved_positions
+from streams.engine.owner import InputEnd, PartitionOwner
+from streams.engine.seen import index_directory, saved_positions
+from streams.engine.standby import Standbys
 from streams.engine.table import BillingDay, PartitionTotals
 from streams.engine.watch import Watch
 from streams.errors import BrokerLostError, RefusalToStartError
@@ -98,6 +99,7 @@ class Owners:
         self._ends = InputEnds(settings)
         self._pace = Pace()
         self._watch = Watch(settings)
+        self._standbys = Standbys(settings, rules, self._ends.identity, fail)
 
     @property
     def partitions(self) -> int:
@@ -106,7 +108,7 @@ class Owners:
 
     # -- assignment ------------------------------------------------------------------------------------------
 
-    async def assign(self, assigned: set[TP], generation: int) -> None:
+    async def assign(self, assigned: set[TP], generation: int, standby: frozenset[int] = frozenset()) -> None:
         """Take over the partitions assigned and let go of the others, in the background; those that stay go on."""
         partitions = self._whole_partitions(assigned)
         if generation > self.generation + 1:
@@ -116,6 +118,7 @@ class Owners:
             self._lost[partition].set()
         for partition in sorted(partitions - self._tasks.keys()):
             self._tasks[partition] = asyncio.create_task(self._hold(partition), name=f"partition-{partition}")
+        self._standbys.keep(standby - partitions)
         self._reassigned.set()
         self._reassigned = asyncio.Event()
 
@@ -183,6 +186,7 @@ class Owners:
         )
 
     async def _work(self, owner: PartitionOwner) -> None:
+        await self._standbys.release(owner.partition)
         await owner.open()
         await self._read([owner.partition])
         owner.go_on()
@@ -218,7 +222,7 @@ class Owners:
         self.assigned = set()
         for lost in self._lost.values():
             lost.set()
-        await asyncio.gather(*self._tasks.values())
+        await asyncio.gather(*self._tasks.values(), self._standbys.release_all())
         await self._ends.close()
 
     def _totals(self, partition: int) -> PartitionTotals:

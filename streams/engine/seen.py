@@ -24,8 +24,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from xxhash import xxh3_128_digest
 
+from meter import topics
 from meter.dedupe import Sighting
-from meter.identity import Seal
+from meter.identity import Identity, Seal
 from streams.engine.slots import (
     HEADER_BYTES,
     MAX_LOAD,
@@ -38,6 +39,7 @@ from streams.engine.slots import (
     new_file,
     on_disk,
 )
+from streams.settings import Settings
 
 MARK_VERSION = 2
 #: What a mark takes on the disk.
@@ -204,6 +206,22 @@ class DiskSeen:
         if self._growth is not None:
             self._growth.abandon()
         self._table.close()
+
+
+def index_directory(settings: Settings) -> Path:
+    """Where this machine's dedupe indexes are."""
+    return settings.data_dir / settings.app_id / f"{settings.topic_prefix}seen"
+
+
+def log_id(identity: Identity) -> str:
+    """Which `usage.priced` an index is of: the ids of the cluster and of the topic."""
+    return f"{identity.cluster}/{identity.topics.get(topics.PRICED)}"
+
+
+def index_is_in_use(directory: Path, partition: int) -> bool:
+    """Whether some process has the saved index of a partition open."""
+    found = _read_mark(directory, partition)
+    return found is not None and _in_use(directory / found.file)
 
 
 def saved_positions(directory: Path) -> dict[int, int]:

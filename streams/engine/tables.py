@@ -35,7 +35,7 @@ class OwnedTables(TableManager):
         """
         app, consumer = self.app, self.app.consumer
         self.recovery.completed.set()
-        await app.owners.assign(assigned, generation_id)
+        await app.owners.assign(assigned, generation_id, app.assignor.standby)
         app.flow_control.resume()
         consumer.resume_flow()
         await app._fetcher.maybe_start()
