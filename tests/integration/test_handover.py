@@ -1,6 +1,7 @@
 """Workers that leave, join and are killed, under traffic: how long partitions stand still, and that all is exact.
 
-Who is asked to stop, or joins, has 5 s; who is killed, the session timeout and 5 s. `python -m bench.handover` prints the same as a table.
+Who is asked to stop, or joins, has 5 s; who is killed, the session timeout and 5 s.
+`python -m bench.handover` prints the same as a table.
 """
 
 import threading
