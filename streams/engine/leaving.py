@@ -67,5 +67,5 @@ async def leave(consumer: AIOKafkaConsumer) -> None:
         return
     # Not on the group's own connection: a join may wait there for the others.
     sending = consumer._client.send(node, _Leave(group.group_id, member, group._group_instance_id))
-    with suppress(KafkaError, TimeoutError):
+    with suppress(KafkaError, TimeoutError, NotImplementedError):  # brokers before 2.4 do not know it
         await asyncio.wait_for(sending, PATIENCE_S)

@@ -62,6 +62,8 @@ class Run:
     steps: int = 0
     sent: Counter[str] = field(default_factory=Counter)
     exits: Counter[int] = field(default_factory=Counter)
+    #: Partitions that a worker let go, and went on, since another had opened them.
+    taken_over: int = 0
     last_exits: list[int] = field(default_factory=list)
     last_words: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)

@@ -89,6 +89,7 @@ class Chaos:
             self.run.last_exits.append(worker.stopped(deadline))
             self.run.exits += worker.exits
             self.run.last_words += worker.last_words()
+            self.run.taken_over += worker.taken_over()
         self.workers = []
 
     @contextmanager

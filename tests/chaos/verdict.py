@@ -50,7 +50,7 @@ def tell(run: Run, report: Report, aborted: int, aborted_inputs: int, say: Say) 
     say(f"kills              {run.kills}, {run.kills_in_transaction} in a transaction, {run.wipes} with the disk wiped")
     say(f"freezes            {run.freezes}, {run.freezes_in_transaction} in a transaction")
     say(f"broker restarts    {run.broker_restarts}, {run.forgotten_ends} ends of transactions forgotten by it")
-    say(f"fencings           {run.exits[FENCED]}")
+    say(f"fencings           {run.exits[FENCED]} workers, {run.taken_over} partitions")
     say(f"exit codes         {dict(sorted(run.exits.items()))}")
     for words in run.last_words:
         say(f"                   {words}")
@@ -84,8 +84,8 @@ def too_little(run: Run, report: Report, aborted: int, aborted_inputs: int) -> I
         yield "not every blow of the plan was struck"
     if aborted < plan.least_aborted:
         yield f"proves too little: {aborted} aborted transactions, at least {plan.least_aborted} are wanted"
-    if run.exits[FENCED] < plan.least_fenced:
-        yield f"proves too little: {run.exits[FENCED]} fencings, at least {plan.least_fenced} are wanted"
+    if (fenced := run.exits[FENCED] + run.taken_over) < plan.least_fenced:
+        yield f"proves too little: {fenced} fencings, at least {plan.least_fenced} are wanted"
     if not sent["aborted"] or not aborted_inputs:
         yield "proves too little: no producer aborted a transaction"
     missing = (OUTCOMES - set(outcomes)) | (CODES - set(report.codes))

@@ -102,6 +102,10 @@ class Worker:
         self._restart_after_s, self._wipe = restart_after_s, wipe
         self._process.kill()
 
+    def taken_over(self) -> int:
+        """How often another worker had opened a partition of its, and it went on with the others."""
+        return self.log.read_text(errors="replace").count("partition taken over by another worker")
+
     def last_words(self) -> list[str]:
         """What it said each time when it ended by itself."""
         lines = self.log.read_text(errors="replace").splitlines()
