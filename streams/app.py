@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import faust
@@ -46,6 +47,11 @@ class MeterApp(faust.App):
     async def _on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
         if not self.should_stop:
             await super()._on_partitions_assigned(assigned, generation_id)
+
+    def on_rebalance_return(self) -> None:
+        """A rebalance is over where Faust's own recovery would begin."""
+        super().on_rebalance_return()
+        self.on_rebalance_end()
 
 
 def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException], None]) -> MeterApp:
@@ -112,6 +118,8 @@ async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseExc
         fail(app.crash_reason or RuntimeError("the app crashed"))
     crashed.cancel()
     watch.cancel()
+    with suppress(asyncio.CancelledError):
+        await watch
     # Without a Kafka an orderly stop never ends; what a kill would lose, which is nothing, is lost then.
     lost = BrokerLostError(f"Kafka has not let this worker go for {STOP_PATIENCE_S:.0f} s: ended all the same")
     too_late = asyncio.get_running_loop().call_later(STOP_PATIENCE_S, fail, lost)

@@ -42,4 +42,3 @@ class OwnedTables(TableManager):
         await app.owners.read_again()
         self.on_actives_ready()
         self.on_standbys_ready()
-        app.on_rebalance_end()

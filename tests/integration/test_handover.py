@@ -62,7 +62,7 @@ def stalls(meter: Meter, since: float) -> dict[int, float]:
     found = {}
     with closing(Log(meter.bootstrap_servers, meter.prefix)) as log:
         for partition in range(PARTITIONS):
-            stamps = [record.timestamp / 1000 for record in log.records("meter.journal", partition)]
+            stamps = [record.timestamp_ms / 1000 for record in log.records("meter.journal", partition)]
             later = [since, *(stamp for stamp in stamps if stamp > since), time.time()]
             found[partition] = max(after - before for before, after in pairwise(later))
     return found
