@@ -43,6 +43,8 @@ class Role(NamedTuple):
             yield Operation.READ
         if topic in self.writes:
             yield Operation.WRITE
+        if topic not in (*self.reads, *self.writes):
+            yield Operation.DESCRIBE
         if self.configures:
             yield Operation.DESCRIBE_CONFIGS
 

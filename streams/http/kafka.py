@@ -71,7 +71,7 @@ class Log:
         self._task: asyncio.Task[None] | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._looked = asyncio.Event()
-        self._transactional_id = _transactional_id(settings)
+        self._transactional_id = transactional_id(settings)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keep_connected())
@@ -271,7 +271,7 @@ class Log:
         await producer.commit_transaction()
 
 
-def _transactional_id(settings: Settings) -> str:
+def transactional_id(settings: Settings) -> str:
     """The same after a restart, so that a new process settles at once what the one before left open."""
     own = settings.instance_id or (f"{socket.gethostname()}-{settings.http_port}" if settings.http_port else None)
     return f"{settings.app_id}-http-{own or secrets.token_hex(8)}"

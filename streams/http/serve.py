@@ -8,16 +8,20 @@ from contextlib import contextmanager
 
 import structlog
 import uvicorn
+from aiokafka.errors import KafkaError
 from sqlalchemy import Engine
 
-from streams.errors import Exit, SettingError
+from streams.errors import Exit, MeterError, SettingError
 from streams.http.access import is_loopback
 from streams.http.app import create_app
+from streams.http.kafka import PATIENCE_S, transactional_id
 from streams.http.tokens import any_token
 from streams.observe.logs import set_up_logs
+from streams.rights import API, MissingRightsError
 from streams.settings import Settings
 from streams.store.database import StoreLostError, StoreRefusedError, open_engine, store_errors
 from streams.store.migrate import migrate
+from streams.topics import check
 from streams.waiting import AskedToStop, in_daemon_thread, unless
 
 log = structlog.get_logger(__name__)
@@ -49,6 +53,7 @@ async def _run(settings: Settings, say: Say, console: bool) -> int:
         engine.dispose()
     if has_tokens is None:
         return Exit.OK
+    await _need_rights(settings)
     _need_tokens(settings, has_tokens)
     with _bound(settings) as listener:
         server = server_of(settings, console=console)
@@ -85,6 +90,16 @@ def _look_at_store(engine: Engine) -> bool:
     migrate(engine)
     with store_errors(engine), engine.begin() as connection:
         return any_token(connection)
+
+
+async def _need_rights(settings: Settings) -> None:
+    """Raises MissingRightsError. A Kafka that is away may be so: what needs it is answered with 503."""
+    try:
+        await asyncio.wait_for(check(settings, API, [transactional_id(settings)]), PATIENCE_S)
+    except MissingRightsError:
+        raise
+    except (TimeoutError, KafkaError, OSError, MeterError) as error:
+        log.warning("Kafka is not as it must be: what needs it is answered with 503", reason=str(error) or repr(error))
 
 
 def _need_tokens(settings: Settings, has_tokens: bool) -> None:

@@ -49,6 +49,21 @@ def blocks(text: str) -> Iterator[Block]:
         raise ValueError(f"the block at line {fence[1]} has no end")
 
 
+def section(text: str, heading: str) -> str:
+    """What stands below a heading, up to the next one that is not deeper."""
+    start = re.search(rf"^(#+) .*{re.escape(heading)}.*$", text, re.MULTILINE)
+    assert start is not None, f"no heading with {heading}"
+    rest = text[start.end() :]
+    end = re.search(rf"^#{{1,{len(start[1])}}} ", rest, re.MULTILINE)
+    return rest if end is None else rest[: end.start()]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all table rows, without backquotes."""
+    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|--")]
+    return [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in lines]
+
+
 class Exchange(NamedTuple):
     """A request and its answer, of an `http` block. `body` empty: there is none."""
 

@@ -24,7 +24,7 @@ from streams.errors import Exit
 from streams.observe.metrics import Metrics
 from streams.settings import PREFIX, Settings
 from streams.specs import DAY_MS, FOR_EVER, SPECS
-from tests.docs.markdown import blocks
+from tests.docs.markdown import blocks, rows, section
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -44,21 +44,6 @@ MODELS: dict[str, Any] = {
 
 def page(name: str) -> str:
     return (DOCS / name).read_text("utf-8")
-
-
-def section(text: str, heading: str) -> str:
-    """What stands below a heading, up to the next one that is not deeper."""
-    start = re.search(rf"^(#+) .*{re.escape(heading)}.*$", text, re.MULTILINE)
-    assert start is not None, f"no heading with {heading}"
-    rest = text[start.end() :]
-    end = re.search(rf"^#{{1,{len(start[1])}}} ", rest, re.MULTILINE)
-    return rest if end is None else rest[: end.start()]
-
-
-def rows(text: str) -> list[list[str]]:
-    """The cells of all table rows, without backquotes."""
-    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|--")]
-    return [[cell.strip().replace("`", "") for cell in line.strip("|").split("|")] for line in lines]
 
 
 def first_cells(text: str) -> set[str]:
