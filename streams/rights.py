@@ -65,8 +65,10 @@ CHECKER = Role(reads=(*topics.INPUTS, topics.JOURNAL, topics.STATE), configures=
 PRODUCER = Role(writes=(topics.COMPLETED,))
 TIMED_PRODUCER = Role(reads=(topics.JOURNAL,), writes=(topics.COMPLETED,))
 REDRIVER = Role(reads=(topics.JOURNAL, topics.REJECTED), writes=(topics.COMPLETED,))
-#: Commands are answered; an id, and a version of a price book, that was used before is looked for among them.
+#: Commands are answered; an id that was used before is looked for among them.
 ORDERER = Role(reads=(topics.JOURNAL, topics.COMMANDS, topics.COMMAND_RESULTS), writes=(topics.COMMANDS,))
+#: A price book is first held against those that there are.
+PUBLISHER = Role(reads=(*ORDERER.reads, topics.STATE), writes=ORDERER.writes)
 CLOCK = Role(reads=(*ORDERER.reads, topics.STATE, *topics.INPUTS), writes=ORDERER.writes)
 API = Role(reads=(topics.JOURNAL, topics.COMMAND_RESULTS, topics.COMMANDS), writes=(topics.COMPLETED, topics.COMMANDS))
 AUDITOR = reading(*topics.ALL)

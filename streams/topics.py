@@ -1,13 +1,20 @@
 """The topics of a meter: created with what the contract promises, checked at every start, and the rules record."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from pydantic import ValidationError
 
 from meter import topics
@@ -286,9 +293,15 @@ class _Entry(NamedTuple):
 
 
 async def _configs(client: AIOKafkaAdminClient, names: Sequence[str]) -> Mapping[str, Mapping[str, _Entry]]:
+    """The configurations of topics that are there; a broker may have to learn of them yet."""
     found: dict[str, dict[str, _Entry]] = {}
-    for response in await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, n) for n in names]):
+    deadline = time.monotonic() + METADATA_PATIENCE_S
+    while left := [ConfigResource(ConfigResourceType.TOPIC, name) for name in names if name not in found]:
+        (response,) = await client.describe_configs(left)
         for code, message, _, name, entries in response.resources:
+            if for_code(code) is UnknownTopicOrPartitionError and time.monotonic() < deadline:
+                await asyncio.sleep(METADATA_RETRY_S)
+                break
             if code:
                 raise MeterError(f"cannot read the configuration of {name}: {message or for_code(code).__name__}")
             found[name] = {entry[0]: _Entry(entry[1], entry[2]) for entry in entries}

@@ -190,10 +190,10 @@ async def _publish(
     from streams.clock import record_time
     from streams.commands.placing import place, transactional_id
     from streams.commands.writing import issued_at
-    from streams.rights import ORDERER
+    from streams.rights import PUBLISHER
     from streams.topics import check
 
-    rules = await check(settings, ORDERER, [transactional_id(settings)])
+    rules = await check(settings, PUBLISHER, [transactional_id(settings)])
     now_ms = await record_time(settings, rules, at_ms)
     refusal = books.check_book(command, await books.published(settings, rules), rules, now_ms)
     if refusal is not None:
@@ -232,7 +232,7 @@ async def _published(settings: "Settings") -> "tuple[Rules, PriceBooks]":
     from streams.rights import reading
     from streams.topics import check
 
-    rules = await check(settings, reading(topics.COMMANDS))
+    rules = await check(settings, reading(topics.COMMANDS, topics.STATE))
     return rules, (await published(settings, rules)).books
 
 
