@@ -5,11 +5,13 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
 
+from meter.regions import ZONES
 from streams.broker.ports import free_port
 from streams.rights import WORKER, MissingRightsError
 from streams.settings import Settings
@@ -18,6 +20,7 @@ from tests.integration.running import METER, Meter, job, lines, until
 from tests.integration.secured import Grant, Secured, SecuredMeter, grants, secured_cluster, user_of
 
 REFUSES = 3
+NEXT_WEEK = (datetime.now(UTC) + timedelta(days=7)).date().isoformat()
 CREATE, CHECK, SUBMIT = (
     "meter topics create",
     "meter topics check",
@@ -29,8 +32,9 @@ READERS = {
     CHECK: [("topics", "check")],
     "meter totals": [("totals",)],
     "meter account show": [("account", "show", "A")],
-    "meter bills, meter statement": [("bills", "list"), ("statement", "A")],
+    "meter bills, meter statement": [("bills", "list"), ("statement", "A", "--month", "2026-11")],
     "meter ledger": [("ledger",)],
+    "meter notes": [("notes",)],
     "meter notices": [("notices",)],
     "meter rejects list, meter rejects show": [("rejects", "list"), ("rejects", "show", "{reject}")],
     "meter prices show, meter quote": [("prices", "show"), ("quote", "--region", "Virginia", "--duration", "60")],
@@ -52,7 +56,6 @@ def meter(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         rights = table(meter)
         secured.add_users({user_of(grant.who) for grant in rights})
         secured.give(rights)
-        until(lambda: "missing: run" in meter.run("totals", who=CHECK).stderr or True, "the users to be known")
         done = meter.run("topics", "create", "--partitions", "2", "--replication", "3", who=CREATE)
         assert done.returncode == 0, done.stderr
         yield meter
@@ -79,10 +82,9 @@ def metered(meter: SecuredMeter) -> SecuredMeter:
     assert sent.stdout.startswith("3 records acknowledged"), sent.stderr
     paid = meter.run("account", "topup", "A", "--amount", "100", "--command-id", "payment-1", who=ACCOUNT)
     assert paid.returncode == 0, paid.stderr
-    zones = dict.fromkeys(("Mainland China", "US", "Overseas"), "0.5")
-    book = json.dumps({"version": "next", "effective_from": "2099-01-01", "prices": zones})
+    book = json.dumps({"version": "next", "effective_from": NEXT_WEEK, "prices": dict.fromkeys(ZONES, "0.5")})
     published = meter.run("prices", "publish", "-", who=PUBLISH, given=book)
-    assert published.returncode == 0 or "missing_zone" in published.stderr, published.stderr
+    assert published.returncode == 0, published.stderr
     meter.wait_folded()
     return meter
 
@@ -97,7 +99,10 @@ def test_a_command_that_reads_needs_no_more_than_its_rights(metered: SecuredMete
     (reject,) = [row["position"] for row in metered.ask_lines("rejects", "list")]
     for arguments in READERS[who]:
         done = metered.run(*(part.format(reject=reject) for part in arguments), who=who)
-        assert (done.returncode, done.stderr) in ((0, ""), (0, "no notices\n"), (0, "no bills\n")), done.stderr
+        assert (done.returncode, done.stderr) in (
+            (0, ""),
+            *((0, f"no {what}\n") for what in ("notices", "bills", "notes")),
+        ), done.stderr
 
 
 def test_a_refused_record_is_sent_again(metered: SecuredMeter) -> None:
@@ -113,7 +118,7 @@ def test_projector_api_and_webhooks(metered: SecuredMeter) -> None:
     with running(metered, "meter projector"), running(metered, "meter webhooks"), running(metered, API, port) as log:
         until(lambda: ask(port, "/v1/accounts/A") is not None, "the account to be in the read model")
         answer = ask(port, "/v1/jobs", job(job_id="by-api"))
-        assert answer == {"accepted": 1} or answer, log.read_text()
+        assert answer is not None, log.read_text()
         metered.wait_folded()
     assert metered.counts()["priced"] == 4
 
