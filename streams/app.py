@@ -108,7 +108,7 @@ def _add_agent(app: MeterApp, settings: Settings, rules: Rules) -> None:
 async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseException], None]) -> None:
     """Run until asked to stop; then finish the steps in flight, save, and leave the group."""
     await _start(app, asked, fail)
-    watch = asyncio.gather(app.owners.watch(), app.owners.watch_identity())
+    watch = asyncio.gather(app.owners.watch(), app.owners.watch_identity(), app.owners.watch_held())
     crashed = asyncio.ensure_future(app._crashed.wait())
     waiting = asyncio.ensure_future(asked.wait())
     await asyncio.wait([crashed, waiting], return_when=asyncio.FIRST_COMPLETED)

@@ -18,8 +18,9 @@ from faust.types import TP, ConsumerMessage
 
 from meter import topics
 from meter.records import Chunk, HoleError
+from streams.engine.held import InputEnd
 from streams.engine.leaving import leave
-from streams.engine.owner import STEP_RECORDS, InputEnd
+from streams.engine.owner import STEP_RECORDS
 from streams.kafka import READ_COMMITTED
 from streams.settings import Settings
 
@@ -207,11 +208,11 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
     # -- what is known of Kafka, for other threads: they only read ---------------------------------------------
 
     def input_end(self, tp: TP) -> InputEnd | None:
-        """The last stable offset that the last fetch of an input saw."""
+        """The ends that the last fetch of an input saw."""
         state = self._read_state(tp)
         if state is None or state.lso is None or not state.answered_at:
             return None
-        return InputEnd(state.lso, state.answered_at)
+        return InputEnd(state.lso, state.answered_at, max(state.lso, state.highwater or 0))
 
     def answered_at(self, tp: TP) -> float:
         """Monotonic time of the last answer to a fetch of an input; 0.0 before the first."""

@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from operator import attrgetter
-from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -36,6 +35,7 @@ from meter.rules import Clock, Rules
 from meter.state import PartitionState
 from streams.engine.due import DueGate, Pace, StampGate, TakeEnds, blocks
 from streams.engine.hanging import close_what_hangs
+from streams.engine.held import InputEnd
 from streams.engine.recovery import OtherLogError, catch_up, read_state
 from streams.engine.seen import DiskSeen, Saving, index_directory, index_is_in_use, log_id
 from streams.engine.sums import Sums
@@ -76,13 +76,6 @@ CLEARED_AT_ONCE = 1_000
 SAVE_INTERVAL_S = 15.0
 #: One index at a time: they are mostly on one disk.
 _SAVER = ThreadPoolExecutor(1, "dedupe-index")
-
-
-class InputEnd(NamedTuple):
-    """The end of an input's committed part as the last fetch saw it, and when, on the monotonic clock."""
-
-    end: int
-    seen_at: float
 
 
 class PartitionOwner:
@@ -210,6 +203,10 @@ class PartitionOwner:
     def go_on(self) -> None:
         """The inputs stand where they are to be read on: steps may be done."""
         self._may_go_on.set()
+
+    def folded(self) -> dict[str, int]:
+        """Up to where each input is folded and committed; markers behind the last record count as folded."""
+        return self._covered() if self._idle.is_set() else dict(self.state.next)
 
     @property
     def should_move(self) -> bool:

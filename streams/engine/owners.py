@@ -16,7 +16,8 @@ from meter.identity import Identity
 from meter.rules import Rules
 from streams.engine.consumer import Fetched
 from streams.engine.due import Pace
-from streams.engine.owner import InputEnd, PartitionOwner
+from streams.engine.held import Held, HeldInputs, InputEnd, OpenTransaction, Place, open_transactions
+from streams.engine.owner import SAY_EVERY_S, PartitionOwner
 from streams.engine.seen import index_directory, saved_positions
 from streams.engine.standby import Standbys
 from streams.engine.table import BillingDay, PartitionTotals
@@ -30,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 #: How often to ask whether the topics are still the same ones.
 IDENTITY_EVERY_S = 2.0
+#: How often to look for inputs that an open transaction holds.
+HELD_EVERY_S = 1.0
 #: What a new owner of a partition does to the one before it.
 FENCED = (ProducerFenced, InvalidProducerEpoch)
 #: A partition that has not moved for so many times METER_STALLED_AFTER_S makes the worker unhealthy.
@@ -62,6 +65,10 @@ class InputEnds:
     async def identity(self) -> Identity:
         """Which log it is, now."""
         return await identity_of(await self._connected(), self._settings)
+
+    async def open_transactions(self, topic: str, partition: int) -> list[OpenTransaction]:
+        """The transactions that are open on a partition of a topic."""
+        return await open_transactions(await self._connected(), topic, partition)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -100,6 +107,7 @@ class Owners:
         self._pace = Pace()
         self._watch = Watch(settings)
         self._standbys = Standbys(settings, rules, self._ends.identity, fail)
+        self._held = HeldInputs()
 
     @property
     def partitions(self) -> int:
@@ -305,23 +313,61 @@ class Owners:
     # -- health ----------------------------------------------------------------------------------------------
 
     def lags(self) -> dict[tuple[str, int], int]:
-        """Positions between what is committed and the last stable offset, by topic and partition."""
-        lags = {}
-        for partition in self.opened():
-            for topic, position in self.by_partition[partition].state.next.items():
-                end = self._input_end(topic, partition)
-                if end is not None:
-                    lags[topic, partition] = max(0, end.end - position)
-        return lags
+        """Positions between what is committed and the end, by topic and partition.
+
+        Not the last stable offset: what is behind an open transaction waits as well.
+        """
+        folded = {partition: self.by_partition[partition].folded() for partition in self.opened()}
+        ends = self._input_ends()
+        return {(topic, p): max(0, ends[topic, p].last - folded[p][topic]) for topic, p in ends}
+
+    def _input_ends(self) -> dict[Place, InputEnd]:
+        """The ends of the inputs of the open partitions, as far as they are known."""
+        places = [(topic, partition) for partition in self.opened() for topic in topics.INPUTS]
+        return {place: end for place in places if (end := self._input_end(*place)) is not None}
+
+    def held(self) -> list[Held]:
+        """Inputs that an open transaction has held for longer than they may be."""
+        return [held for held in self._held.all() if held.seconds > self._settings.stalled_after_s]
+
+    async def watch_held(self) -> None:
+        """Say which inputs an open transaction holds: whoever reads up to its beginning has no other sign of it."""
+        said_at: dict[Place, float] = {}
+        while True:
+            self._held.look(self._input_ends())
+            for held in self.held():
+                place, now = (held.topic, held.partition), time.monotonic()
+                if now - said_at.get(place, -SAY_EVERY_S) >= SAY_EVERY_S:
+                    said_at[place] = now
+                    await self._say_held(held)
+            await asyncio.sleep(HELD_EVERY_S)
+
+    async def _say_held(self, held: Held) -> None:
+        topic = self._settings.topic(held.topic)
+        found: list[OpenTransaction] = []
+        with suppress(KafkaError):  # a Kafka that is silent is noticed elsewhere
+            found = await self._ends.open_transactions(topic, held.partition)
+        log.error(
+            "an input is held by an open transaction: nothing behind it is metered or settled until it ends",
+            topic=topic,
+            partition=held.partition,
+            position=held.position,
+            for_s=round(held.seconds),
+            producer_ids=[each.producer_id for each in found],
+            remedy=f"kafka-transactions.sh abort --topic {topic} --partition {held.partition} "
+            f"--start-offset {found[0].start if found else held.position}",
+        )
 
     def stalled(self) -> list[int]:
-        """Partitions that have lag, or are not open, and have not moved for longer than they may."""
+        """Partitions that have lag, or are not open, and have not moved for longer than they may, or have an input
+        that an open transaction has held for as long."""
         lagging = {partition for (_, partition), lag in self.lags().items() if lag}
+        held = {each.partition for each in self.held()}
         limit = time.monotonic() - self._settings.stalled_after_s
         return [
             partition
             for partition, owner in self.by_partition.items()
-            if owner.last_moved < limit and (partition in lagging or not owner.is_open)
+            if partition in held or (owner.last_moved < limit and (partition in lagging or not owner.is_open))
         ]
 
     def paused(self) -> list[int]:

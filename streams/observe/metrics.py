@@ -1,11 +1,13 @@
 """Prometheus metrics of a worker. Money is exact in the topics; here it is a float, for graphs."""
 
 import time
+from collections.abc import Iterable
 from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from meter.partition import Step
+from streams.engine.held import Held
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
 
@@ -25,7 +27,13 @@ class Metrics:
         self._bills = Counter("meter_bills", "Bills issued", registry=r)
         self._notices = Counter("meter_notices", "Notices to customers", registry=r)
         self._lag = Gauge(
-            "meter_lag_records", "Positions up to the last stable offset", ["topic", "partition"], registry=r
+            "meter_lag_records", "Positions up to the end of the input", ["topic", "partition"], registry=r
+        )
+        self._held = Gauge(
+            "meter_input_held_seconds",
+            "How long an open transaction has held an input, where that is too long",
+            ["topic", "partition"],
+            registry=r,
         )
         self._chunk = Histogram(
             "meter_step_records",
@@ -129,8 +137,14 @@ class Metrics:
         """By how much the broker's clock is ahead of this machine's."""
         self._skew.labels(partition).set(seconds)
 
+    def held(self, inputs: Iterable[Held]) -> None:
+        """The inputs that an open transaction has held for too long."""
+        self._held.clear()
+        for held in inputs:
+            self._held.labels(held.topic, held.partition).set(held.seconds)
+
     def lag(self, topic: str, partition: int, records: int) -> None:
-        """How far an input is from the last stable offset."""
+        """How far an input is folded from its end."""
         self._lag.labels(topic, partition).set(records)
 
     def text(self) -> bytes:

@@ -30,6 +30,7 @@ def add_pages(app: MeterApp) -> None:
         """What Prometheus scrapes."""
         for (topic, partition), records in app.owners.lags().items():
             app.metrics.lag(topic, partition, records)
+        app.metrics.held(app.owners.held())
         for partition in app.owners.opened():
             owner = app.owners.by_partition[partition]
             app.metrics.reconciled(partition, *owner.sums.look())
@@ -54,6 +55,7 @@ def add_pages(app: MeterApp) -> None:
             "status": "stalled" if stalled else "paused" if paused else "ok" if state == "open" else state,
             "stalled": stalled,
             "paused": paused,
+            "held": sorted(f"{held.topic}[{held.partition}]" for held in app.owners.held()),
             "open": sorted(app.owners.opened()),
             "lag": sum(app.owners.lags().values()),
         }

@@ -1,16 +1,21 @@
 """The first request of a transaction that is not answered is the last: a late one cannot end the transaction after.
 
 The wire holds a request on its way and resets the connection that it came over, as a network may; aiokafka by itself
-would send it again over another connection, under the same epoch (KAFKA-17754).
+would send it again over another connection, under the same epoch (KAFKA-17754). On three brokers, since a step's
+topics have different leaders there: what comes late can commit a half of it.
 """
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from meter import topics
 from meter.dedupe import MemorySeen
@@ -18,83 +23,123 @@ from meter.partition import Step
 from meter.regions import ZONES
 from meter.rules import Rules
 from meter.state import PartitionState
-from streams.engine.writer import PartitionWriter
+from streams.broker import EmbeddedCluster
+from streams.engine.torn import OWN
+from streams.engine.writer import Output, PartitionWriter
 from streams.errors import BrokerLostError
 from streams.http.kafka import Log, Outgoing
 from streams.http.problems import Problem
 from streams.settings import Settings
-from streams.transactional import transaction
+from streams.transactional import TransactionalProducer, UnansweredError, start, stop, transaction
 from tests.integration.running import Meter, job, lines, until
-from tests.integration.wire import ADD_PARTITIONS, END_TXN, PRODUCE, Wire
+from tests.wire import Held, Wire, extras
+from tests.wire.frames import ADD_PARTITIONS_TO_TXN, END_TXN, PRODUCE
 
 BROKER_LOST = 5
 
 
-@pytest.fixture
-def wire(kafka: str) -> Iterator[Wire]:
-    with Wire(kafka) as wire:
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    with Wire() as wire:
         yield wire
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, wire: Wire) -> Iterator[EmbeddedCluster]:
+    with EmbeddedCluster(tmp_path_factory.mktemp("three"), extras=extras(wire)) as cluster:
+        yield cluster
+
+
 @pytest.fixture
-def meter(kafka: str, tmp_path: Path) -> Iterator[Meter]:
-    with Meter(kafka, tmp_path, partitions=1) as meter:
-        yield meter.create()
+def meter(cluster: EmbeddedCluster, wire: Wire, tmp_path: Path) -> Iterator[Meter]:
+    with Meter(cluster.bootstrap_servers, tmp_path, partitions=1) as meter:
+        yield meter.create("--replication", "3")
+    wire.heal()
 
 
 @pytest.fixture
 def settings(meter: Meter, wire: Wire) -> Settings:
-    return Settings(bootstrap_servers=wire.servers, topic_prefix=meter.prefix, app_id=meter.app_id)
+    return Settings(bootstrap_servers=wire.bootstrap_servers, topic_prefix=meter.prefix, app_id=meter.app_id)
 
 
 def an_empty_step() -> Step:
     return Step(PartitionState(Rules(meter_id="m", partitions=1), 0), MemorySeen())
 
 
-@pytest.mark.parametrize("kind", [END_TXN, ADD_PARTITIONS, PRODUCE], ids=["end", "partitions", "batch"])
+async def arrives(held: Held) -> bytes:
+    """What was held goes on to its node; the answer, which nobody is there for."""
+    held.release()
+    return await asyncio.to_thread(held.answer)
+
+
+def lose(held: Held) -> None:
+    """When it comes: it stays on its way, and its client is told that the connection is gone."""
+    held.wait()
+    held.reset_client()
+
+
+@pytest.mark.parametrize("kind", [END_TXN, ADD_PARTITIONS_TO_TXN, PRODUCE], ids=["end", "partitions", "batch"])
 async def test_a_step_is_over_with_the_first_request_that_is_not_answered(
     settings: Settings, wire: Wire, kind: int
 ) -> None:
     first, second = PartitionWriter(settings, 0), PartitionWriter(settings, 0)
     await first.start()
     held = wire.hold(kind)
+    lost = asyncio.create_task(asyncio.to_thread(lose, held))
     with pytest.raises(BrokerLostError, match=r"partition 0: Kafka's node . has not answered .* is not known"):
         await first.publish(first.batches(an_empty_step()))
-    assert held.caught.is_set()
+    await lost
     await first.stop()
 
     await second.start()
-    await asyncio.to_thread(held.deliver)
+    await arrives(held)
     await second.publish(second.batches(an_empty_step()))
     await second.stop()
 
 
-async def test_what_was_held_does_not_end_the_next_transaction(settings: Settings, wire: Wire, meter: Meter) -> None:
-    """As the next one stands half sent: it is committed as a whole, and not by the one that comes late."""
+async def test_what_comes_late_commits_no_half_of_the_next_transaction(
+    settings: Settings, wire: Wire, meter: Meter
+) -> None:
+    """It is delivered as the next one stands half sent. Whatever becomes of that one becomes of all of it."""
+    producer = TransactionalProducer(settings, "t")
+    await start(producer, 30)
     held = wire.hold(END_TXN)
-    with pytest.raises(Exception, match="has not answered EndTxn"):
-        async with transaction(settings, "t") as producer:
-            await producer.send_and_wait(settings.topic(topics.COMMANDS), b"one", partition=0)
-    async with transaction(settings, "t") as producer:
-        await producer.send_and_wait(settings.topic(topics.COMMANDS), b"{}", partition=0)
-        answer = await asyncio.to_thread(held.deliver)
-        assert int.from_bytes(answer[4:6], "big") != 0
+    lost = asyncio.create_task(asyncio.to_thread(lose, held))
+    await producer.begin_transaction()
+    await producer.send_and_wait(settings.topic(topics.REROUTED), b"{}", partition=0)
+    try:
+        await producer.commit_transaction()
+    except UnansweredError:
+        await stop(producer)
+        producer = TransactionalProducer(settings, "t")
+        await start(producer, 30)
+    await lost
+
+    await producer.begin_transaction()
+    await producer.send_and_wait(settings.topic(topics.COMMANDS), b"{}", partition=0)
+    await arrives(held)
+    with suppress(KafkaError):
         await producer.send_and_wait(settings.topic(topics.COMPLETED), b"{}", partition=0)
-    assert [meter.rows(name) for name in (topics.COMMANDS, topics.COMPLETED)] == [[{}], [{}]]
+        await producer.commit_transaction()
+    await stop(producer)
+    async with transaction(settings, "t"):
+        pass  # whatever was left open is ended
+    assert [len(meter.rows(name)) for name in (topics.COMMANDS, topics.COMPLETED)] in ([0, 0], [1, 1])
 
 
 def test_a_worker_ends_and_the_next_one_settles_it(meter: Meter, wire: Wire) -> None:
-    worker = meter.open_worker(bootstrap_servers=wire.servers)
+    worker = meter.open_worker(bootstrap_servers=wire.bootstrap_servers)
     held = wire.hold(END_TXN)
     assert meter.run("submit", "-", given=lines(job(job_id="one"))).returncode == 0
+    lose(held)
     assert worker.ended() == BROKER_LOST
     (line,) = [line for line in worker.said().splitlines() if "[error" in line]
     assert "has not answered EndTxn" in line
     assert "start again, which settles it" in line
     assert "Traceback" not in worker.said()
 
-    meter.open_worker(bootstrap_servers=wire.servers)
-    held.deliver()
+    meter.open_worker(bootstrap_servers=wire.bootstrap_servers)
+    held.release()
     meter.submit(job(job_id="two"))
     assert meter.counts()["priced"] == 2
     meter.verified()
@@ -109,37 +154,53 @@ async def test_the_api_drops_the_connection_and_says_that_it_does_not_know(
     async with Log(settings) as log:
         await log.commit(record(1))
         held = wire.hold(END_TXN)
+        lost = asyncio.create_task(asyncio.to_thread(lose, held))
         with pytest.raises(Problem, match="has not answered EndTxn") as problem:
             await log.commit(record(2))
+        await lost
         assert "Send the same again, with the same ids: it counts once" in str(problem.value)
         await asyncio.to_thread(until, lambda: not log.is_up, "the end of the connection")
         await asyncio.to_thread(until, lambda: log.is_up, "the next one")
-        await asyncio.to_thread(held.deliver)
+        await arrives(held)
         await log.commit(record(3))
-    numbers = [row["number"] for row in meter.rows(topics.COMPLETED)]
-    assert numbers == [1, 3]
+    # A reader sees a transaction a moment after its commit has returned.
+    await asyncio.to_thread(until, lambda: len(meter.rows(topics.COMPLETED)) == 2, "the records")
+    assert [row["number"] for row in meter.rows(topics.COMPLETED)] == [1, 3]
 
 
 def test_a_command_to_all_partitions_says_that_it_may_count(meter: Meter, wire: Wire) -> None:
-    meter.open_worker()
     held = wire.hold(END_TXN)
-    prices = dict.fromkeys(ZONES, "0.30")
-    book = json.dumps({"version": "v2", "effective_from": "2099-01-01", "prices": prices})
-    done = meter.run("prices", "publish", "-", given=book, bootstrap_servers=wire.servers)
+    losing = threading.Thread(target=lose, args=[held])
+    losing.start()
+    book = json.dumps({"version": "v2", "effective_from": "2099-01-01", "prices": dict.fromkeys(ZONES, "0.30")})
+    done = meter.run("prices", "publish", "-", given=book, bootstrap_servers=wire.bootstrap_servers)
+    losing.join()
     assert done.returncode == 1
     assert "has not answered EndTxn" in done.stderr
     assert "which may count all the same; ask again with --command-id" in done.stderr
-    until(held.caught.is_set, "the request to be held")
 
 
-async def test_a_step_whose_batches_vanish_has_an_end(settings: Settings, wire: Wire) -> None:
+def on_every_output(writer: PartitionWriter) -> Iterator[Output]:
+    for topic in OWN:
+        batch = writer._producer.create_batch()
+        batch.append(timestamp=None, key=b"k", value=b"")
+        batch.close()
+        yield Output(topic, 0, 1, batch)
+
+
+async def test_a_step_whose_packets_to_a_leader_vanish_has_an_end(settings: Settings, wire: Wire) -> None:
+    """The leader of some output, and not the coordinator: the client itself would try again without end."""
     quick = settings.model_copy(update={"transaction_timeout_s": 1})
     writer = PartitionWriter(quick, 0)
     await writer.start()
-    wire.swallow(PRODUCE)
+    await writer.publish([*on_every_output(writer)])
+    client, sender = writer._producer.client, writer._producer._sender
+    leaders = {client.cluster.leader_for_partition(TopicPartition(settings.topic(topic), 0)) for topic in OWN}
+    leader = min(leaders - set(sender._coordinators.values()))
+    wire.door(leader).cut(requests=True, answers=True)
     began = time.monotonic()
     with pytest.raises(BrokerLostError):
-        await writer.publish(writer.batches(an_empty_step()))
+        await writer.publish([*on_every_output(writer)])
     assert time.monotonic() - began < quick.publish_timeout_s + 3
     await writer.stop()
     assert time.monotonic() - began < quick.publish_timeout_s + 10

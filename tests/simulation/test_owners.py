@@ -25,7 +25,8 @@ from meter.rules import Clock, Rules
 from streams.engine import due, owners
 from streams.engine import owner as one_owner
 from streams.engine.consumer import Fetched
-from streams.engine.owner import InputEnd, PartitionOwner
+from streams.engine.held import InputEnd
+from streams.engine.owner import PartitionOwner
 from streams.engine.owners import Owners
 from streams.engine.sums import Sums
 from streams.engine.writer import Published
@@ -162,7 +163,7 @@ class Consumer:
             self.covered.pop(tp, None)
 
     def input_end(self, tp: TP) -> InputEnd:
-        return InputEnd(self.world.log(*tp).end, 0.0)
+        return InputEnd(end := self.world.log(*tp).end, 0.0, end)
 
     def fetch(self, ready: set[TP]) -> None:
         """Some of what is there, of any input that has room; one of them lags behind for hours."""

@@ -8,7 +8,8 @@ from meter import topics
 from meter.records import Chunk
 from meter.rules import Rules
 from streams.engine.due import Pace
-from streams.engine.owner import QUEUE_RECORDS, InputEnd, PartitionOwner
+from streams.engine.held import InputEnd
+from streams.engine.owner import QUEUE_RECORDS, PartitionOwner
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from tests.builders import Input

@@ -14,7 +14,8 @@ from meter.rules import Clock, Rules
 from streams.engine import due
 from streams.engine import owner as owners
 from streams.engine.due import Pace
-from streams.engine.owner import InputEnd, PartitionOwner
+from streams.engine.held import InputEnd
+from streams.engine.owner import PartitionOwner
 from streams.engine.seen import DiskSeen, _read_mark
 from streams.engine.writer import Output, Published
 from streams.observe.metrics import Metrics

@@ -1,0 +1,147 @@
+"""Inputs that an open transaction holds up: nobody can read beyond its first record until it ends.
+
+It is some producer's. Kafka ends it after the producer's own transaction timeout, unless that is long, or the end was
+forgotten: then it holds the input, and with it the partition's settlement, for ever. Nothing but this tells so: up to
+the last stable offset everything is read.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
+from aiokafka.structs import TopicPartition
+
+#: (topic, partition)
+Place = tuple[str, int]
+
+
+class InputEnd(NamedTuple):
+    """The ends of an input as the last fetch saw them, and when, on the monotonic clock.
+
+    `end`: of what is committed or aborted up to the first open transaction; `last`: of everything.
+    """
+
+    end: int
+    seen_at: float
+    last: int
+
+
+class Held(NamedTuple):
+    """An input that nobody can read beyond a position, and for how long it has been so, in seconds."""
+
+    topic: str
+    partition: int
+    position: int
+    seconds: float
+
+
+class HeldInputs:
+    """Notes since when each input's stable end stands below its end."""
+
+    def __init__(self) -> None:
+        self._stands: dict[Place, tuple[int, float]] = {}
+
+    def look(self, ends: Mapping[Place, InputEnd]) -> None:
+        """See how the inputs of this worker are now."""
+        now = time.monotonic()
+        held = {place: end.end for place, end in ends.items() if end.last > end.end}
+        known = self._stands
+        self._stands = {
+            place: known[place] if known.get(place, (-1, 0.0))[0] == position else (position, now)
+            for place, position in held.items()
+        }
+
+    def all(self) -> Iterator[Held]:
+        """Every input that is held now, however short: in most of them a transaction is about to be committed."""
+        now = time.monotonic()
+        for (topic, partition), (position, since) in self._stands.items():
+            yield Held(topic, partition, position, now - since)
+
+
+class OpenTransaction(NamedTuple):
+    """A transaction that is open on a partition: its producer's id, its first record, and when it wrote last (ms)."""
+
+    producer_id: int
+    start: int
+    last_ms: int
+
+
+class _Response(Response):
+    API_KEY = 61
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("name", CompactString("utf-8")),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32),
+                        ("error_code", Int16),
+                        ("error_message", CompactString("utf-8")),
+                        (
+                            "producers",
+                            CompactArray(
+                                ("producer_id", Int64),
+                                ("producer_epoch", Int32),
+                                ("last_sequence", Int32),
+                                ("last_timestamp", Int64),
+                                ("coordinator_epoch", Int32),
+                                ("start_offset", Int64),
+                                ("tags", TaggedFields),
+                            ),
+                        ),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _RequestStruct(RequestStruct):
+    API_KEY = 61
+    API_VERSION = 0
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _Response
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(("name", CompactString("utf-8")), ("partitions", CompactArray(Int32)), ("tags", TaggedFields)),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _DescribeProducers(Request[_RequestStruct]):
+    API_KEY = 61
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self._topics: list[tuple[str, list[int], dict[int, bytes]]] = [(topic, [partition], {})]
+
+    def build(self, request_struct_class: type[_RequestStruct]) -> _RequestStruct:
+        return request_struct_class(self._topics, {})
+
+
+async def open_transactions(client: Any, topic: str, partition: int) -> list[OpenTransaction]:
+    """The transactions that are open on a partition, the one that holds it first; none where Kafka does not tell.
+
+    `client` is an aiokafka consumer or producer that has started. Raises KafkaError.
+    """
+    await client._client._wait_on_metadata(topic)
+    leader = client._client.cluster.leader_for_partition(TopicPartition(topic, partition))
+    if leader in {None, -1}:
+        return []
+    try:
+        answer = await client._client.send(leader, _DescribeProducers(topic, partition))
+    except NotImplementedError:
+        return []  # Kafka 2.8 is the first that tells
+    producers = answer.topics[0][1][0][3] or []
+    found = [OpenTransaction(each[0], each[5], each[3]) for each in producers if each[5] >= 0]
+    return sorted(found, key=lambda each: each.start)
