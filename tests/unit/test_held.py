@@ -1,0 +1,46 @@
+"""Since when an open transaction holds an input: as long as its stable end stands below its end."""
+
+import pytest
+
+from streams.engine import held
+from streams.engine.held import HeldInputs, InputEnd
+
+INPUT = ("meter.commands", 3)
+
+
+class Clock:
+    now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(held, "time", clock)
+    return clock
+
+
+def seconds(inputs: HeldInputs, clock: Clock, end: int, last: int) -> list[float]:
+    """For how long it is held, as it is seen five seconds after it was looked at last."""
+    clock.now_s += 5
+    inputs.look({INPUT: InputEnd(end, clock.now_s, last)})
+    return [each.seconds for each in inputs.all()]
+
+
+def test_an_input_is_held_while_its_stable_end_stands_below_its_end(clock: Clock) -> None:
+    inputs = HeldInputs()
+    assert seconds(inputs, clock, 10, 10) == []
+    assert seconds(inputs, clock, 10, 12) == [0]
+    assert seconds(inputs, clock, 10, 99) == [5]
+    assert seconds(inputs, clock, 20, 99) == [0]  # by another transaction
+    assert seconds(inputs, clock, 99, 99) == []
+    assert seconds(inputs, clock, 99, 101) == [0]
+
+
+def test_an_input_of_a_partition_that_was_let_go_is_no_longer_looked_at(clock: Clock) -> None:
+    inputs = HeldInputs()
+    assert seconds(inputs, clock, 10, 12) == [0]
+    inputs.look({})
+    assert list(inputs.all()) == []
