@@ -18,7 +18,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from meter import topics
 from meter.journal import JournalStep, read_entry
 from meter.published import written_by
-from streams.engine.torn import OWN
+from meter.state import PartitionState
+from streams.engine.held import open_transactions
+from streams.engine.torn import OWN, origins, read_ranges
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
 from streams.kafka import reader
@@ -62,6 +64,35 @@ async def close_what_hangs(
         await writer.abort_on(_places(steps, partition, partitions))
         if left := await _hanging(everything, committed, settings, partition):
             raise RefusalToStartError(f"partition {partition}: a transaction hangs on {', '.join(sorted(left))}")
+
+
+async def end_what_was_sent_on(
+    committed: AIOKafkaConsumer, settings: Settings, state: PartitionState, partitions: int, writer: PartitionWriter
+) -> None:
+    """End what hangs on `recognition.jobs.rerouted` of this partition's, as its step has ended: the state knows.
+
+    It holds up the partition that the records were sent to, however whole the step is everywhere else. Raises
+    RefusalToStartError where it is of a step that was committed and of one that was not.
+    """
+    name = settings.topic(topics.REROUTED)
+    places = [TopicPartition(name, q) for q in range(partitions)]
+    async with reader(settings, isolation_level="read_uncommitted") as everything:
+        last, stable = await everything.end_offsets(places), await committed.end_offsets(places)
+        for place in places:
+            found = await open_transactions(everything, name, place.partition) if last[place] > stable[place] else []
+            starts = [each.start for each in found if each.producer_id == writer.producer_id]
+            if not starts:
+                continue
+            records = (await read_ranges(everything, {place: starts[0]}, last))[place]
+            folded = {at < state.next[topics.COMPLETED] for at in origins(records, state.partition)}
+            if len(folded) > 1:
+                raise RefusalToStartError(
+                    f"{name}[{place.partition}]: a transaction hangs at {starts[0]} that is of a step that was "
+                    f"committed and of one that was not; see `meter verify`"
+                )
+            commit = True in folded
+            log.warning("what was sent on is ended", partition=place.partition, position=starts[0], committed=commit)
+            await writer.end_on(topics.REROUTED, place.partition, commit=commit)
 
 
 async def _hanging(

@@ -34,7 +34,7 @@ from meter.records import Chunk, HoleError
 from meter.rules import Clock, Rules
 from meter.state import PartitionState
 from streams.engine.due import DueGate, Pace, StampGate, TakeEnds, blocks
-from streams.engine.hanging import close_what_hangs
+from streams.engine.hanging import close_what_hangs, end_what_was_sent_on
 from streams.engine.held import InputEnd
 from streams.engine.recovery import OtherLogError, catch_up, read_state
 from streams.engine.seen import DiskSeen, Saving, index_directory, index_is_in_use, log_id
@@ -140,6 +140,7 @@ class PartitionOwner:
             self.state = await read_state(
                 consumer, self._settings, self._rules, self.partition, self._totals, self._identity
             )
+            await end_what_was_sent_on(consumer, self._settings, self.state, self._rules.partitions, self._writer)
             self._writer.stand_at(
                 await ends_of(consumer, self._settings, self.partition),
                 await rerouted_ends(consumer, self._settings, self._rules.partitions),

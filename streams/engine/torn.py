@@ -80,7 +80,7 @@ async def last_step(consumer: AIOKafkaConsumer, settings: Settings, partition: i
     size, tp = TAIL, TopicPartition(name, partition)
     while True:
         first = max(start, end - size)
-        records = (await _read(consumer, {tp: first}, {tp: end}))[tp]
+        records = (await read_ranges(consumer, {tp: first}, {tp: end}))[tp]
         rows = {record.key: record.value for record in records}
         if POSITION in rows:
             before = rows.get(BEFORE)
@@ -97,13 +97,13 @@ async def _behind(
     """The committed records behind some positions; and where the log begins only after them."""
     starts, ends = await consumer.beginning_offsets(list(places)), await consumer.end_offsets(list(places))
     gone = {tp for tp, position in places.items() if starts[tp] > position}
-    return gone, await _read(consumer, {tp: max(starts[tp], position) for tp, position in places.items()}, ends)
+    return gone, await read_ranges(consumer, {tp: max(starts[tp], position) for tp, position in places.items()}, ends)
 
 
-async def _read(
+async def read_ranges(
     consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, list[ConsumerRecord]]:
-    """The committed records of several ranges, all at once."""
+    """The records of several ranges, all at once."""
     found: dict[TopicPartition, list[ConsumerRecord]] = {tp: [] for tp in starts}
     left = {tp for tp, start in starts.items() if start < ends[tp]}
     consumer.assign(list(left))
@@ -119,6 +119,11 @@ async def _read(
 def _forwarded_by(step: JournalStep, partition: int, records: Iterable[ConsumerRecord]) -> int:
     """How many of these records the step has sent on: their origin is in what it read."""
     read = [span for span in step.inputs if span.topic == topics.COMPLETED]
+    return len({at for at in origins(records, partition) if any(span.start <= at < span.next for span in read)})
+
+
+def origins(records: Iterable[ConsumerRecord], partition: int) -> set[int]:
+    """Offsets of the completions of a partition that these records, of `recognition.jobs.rerouted`, were once."""
     found = set()
     for record in records:
         header = next((value for key, value in record.headers if key == ORIGIN_HEADER), None)
@@ -126,11 +131,9 @@ def _forwarded_by(step: JournalStep, partition: int, records: Iterable[ConsumerR
             origin = msgspec.json.decode(header or b"", type=_Origin)
         except msgspec.MsgspecError:
             continue  # not the meter's
-        if (origin.topic, origin.partition) == (topics.COMPLETED, partition) and any(
-            span.start <= origin.offset < span.next for span in read
-        ):
+        if (origin.topic, origin.partition) == (topics.COMPLETED, partition):
             found.add(origin.offset)
-    return len(found)
+    return found
 
 
 class _Origin(msgspec.Struct):

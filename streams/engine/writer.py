@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka.errors import IllegalOperation
-from aiokafka.structs import RecordMetadata
+from aiokafka.structs import RecordMetadata, TopicPartition
 
 from meter import topics
 from meter.partition import Step
@@ -82,6 +82,20 @@ class PartitionWriter:
         for send in sends:
             await send
         await self._producer.abort_transaction()
+
+    @property
+    def producer_id(self) -> int:
+        """Kafka's id of the producer, the same as its predecessors'; once it has started."""
+        producer_id: int = self._producer._txn_manager.producer_id
+        return producer_id
+
+    async def end_on(self, topic: str, partition: int, *, commit: bool) -> None:
+        """A transaction without a record on one partition: what hangs there of this producer ends as it does."""
+        async with self._deadline("an end"):
+            await self._producer.begin_transaction()
+            place = TopicPartition(self._settings.topic(topic), partition)
+            self._producer._txn_manager.maybe_add_partition_to_txn(place)
+            await (self._producer.commit_transaction() if commit else self._producer.abort_transaction())
 
     def batches(self, step: Step) -> list[Output]:
         """Everything that a step puts out, as it is sent."""

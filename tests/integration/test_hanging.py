@@ -1,19 +1,28 @@
 """A transaction that Kafka has left without an end is found before anything is read back, and never committed."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from meter import topics
+from meter.dedupe import MemorySeen
 from meter.journal import JournalStep
+from meter.models import Origin
+from meter.partition import Step
+from meter.records import ORIGIN_HEADER
+from meter.state import PartitionState
+from streams.broker import EmbeddedBroker
+from streams.broker.config import Extras
 from streams.engine import hanging
-from streams.engine.hanging import OWN, close_what_hangs
+from streams.engine.hanging import OWN, close_what_hangs, end_what_was_sent_on
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
-from streams.kafka import offsets, reader
+from streams.kafka import offsets, read_range, reader
 from streams.settings import Settings
+from tests.builders import RULES
 from tests.integration.running import Meter
 
 #: Prices, and so changes daily totals.
@@ -124,3 +133,66 @@ async def test_what_ends_it_is_aborted_on_every_output_and_seen_by_nobody(
     for name, partition in places:
         _, end = await offsets(committed, settings.topic(name), partition)
         assert end >= 2, name  # the record and its marker
+
+
+@pytest.fixture(scope="module")
+def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker that does not ask whether a batch's partition is in a transaction: so one can be left there for ever."""
+    extras = Extras(settings={"transaction.partition.verification.enable": "false"})
+    with EmbeddedBroker(tmp_path_factory.mktemp("careless"), port=0, extras=extras) as broker:
+        yield broker.bootstrap_servers
+
+
+@pytest.fixture
+def left(careless: str, tmp_path: Path) -> Settings:
+    with Meter(careless, tmp_path, web_port=0) as meter:
+        meter.create()
+        return Settings(bootstrap_servers=careless, topic_prefix=meter.prefix, app_id=meter.app_id)
+
+
+async def forget(settings: Settings, *records: tuple[str, dict[str, Any]]) -> None:
+    """Records of a transaction of partition 0's producer of which Kafka's coordinator knows nothing."""
+    producer = AIOKafkaProducer(**settings.client(), transactional_id=f"{settings.app_id}-0")
+    await producer.start()
+    await producer.begin_transaction()
+    for name, record in records:
+        producer._txn_manager._txn_partitions.add(TopicPartition(settings.topic(name), 0))
+        await producer.send_and_wait(settings.topic(name), partition=0, **record)
+    await producer.stop()
+
+
+async def committed_on(settings: Settings, name: str) -> list[bytes]:
+    async with reader(settings) as consumer:
+        found = read_range(consumer, settings.topic(name), 0, *await offsets(consumer, settings.topic(name), 0))
+        return [record.value async for records in found for record in records]
+
+
+async def test_a_step_that_was_forgotten_is_ended_on_every_output(left: Settings) -> None:
+    step = {"value": STEP.canonical(), "key": b"k"}
+    await forget(left, *((name, step if name == topics.JOURNAL else {"value": b"x", "key": b"k"}) for name in OWN))
+    writer = PartitionWriter(left, 0)
+    await writer.start()
+    async with reader(left) as consumer:
+        await close_what_hangs(consumer, left, 0, 2, writer)
+    await writer.publish(writer.batches(Step(PartitionState(RULES, 0), MemorySeen())))
+    await writer.stop()
+    assert await committed_on(left, topics.PRICED) == []
+
+
+@pytest.mark.parametrize("was_committed", [True, False])
+async def test_what_was_sent_on_and_forgotten_there_alone_is_ended_as_its_step_was(
+    left: Settings, was_committed: bool
+) -> None:
+    origin = Origin(topic=topics.COMPLETED, partition=0, offset=4).model_dump_json().encode()
+    await forget(left, (topics.REROUTED, {"value": b"a job", "headers": [(ORIGIN_HEADER, origin)]}))
+    writer, state = PartitionWriter(left, 0), PartitionState(RULES, 0)
+    state.next[topics.COMPLETED] = 5 if was_committed else 4
+    await writer.start()
+    async with reader(left) as consumer:
+        await close_what_hangs(consumer, left, 0, 2, writer)
+        _, before = await offsets(consumer, left.topic(topics.REROUTED), 0)
+        await end_what_was_sent_on(consumer, left, state, 2, writer)
+        _, after = await offsets(consumer, left.topic(topics.REROUTED), 0)
+    await writer.stop()
+    assert (before, after) == (0, 2)  # the record and its marker
+    assert await committed_on(left, topics.REROUTED) == [b"a job"] * was_committed
