@@ -152,7 +152,7 @@ class Process:
 
     def _publish(self, step: Step, aborted: bool) -> None:
         """One transaction: all of it, or only the offsets that an aborted one wastes."""
-        now, p = self.world.now_ms, self.partition
+        now, p = self.world.broker_ms, self.partition
         rows = [
             *((topic, p, now, key, value, ()) for topic, found in outputs(step).items() for key, value in found),
             *((topics.REROUTED, r.partition, now, r.key, r.value, r.headers) for r in step.rerouted),

@@ -100,13 +100,17 @@ class Writer:
         try:
             await turns(self.process.world)
             self._see_that_it_is_the_newest()
+            if self.kafka.rules.clock is Clock.BROKER:
+                # Whatever came in, and whatever the broker's clock says: nothing that is ahead of time is folded.
+                assert batches[0].record_time <= self.process.world.now_ms + HOUR_MS
+                self.kafka.refused += batches[0].ahead
             self.process._publish(batches[0], aborted=False)
             await turns(self.process.world)
             if self.process.world.chance.random() < 0.02:
                 self._see_that_it_is_the_newest()  # committed, and told of the newer one all the same
         finally:
             self.is_busy = False
-        return Published(None, 0, self.process.world.now_ms)
+        return Published(None, 0, self.process.world.broker_ms)
 
     def _see_that_it_is_the_newest(self) -> None:
         if self.epoch != self.kafka.epochs[self.process.partition]:
@@ -137,7 +141,7 @@ class Owner(PartitionOwner):
         self._writer = Writer(self.process, self.kafka)  # type: ignore[assignment]
         await turns(self.kafka.world)
         state, seen = self.process._open()
-        self._seen = Index(seen)
+        self._seen, self._totals = Index(seen), state.totals  # type: ignore[assignment]
         self.state, self.sums, self.expected = state, Sums(state), dict(state.next)
         self._saved_at, self.is_open = float("inf"), True
         self._metrics.opened(self.partition, 0.0)
@@ -240,8 +244,9 @@ class Worker:
 class Kafka:
     """What the workers share: whose producer of a partition is the newest, and the group."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, rules: Rules) -> None:
+        self.world, self.rules = world, rules
+        self.refused = self.paused = 0  # records that were ahead; looks at a partition whose intake waits
         self.epochs = dict.fromkeys(range(PARTITIONS), 0)
         self.generation = self.fenced = self.stayed = 0
         self.failures: list[BaseException] = []
@@ -270,10 +275,13 @@ async def work(world: World, rules: Rules, kafka: Kafka) -> None:
             worker.fetch()
         await turns(world)
         assert kafka.failures == []
+        kafka.paused += sum(len(worker.owners.paused()) for worker in workers)
+        set_the_clock(world, rules)
         if chance.random() < (0.1 if any(is_due(worker) for worker in workers) else 0.02):
             for _ in range(chance.choice([1, 1, 2])):
                 kafka.rebalance(workers)
     world.now_ms += THE_END_MS
+    world.broker_ahead_ms = 0
     for partition in range(PARTITIONS):
         world._append(topics.COMMANDS, partition, None, b"time passes")
     patience = 4 * ROUNDS
@@ -286,6 +294,12 @@ async def work(world: World, rules: Rules, kafka: Kafka) -> None:
         assert kafka.failures == []
     for worker in workers:
         await worker.stop()
+
+
+def set_the_clock(world: World, rules: Rules) -> None:
+    """Now and then the broker's clock is set wrong, or right again."""
+    if rules.clock is Clock.BROKER and world.chance.random() < 0.02:
+        world.broker_ahead_ms = world.chance.choice([0, 0, 0, 8 * HOUR_MS, 36 * 24 * HOUR_MS, -8 * HOUR_MS])
 
 
 def is_due(worker: Worker) -> bool:
@@ -327,9 +341,12 @@ def in_time_and_not_billed(world: World, partition: int) -> list[tuple[str, str]
 RULES = Rules(meter_id="owners", partitions=PARTITIONS, clock=Clock.SIMULATED)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, seed: int) -> tuple[World, Kafka]:
-    loop, world = VirtualLoop(), World(random.Random(seed))
-    kafka = Kafka(world)
+def run(monkeypatch: pytest.MonkeyPatch, seed: int, rules: Rules = RULES) -> tuple[World, Kafka]:
+    loop, world = VirtualLoop(), World(random.Random(seed), clock_jumps=rules.clock is Clock.BROKER)
+    kafka = Kafka(world, rules)
+    monkeypatch.setattr(due, "machine_ms", lambda: world.now_ms)
+    monkeypatch.setattr(due, "FRESH_S", 0.01)
+    monkeypatch.setattr(one_owner, "PAUSED_RETRY_S", 0.02)
     for module in (due, one_owner, owners):
         monkeypatch.setattr(module, "time", loop)
     monkeypatch.setattr(one_owner, "STEP_INTERVAL_S", 0.002)
@@ -339,7 +356,7 @@ def run(monkeypatch: pytest.MonkeyPatch, seed: int) -> tuple[World, Kafka]:
     monkeypatch.setattr(due, "LEAST_ACTIONS", 2)
     monkeypatch.setattr(due, "SLICE_S", 0.000_2)
     try:
-        loop.run_until_complete(work(world, RULES, kafka))
+        loop.run_until_complete(work(world, rules, kafka))
     finally:
         loop.close()
     return world, kafka
@@ -358,3 +375,14 @@ def test_whatever_is_assigned_anew_between_two_turns_all_is_billed_once_and_in_t
     ]
     assert sum(1 for slice_ in settled if slice_ and slice_["actions"] > due.BLOCK_ACTIONS) > 10
     assert min(kafka.fenced, kafka.stayed) > 10
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_broker_whose_clock_is_hours_or_a_month_ahead_for_a_while_has_nothing_folded_that_is_ahead(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    rules = RULES.model_copy(update={"clock": Clock.BROKER})
+    world, kafka = run(monkeypatch, seed, rules)
+    for partition in range(PARTITIONS):
+        assert [*replayed(world, rules, partition), *recounted(world, rules, partition)] == []
+    assert min(kafka.refused, kafka.paused) > 10

@@ -71,12 +71,18 @@ class World:
         self.clock_jumps = clock_jumps
         self.operators = Operators(chance, ACCOUNTS, PARTITIONS)
         self.now_ms = START_MS
+        self.broker_ahead_ms = 0  # of the clock that stamps all records, for as long as it is wrong
         self.logs: dict[tuple[str, int], Log] = {}
         self._sent: list[dict[str, Any]] = []
         self._count = 0
 
     def log(self, topic: str, partition: int) -> Log:
         return self.logs.setdefault((topic, partition), Log())
+
+    @property
+    def broker_ms(self) -> int:
+        """What the broker's clock says."""
+        return self.now_ms + self.broker_ahead_ms
 
     def tick(self) -> None:
         """Mostly milliseconds pass; now and then hours, seldom weeks, so that ids leave the horizon."""
@@ -106,7 +112,7 @@ class World:
         log = self.log(topic, partition)
         if self.chance.random() < 0.05:
             log.waste(self.chance.randrange(1, 4))
-        log.append(self.now_ms + self._jump_ms(), key, value)
+        log.append(self.broker_ms + self._jump_ms(), key, value)
 
     def _jump_ms(self) -> int:
         """How wrong the broker's clock is: now and then it is days back, once in a while up to 40 days ahead."""
