@@ -4,10 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup test lint browser clocks vendor demo chaos simulate bench lock clean
+.PHONY: help setup test lint browser clocks vendor demo chaos chaos-cluster simulate bench lock clean
 
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
@@ -38,9 +38,12 @@ test: lint browser clocks ## All checks and tests, on real Kafka; pytest's closi
 demo: setup ## Kafka, two workers, a day of traffic, a SIGKILL, bills, and the proof that nothing was lost
 	$(BIN)/meter demo
 
-chaos: setup ## The long chaos run: 1,000,000 records, kills, freezes, a broker restart (SEED=n FAULT=skip|double|ghost)
+chaos: setup ## The long chaos run: 1,000,000 records, kills, freezes, a broker restart (SEED=n FAULT=skip|double|ghost|tear)
 	$(BIN)/python -m tests.chaos --long $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 	$(if $(FAULT),,$(BIN)/python -m tests.chaos --long --days $(if $(SEED),--seed $(SEED)))
+
+chaos-cluster: setup ## The same on three brokers: every kind of fault, some 35 minutes (SEED=n FAULT=skip|double|ghost|tear)
+	$(BIN)/python -m tests.chaos --cluster --long $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 
 simulate: setup ## Replay one seeded simulation of a partition (SEED=n)
 	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1)

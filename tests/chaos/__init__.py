@@ -5,4 +5,7 @@ The way through it: `traffic.py` (what is sent), `jobs.py` (what is in it), `pro
 (the run), `verdict.py` (was it right, and did it prove anything).
 
 `days.py` and `days_runner.py` are the same with settlement: simulated days of customers, billed under kills.
+
+On three brokers: `cluster_plan.py` (waves of blows), `blows.py` (each kind of fault), `clients.py` (who sends, and what
+they were told), `reader.py` (who reads, and what must hold at each poll), `cluster_runner.py`, `cluster_verdict.py`.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--long | --broker] [--days | --settling] [--seed N] [--fault ...]`: 0 when all was right."""
+"""`python -m tests.chaos [--long | --broker] [--cluster | --days | --settling] [--seed N] [--fault X]`: 0: right."""
 
 import argparse
 import secrets
@@ -8,6 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.chaos.cluster_plan import ClusterPlan
+from tests.chaos.cluster_runner import ClusterChaos
+from tests.chaos.cluster_verdict import cluster_verdict
 from tests.chaos.days_runner import DaysChaos, DaysPlan
 from tests.chaos.plan import Plan
 from tests.chaos.runner import Chaos
@@ -32,18 +35,31 @@ def days_chaos(plan: DaysPlan, root: Path, say: Say) -> list[str]:
         run.close()
 
 
+def cluster_chaos(plan: ClusterPlan, root: Path, say: Say) -> list[str]:
+    """One run on three brokers in `root`: what was wrong with it, in words."""
+    run = ClusterChaos(plan, root, say)
+    try:
+        run.go()
+        return cluster_verdict(run, say)
+    finally:
+        run.close()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--long", action="store_true", help="1,000,000 records, 24 kills, 5 freezes")
     parser.add_argument("--broker", action="store_true", help="200,000 records, 20 kills of the broker itself")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    parser.add_argument("--fault", choices=("skip", "double", "ghost"), help="plant a bug: must end in red")
+    parser.add_argument("--fault", choices=("skip", "double", "ghost", "tear"), help="plant a bug: must end in red")
+    parser.add_argument("--cluster", action="store_true", help="three brokers, three workers, every kind of fault")
     parser.add_argument("--settling", action="store_true", help="100,000 customers billed once, under kills")
     parser.add_argument("--days", action="store_true", help="simulated days of customers, with settlement")
     arguments = parser.parse_args()
     if arguments.days and arguments.fault:
         parser.error("a fault is planted in the run without --days")
     make = Plan.long if arguments.long else Plan.short
+    if arguments.cluster and (arguments.broker or arguments.days or arguments.settling):
+        parser.error("--cluster is a run of its own")
     if arguments.broker and (arguments.long or arguments.days or arguments.settling or arguments.fault):
         parser.error("--broker is a run of its own")
     root = Path(tempfile.mkdtemp(prefix="meter-chaos-"))
@@ -53,7 +69,10 @@ def main() -> int:
         print(f"{time.monotonic() - began:7.1f}  {line}", flush=True)
 
     say(f"seed {arguments.seed}, in {root}")
-    if arguments.days or arguments.settling:
+    if arguments.cluster:
+        wanted = ClusterPlan.long if arguments.long else ClusterPlan.short
+        findings = cluster_chaos(wanted(arguments.seed, arguments.fault), root, say)
+    elif arguments.days or arguments.settling:
         days = DaysPlan.settling if arguments.settling else DaysPlan.long if arguments.long else DaysPlan.short
         findings = days_chaos(days(arguments.seed), root, say)
     else:

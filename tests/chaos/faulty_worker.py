@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.faulty_worker skip|double|ghost worker`: the product's command with a bug planted.
+"""`python -m tests.chaos.faulty_worker skip|double|ghost|tear worker`: the product's command with a bug planted.
 
 A chaos run that does not turn red with one of these would prove nothing when it is green.
 """
@@ -16,7 +16,7 @@ from meter.partition import Step
 from meter.records import Chunk
 from streams.cli import main
 from streams.engine.seen import DiskSeen
-from streams.engine.writer import PartitionWriter
+from streams.engine.writer import Output, PartitionWriter, Published
 
 rng = Random()  # no seed: which record is hit does not matter, that some are does
 
@@ -45,22 +45,44 @@ def double() -> None:
 
 def ghost() -> None:
     """Now and then a step fails, and what it priced is published all the same, outside any transaction."""
-    publish = PartitionWriter.publish
+    batches, publish = PartitionWriter.batches, PartitionWriter.publish
+    last: dict[int, Step] = {}
 
-    async def haunted(self: PartitionWriter, step: Step) -> int | None:
-        if not step.priced or rng.random() > 0.01:
-            return await publish(self, step)
+    def noting(self: PartitionWriter, step: Step) -> list[Output]:
+        last[self._partition] = step
+        return batches(self, step)
+
+    async def haunted(self: PartitionWriter, outputs: Sequence[Output]) -> Published:
+        priced = last[self._partition].priced
+        if not priced or rng.random() > 0.01:
+            return await publish(self, outputs)
         async with AIOKafkaProducer(**self._settings.client(), acks="all") as producer:
-            for key, value in step.priced:
+            for key, value in priced:
                 await producer.send_and_wait(
                     self._settings.topic(topics.PRICED), value, key=key, partition=self._partition
                 )
         raise RuntimeError("the step failed after its outputs had got out")
 
+    PartitionWriter.batches = noting  # type: ignore[method-assign]
     PartitionWriter.publish = haunted  # type: ignore[method-assign]
 
 
-FAULTS: dict[str, Callable[[], Any]] = {"skip": skip, "double": double, "ghost": ghost}
+def tear() -> None:
+    """Now and then only half of a step's outputs is committed, and the worker ends: what a late EndTxn did."""
+    publish = PartitionWriter.publish
+
+    async def torn(self: PartitionWriter, outputs: Sequence[Output]) -> Published:
+        if not any(output.topic == topics.PRICED for output in outputs) or rng.random() > 0.005:
+            return await publish(self, outputs)
+        takes_half = rng.random() < 0.5
+        half = (topics.PRICED, topics.DAILY, topics.REJECTED)
+        await publish(self, [output for output in outputs if (output.topic in half) is takes_half])
+        raise RuntimeError("half of the step is committed")
+
+    PartitionWriter.publish = torn  # type: ignore[method-assign]
+
+
+FAULTS: dict[str, Callable[[], Any]] = {"skip": skip, "double": double, "ghost": ghost, "tear": tear}
 
 if __name__ == "__main__":
     FAULTS[sys.argv.pop(1)]()
