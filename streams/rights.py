@@ -10,7 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 
 from meter import topics
 from streams.errors import RefusalToStartError
@@ -72,6 +78,15 @@ PUBLISHER = Role(reads=(*ORDERER.reads, topics.STATE), writes=ORDERER.writes)
 CLOCK = Role(reads=(*ORDERER.reads, topics.STATE, *topics.INPUTS), writes=ORDERER.writes)
 API = Role(reads=(topics.JOURNAL, topics.COMMAND_RESULTS, topics.COMMANDS), writes=(topics.COMPLETED, topics.COMMANDS))
 AUDITOR = reading(*topics.ALL)
+
+
+#: What Kafka answers to one who may not.
+DENIALS = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 
 
 class MissingRightsError(RefusalToStartError):

@@ -1,9 +1,11 @@
 """The topics of a meter: created with what the contract promises, checked at every start, and the rules record."""
 
 import asyncio
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -31,6 +33,7 @@ from streams.wire import Operation, Topic, describe_topics
 #: How long after its creation a topic may take to be in the metadata that brokers give.
 METADATA_PATIENCE_S = 30.0
 METADATA_RETRY_S = 0.05
+ASK_PATIENCE_S = 5.0
 #: Kafka's own, with the outcome of every transaction.
 TRANSACTION_LOG = "__transaction_state"
 
@@ -131,6 +134,26 @@ async def check(settings: Settings, role: Role, transactional_ids: Sequence[str]
         rules, misfits = await _looked_at(client, settings, role, transactional_ids)
     refuse_misfits(misfits)
     return rules
+
+
+def missing_rights(settings: Settings, role: Role) -> str | None:
+    """Which rights are missing now, for a process that was refused one at work; None where Kafka does not say.
+
+    Asked from a thread with a loop of its own: the caller's is not to go on.
+    """
+    found: list[str] = []
+
+    def ask() -> None:
+        with suppress(Exception):  # the process ends by what it was refused
+            try:
+                asyncio.run(asyncio.wait_for(check(settings, role), ASK_PATIENCE_S))
+            except MissingRightsError as error:
+                found.append(str(error))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(ASK_PATIENCE_S)
+    return found[0] if found else None
 
 
 async def compare(settings: Settings, role: Role) -> "tuple[Rules, list[Misfit]]":

@@ -17,12 +17,18 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import ConnectionGroup
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyError, ProducerFenced
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    InvalidTransactionTimeout,
+    KafkaError,
+    NodeNotReadyError,
+    ProducerFenced,
+)
 from aiokafka.producer import sender as client_sender
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest
 
-from streams.errors import BrokerLostError
+from streams.errors import BrokerLostError, SettingError
 from streams.settings import Settings
 
 #: How soon to ask again for a new transaction while the broker still writes the markers of the last one. aiokafka
@@ -143,10 +149,17 @@ async def transaction(settings: Settings, transactional_id: str) -> AsyncIterato
 
 
 async def start(producer: AIOKafkaProducer, patience_s: float) -> None:
-    """Start a producer; one with a transactional id fences the former one. Raises BrokerLostError, KafkaError."""
+    """Start a producer; one with a transactional id fences the former one.
+
+    Raises SettingError where its transactions may not last as long as that, BrokerLostError, KafkaError.
+    """
     try:
         async with asyncio.timeout(patience_s):
             await producer.start()
+    except InvalidTransactionTimeout as error:
+        raise SettingError(
+            "METER_TRANSACTION_TIMEOUT_S is longer than the brokers' transaction.max.timeout.ms"
+        ) from error
     except TimeoutError as error:
         raise BrokerLostError(f"Kafka has given a producer no id within {patience_s:.0f} s") from error
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from aiokafka.errors import (
@@ -26,9 +27,9 @@ from streams.errors import Exit, MeterError
 from streams.kafka import wait_for_broker
 from streams.observe.logs import set_up_logs
 from streams.observe.web import add_pages, check_port
-from streams.rights import WORKER
+from streams.rights import DENIALS, WORKER
 from streams.settings import Settings
-from streams.topics import check
+from streams.topics import check, missing_rights
 from streams.waiting import AskedToStop, unless
 
 log = structlog.get_logger(__name__)
@@ -65,7 +66,7 @@ async def _run(settings: Settings) -> None:
     log.info("worker starts", version=__version__, app_id=settings.app_id, kafka=settings.bootstrap_servers)
     with suppress(AskedToStop):
         app = await unless(asked, _prepare(settings))
-        await stop_when(app, asked, end_process)
+        await stop_when(app, asked, partial(end_process, settings=settings))
     log.info("worker stopped")
 
 
@@ -73,7 +74,7 @@ async def _prepare(settings: Settings) -> MeterApp:
     check_port(settings)
     await wait_for_broker(settings, log.warning)
     rules = await check(settings, WORKER)
-    app = create_app(settings, rules, end_process)
+    app = create_app(settings, rules, partial(end_process, settings=settings))
     add_pages(app)
     # What is there now stays: collections of young objects need not look at it again.
     gc.collect()
@@ -84,11 +85,14 @@ async def _prepare(settings: Settings) -> MeterApp:
     return app
 
 
-def end_process(error: BaseException) -> None:
+def end_process(error: BaseException, settings: Settings | None = None) -> None:
     """Say what happened in one line and end, without any more sending or saving: the outcome may be unknown."""
     code, line = explain(error)
+    is_denied = isinstance(error, DENIALS)
+    if is_denied and settings is not None:
+        line = missing_rights(settings, WORKER) or line
     log.error(line, exit_code=int(code))
-    if code is Exit.STEP_FAILED:
+    if code is Exit.STEP_FAILED and not is_denied:
         traceback.print_exception(error, file=sys.stderr)
     sys.stderr.flush()
     os._exit(code)
@@ -104,9 +108,8 @@ def explain(error: BaseException) -> tuple[Exit, str]:
         return Exit.BROKER_LOST, f"Kafka is lost: {error!r}; start again, nothing was lost"
     if isinstance(error, HoleError):
         return Exit.STEP_FAILED, f"hole in the log: {error}"
-    if isinstance(error, KafkaError):
-        return Exit.STEP_FAILED, f"Kafka refused a step: {error!r}"
-    return Exit.STEP_FAILED, f"a step failed: {error!r}"
+    what = "Kafka refused a step" if isinstance(error, KafkaError) else "a step failed"
+    return Exit.STEP_FAILED, f"{what}: {error!r}"
 
 
 __all__ = ["end_process", "explain", "run_worker"]

@@ -101,6 +101,7 @@ def secured_cluster(data_dir: Path) -> Iterator["Secured"]:
     guarded = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
+        "transaction.max.timeout.ms": 30_000,
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURED:SASL_SSL",
         "listener.name.secured.sasl.enabled.mechanisms": "SCRAM-SHA-512",
         "listener.name.secured.scram-sha-512.sasl.jaas.config": (

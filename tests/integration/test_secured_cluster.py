@@ -19,7 +19,7 @@ from streams.topics import check
 from tests.integration.running import METER, Meter, job, lines, until
 from tests.integration.secured import Grant, Secured, SecuredMeter, grants, secured_cluster, user_of
 
-REFUSES = 3
+WRONG_SETTING, REFUSES, STEP_FAILED = 2, 3, 6
 NEXT_WEEK = (datetime.now(UTC) + timedelta(days=7)).date().isoformat()
 CREATE, CHECK, SUBMIT = (
     "meter topics create",
@@ -231,3 +231,26 @@ def told(
     missed = [grant for grant in taken if grant.kind.name == "TOPIC" and grant.operation.name != "DESCRIBE"]
     print(done.stderr)
     return done if all(named(grant) in done.stderr for grant in missed) else None
+
+
+def test_a_transaction_timeout_that_the_brokers_do_not_allow_names_its_setting(metered: SecuredMeter) -> None:
+    book = json.dumps({"version": "later", "effective_from": NEXT_WEEK, "prices": dict.fromkeys(ZONES, "0.6")})
+    done = metered.run("prices", "publish", "-", who=PUBLISH, given=book, transaction_timeout_s=60)
+    said = "meter: METER_TRANSACTION_TIMEOUT_S is longer than the brokers' transaction.max.timeout.ms\n"
+    assert (done.returncode, done.stderr) == (WRONG_SETTING, said)
+
+
+def test_a_right_that_is_taken_away_at_work_is_named(secured: Secured, metered: SecuredMeter) -> None:
+    grant = next(g for g in of(metered, "worker") if g.name.endswith("usage.rejected") and g.operation.name == "WRITE")
+    at_work = [worker for worker in metered.workers if worker.process.poll() is None]
+    secured.take([grant])
+    until(lambda: named(grant) in refusal(metered), "the right to be gone")
+    try:
+        metered.produce("recognition.jobs.completed", {"value": b"junk"})
+        ended = until(lambda: [w for w in at_work if w.process.poll() is not None], "a worker to end")
+    finally:
+        secured.give([grant])
+    (line,) = [line for line in ended[0].said().splitlines() if "[error" in line]
+    assert named(grant) in line
+    assert ended[0].ended() == STEP_FAILED
+    assert "Traceback" not in ended[0].said()
