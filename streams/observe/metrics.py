@@ -54,7 +54,7 @@ class Metrics:
         self._unbilled = Gauge("meter_unbilled_cny", "Priced and not billed yet, in CNY", ["partition"], registry=r)
         self._difference = Gauge(
             "meter_reconcile_difference_cny",
-            "Unbilled less what was priced and not billed since the partition was opened: 0",
+            "Unbilled less what was priced and not billed since opening, and what its audit found: 0",
             ["partition"],
             registry=r,
         )

@@ -12,6 +12,7 @@ import pytest
 from meter.regions import ZONES
 from streams.commands.placing import place
 from streams.commands.writing import new_command
+from streams.rights import ORDERER
 from streams.settings import Settings
 from streams.topics import check
 from tests.integration.money import InProcess, told
@@ -91,7 +92,7 @@ def test_of_doors_that_race_with_one_id_one_is_told_done(meter: Meter) -> None:
     )
 
     async def race() -> dict[str, str]:
-        rules = await check(settings)
+        rules = await check(settings, ORDERER)
         now_ms = int(datetime.now(CHINA).timestamp() * 1000)
 
         async def pay(amount: str) -> str:
