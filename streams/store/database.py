@@ -1,5 +1,6 @@
 """How the store is reached: an engine for SQLite or PostgreSQL from the settings, and its errors in one line."""
 
+import logging
 import os
 import re
 import sqlite3
@@ -20,6 +21,8 @@ CONNECT_TIMEOUT_S = 10
 #: SQLSTATE: wrong name or password; no such database. Of class 42 rights alone: the rest are mistakes of ours.
 _REFUSING_CLASSES = frozenset({"28", "3D"})
 _NO_RIGHTS = "42501"
+#: No room on its disk, too many connections, out of memory; an error of its system.
+_FULL_CLASSES = frozenset({"53", "58"})
 _REFUSING_FILES = ("SQLITE_AUTH", "SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_PERM", "SQLITE_READONLY")
 _REFUSALS = re.compile(
     r"FATAL:  (\w+ authentication failed|(database|role) \".*\" does not exist|permission denied"
@@ -68,6 +71,8 @@ def open_engine(settings: Settings, **options: Any) -> Engine:
     `options` go to SQLAlchemy's `create_engine`, as `pool_size=10`.
     """
     url = store_url(settings)
+    # What its pool would log is said in one line by whoever meets the error.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     try:
         if url.drivername == "sqlite":
             return _sqlite(url, options)
@@ -150,7 +155,8 @@ def lost(error: BaseException) -> bool:
         return False
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(error, OperationalError)
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return isinstance(error, OperationalError) or state[:2] in _FULL_CLASSES
 
 
 def refused(error: BaseException) -> bool:
