@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -354,8 +354,7 @@ class Owners:
             position=held.position,
             for_s=round(held.seconds),
             producer_ids=[each.producer_id for each in found],
-            remedy=f"kafka-transactions.sh abort --topic {topic} --partition {held.partition} "
-            f"--start-offset {found[0].start if found else held.position}",
+            remedy=_remedy(held, topic, found),
         )
 
     def stalled(self) -> list[int]:
@@ -416,3 +415,11 @@ class Owners:
         if (error := self._app.consumer._thread.group_error()) is not None:
             # aiokafka's own task has ended with it, and nothing else would ever say so.
             self._fail(error)
+
+
+def _remedy(held: Held, topic: str, found: Sequence[OpenTransaction]) -> str:
+    if held.topic == topics.REROUTED:
+        # By hand it could be ended otherwise than its step was; an owner that opens its partition knows.
+        return "start all workers of the meter again: what one of them has left there is ended as its step was"
+    start = found[0].start if found else held.position
+    return f"kafka-transactions.sh abort --topic {topic} --partition {held.partition} --start-offset {start}"

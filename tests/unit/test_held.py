@@ -2,8 +2,10 @@
 
 import pytest
 
+from meter import topics
 from streams.engine import held
-from streams.engine.held import HeldInputs, InputEnd
+from streams.engine.held import Held, HeldInputs, InputEnd, OpenTransaction
+from streams.engine.owners import _remedy
 
 INPUT = ("meter.commands", 3)
 
@@ -44,3 +46,13 @@ def test_an_input_of_a_partition_that_was_let_go_is_no_longer_looked_at(clock: C
     assert seconds(inputs, clock, 10, 12) == [0]
     inputs.look({})
     assert list(inputs.all()) == []
+
+
+def test_what_the_meter_itself_has_left_is_not_to_be_aborted_by_hand() -> None:
+    """It may be of a step that was committed."""
+    sent_on, command = Held(topics.REROUTED, 3, 10, 61.0), Held(topics.COMMANDS, 3, 10, 61.0)
+    found = [OpenTransaction(7, 9, 0)]
+    assert "abort" not in _remedy(sent_on, "recognition.jobs.rerouted", found)
+    assert _remedy(command, "x.meter.commands", found).endswith(
+        "--topic x.meter.commands --partition 3 --start-offset 9"
+    )
