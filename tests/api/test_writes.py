@@ -239,7 +239,7 @@ def test_what_cannot_be_edited_is_put_right(operator: httpx.Client, meter: Meter
 def test_a_price_book_is_withdrawn_on_all_partitions(operator: httpx.Client, meter: Meter, mine: str) -> None:
     prices = operator.get("/v1/prices").json()["books"][0]["prices"]
     body = {"version": f"typo-{mine}", "effective_from": "2127-01-01", "prices": prices}
-    operator.post("/v1/prices", json=body, headers=key(f"book-{mine}")).raise_for_status()
+    operator.post("/v1/prices", json=body, headers=key(f"typo-book-{mine}")).raise_for_status()
     for number, outcome in enumerate(("done", "unknown_version")):
         answer = operator.post(
             "/v1/prices/withdrawals", json={"version": f"typo-{mine}"}, headers=key(f"withdraw-{number}-{mine}")
