@@ -11,7 +11,7 @@ import time
 from meter.rules import Rules
 from streams.broker.foreground import stop_signals_interrupt
 from streams.connect import Say
-from streams.errors import Exit, SettingError
+from streams.errors import Exit, MeterError, SettingError
 from streams.only_one import only_one
 from streams.processes import Ended, Kafka, Process, readers, stop_all, worker
 from streams.rights import WORKER
@@ -106,7 +106,11 @@ class _Up:
         due = [who for when, who in self._due if when <= now]
         self._due = [(when, who) for when, who in self._due if when > now]
         for who in due:
-            who.restart(self._events.put)
+            try:
+                who.restart(self._events.put)
+            except (MeterError, OSError) as error:  # a full disk, which somebody may make room on
+                self._due.append((now + who.backoff.next_s(), who))
+                self._say(f"{who.name} cannot be started, which is tried again: {error}")
 
     def _stop(self) -> None:
         """Workers first, while there is a Kafka to commit their last steps to."""
