@@ -5,7 +5,7 @@ held against the replay, and what the replay puts out is looked for up to ends t
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -17,6 +17,7 @@ from meter.published import OUTPUTS
 from meter.records import Keyed, Record
 from meter.replay import JournalError, replay
 from meter.rules import Rules
+from meter.snapshot import BEFORE, IDENTITY, changes
 from streams.proof.differences import Difference, Report, differs, named, short
 from streams.proof.log import Cursor, PartitionLog
 from streams.proof.rerouted import Rerouted
@@ -27,6 +28,10 @@ BATCH_STEPS = 200
 ORDERED = tuple(output for output in OUTPUTS if not output.compacted)
 #: Of these the last value of each key counts.
 COMPACTED = tuple(output for output in OUTPUTS if output.compacted)
+#: Of the state, what follows from no input: which log it is, and what its last step came after.
+NO_FOLD = (IDENTITY, BEFORE)
+#: Of the state, the kinds of record that are of no account.
+NOBODYS = ("position", "book", "command")
 
 
 class PartitionProof:
@@ -37,6 +42,7 @@ class PartitionProof:
         self._rules = rules
         self._report = report
         self._rerouted = rerouted
+        self._state: dict[bytes, bytes | None] = {}
         self._latest: dict[str, dict[bytes, bytes]] = {output.topic: {} for output in COMPACTED}
 
     async def differences(self) -> AsyncIterator[Difference]:
@@ -46,7 +52,7 @@ class PartitionProof:
         ordered, compacted = ([output.topic for output in some] for some in (ORDERED, COMPACTED))
         before = {topic: await self._log.end(topic) for topic in ordered}
         journal = await self._log.journal()
-        after = {topic: await self._log.end(topic) for topic in (*ordered, *compacted, *topics.INPUTS)}
+        after = {topic: await self._log.end(topic) for topic in (*ordered, *compacted, *topics.INPUTS, topics.STATE)}
         inputs = {topic: await self._log.cursor(topic, after[topic]) for topic in topics.INPUTS}
         outputs = {topic: await self._log.cursor(topic, after[topic]) for topic in ordered}
         try:
@@ -61,9 +67,8 @@ class PartitionProof:
             async for difference in self._beyond(topic, outputs[topic], before[topic]):
                 yield difference
         is_live = len(await self._log.journal()) > len(journal)
-        for topic in compacted:
-            async for difference in self._compare_latest(topic, after[topic], is_live):
-                yield difference
+        async for difference in self._latest_values(after, is_live):
+            yield difference
 
     async def _torn(self) -> list[Difference]:
         """Journal and state of different steps. Of the other topics each record is held against the replay."""
@@ -102,6 +107,7 @@ class PartitionProof:
         self._rerouted.expect(step)
         for output in COMPACTED:
             self._latest[output.topic].update(output.rows(step))
+        self._state.update(changes(step))
 
     async def _compare(self, topic: str, expected: Iterable[Keyed], published: Cursor) -> AsyncIterator[Difference]:
         for key, value in expected:
@@ -117,6 +123,15 @@ class PartitionProof:
             text = f"{self._log.at(topic, record)}: published {short(record.value)}, the log knows nothing of it"
             yield named(text, record.value)
 
+    async def _latest_values(self, ends: Mapping[str, int], is_live: bool) -> AsyncIterator[Difference]:
+        """Of what is compacted. The state is ahead of the journal that was read where a worker is at work."""
+        for topic in self._latest:
+            async for difference in self._compare_latest(topic, ends[topic], is_live):
+                yield difference
+        if not is_live:
+            async for difference in self._compare_state(ends[topics.STATE]):
+                yield difference
+
     async def _compare_latest(self, topic: str, end: int, is_live: bool) -> AsyncIterator[Difference]:
         published = await self._log.latest(topic, end)
         for key, value in self._latest[topic].items():
@@ -125,6 +140,21 @@ class PartitionProof:
                 yield differs(self._log.at(topic), found, value)
         for value in published.values() if not is_live else ():
             yield named(f"{self._log.at(topic)}: {short(value)}, the log knows nothing of it", value)
+
+    async def _compare_state(self, end: int) -> AsyncIterator[Difference]:
+        """The state that a worker would go on from."""
+        known = await self._log.latest(topics.STATE, end)
+        state = {key: value for key, value in known.items() if value is not None and key not in NO_FOLD}
+        for key, value in self._state.items():
+            if (found := state.pop(key, None)) != value:
+                yield self._of_state(key, f"{short(found)}, the log says {short(value)}")
+        for key, value in state.items():
+            yield self._of_state(key, f"{short(value)}, the log knows nothing of it")
+
+    def _of_state(self, key: bytes, text: str) -> Difference:
+        kind, *about = msgspec.json.decode(key)
+        account = None if kind in NOBODYS else about[0]
+        return Difference(f"{self._log.at(topics.STATE)} {short(key)}: {text}", account)
 
 
 def _newer(topic: str, found: bytes, expected: bytes) -> bool:

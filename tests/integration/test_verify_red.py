@@ -36,6 +36,8 @@ def add_forgeries(meter: Meter) -> None:
     forge(meter, "usage.daily", key, **{**real, "amount": "0.01"})
     total = {"v": 1, "account_id": "C", "region": "ap-tokyo", "day": "2026-01-01", "jobs": 1, "minutes": 1}
     forge(meter, "usage.daily", '["C","ap-tokyo","2026-01-01"]', **total, amount="0.31", currency="CNY")
+    forge(meter, "meter.state", '["account","B"]', forged=True)
+    forge(meter, "meter.state", '["total","C","ap-tokyo","2026-01-01"]', forged=True)
 
 
 def red(meter: Meter, *options: str) -> list[str]:
@@ -57,7 +59,7 @@ def only(differences: list[str], start: str) -> str:
 
 
 def test_every_forgery_is_one_difference(differences: list[str]) -> None:
-    assert len(differences) == 4
+    assert len(differences) == 6
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,14 @@ def test_a_total_that_was_made_smaller_is_shown_beside_the_true_one(meter: Meter
 def test_a_total_of_somebody_without_usage_is_found(meter: Meter, differences: list[str]) -> None:
     (found,) = [line for line in differences if line.startswith(meter.topic("usage.daily")) and '"C"' in line]
     assert found.endswith("the log knows nothing of it")
+
+
+def test_a_state_that_does_not_follow_from_the_log_is_found(meter: Meter, differences: list[str]) -> None:
+    """A worker would go on from it; nothing of it shows in what was put out so far."""
+    changed = only(differences, f'{meter.topic("meter.state")}[0] ["account","B"]: {{"forged":true}}, the log says [')
+    added = only(differences, f'{meter.topic("meter.state")}[0] ["total","C",')
+    assert changed != added
+    assert added.endswith("the log knows nothing of it")
 
 
 def test_differences_of_one_account_or_day_alone(meter: Meter, differences: list[str]) -> None:
