@@ -16,6 +16,7 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     NodeNotReadyError,
+    OffsetOutOfRangeError,
     ProducerFenced,
     RequestTimedOutError,
 )
@@ -23,7 +24,7 @@ from aiokafka.errors import (
 from meter import __version__
 from meter.records import HoleError
 from streams.app import MeterApp, create_app, stop_when
-from streams.errors import Exit, MeterError
+from streams.errors import Exit, MeterError, RefusalToStartError
 from streams.kafka import wait_for_broker
 from streams.observe.logs import set_up_logs
 from streams.observe.web import add_pages, check_port
@@ -100,6 +101,11 @@ def end_process(error: BaseException, settings: Settings | None = None) -> None:
 
 def explain(error: BaseException) -> tuple[Exit, str]:
     """The exit code and the line for whatever ended the worker."""
+    if isinstance(error, OffsetOutOfRangeError):
+        error = RefusalToStartError(
+            f"Kafka does not hold what is to be read next ({error.args[0]}): the topic was deleted and made anew, cut "
+            "off, or its retention has taken what was not read; see `meter topics check`"
+        )
     if isinstance(error, MeterError):
         return error.code, str(error)
     if isinstance(error, _FENCED):

@@ -154,7 +154,8 @@ class PartitionProof:
     def _of_state(self, key: bytes, text: str) -> Difference:
         kind, *about = msgspec.json.decode(key)
         account = None if kind in NOBODYS else about[0]
-        return Difference(f"{self._log.at(topics.STATE)} {short(key)}: {text}", account)
+        day = about[2] if kind == "total" else None
+        return Difference(f"{self._log.at(topics.STATE)} {short(key)}: {text}", account, day)
 
 
 def _newer(topic: str, found: bytes, expected: bytes) -> bool:
