@@ -6,6 +6,7 @@ held against the replay, and what the replay puts out is looked for up to ends t
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -17,7 +18,7 @@ from meter.published import OUTPUTS
 from meter.records import Keyed, Record
 from meter.replay import JournalError, replay
 from meter.rules import Rules
-from meter.snapshot import BEFORE, IDENTITY, changes
+from meter.snapshot import BEFORE, IDENTITY, POSITION, changes
 from streams.proof.differences import Difference, Report, differs, named, short
 from streams.proof.log import Cursor, PartitionLog
 from streams.proof.rerouted import Rerouted
@@ -142,8 +143,10 @@ class PartitionProof:
             yield named(f"{self._log.at(topic)}: {short(value)}, the log knows nothing of it", value)
 
     async def _compare_state(self, end: int) -> AsyncIterator[Difference]:
-        """The state that a worker would go on from."""
+        """The state that a worker would go on from. Whether it is of the last step is looked at with torn steps."""
         known = await self._log.latest(topics.STATE, end)
+        if _seq(known.get(POSITION)) != _seq(self._state.get(POSITION)):
+            return
         state = {key: value for key, value in known.items() if value is not None and key not in NO_FOLD}
         for key, value in self._state.items():
             if (found := state.pop(key, None)) != value:
@@ -156,6 +159,11 @@ class PartitionProof:
         account = None if kind in NOBODYS else about[0]
         day = about[2] if kind == "total" else None
         return Difference(f"{self._log.at(topics.STATE)} {short(key)}: {text}", account, day)
+
+
+def _seq(position: bytes | None) -> Any:
+    fields = msgspec.json.decode(position or b"{}")
+    return fields.get("seq") if isinstance(fields, dict) else None
 
 
 def _newer(topic: str, found: bytes, expected: bytes) -> bool:
