@@ -83,7 +83,7 @@ class Operators:
     def _credit_note(self, now: datetime) -> dict[str, Any]:
         bill_id, account_id = self._bill_of(now)
         amount = self.chance.choice(["0.01", "0.20", "5.00", "50.00", "0.00"])
-        line = self.chance.choice([1, 1, 1, 2, 3, 0])
+        line = self.chance.choice([1, 1, 1, 2, 40, 0])
         return {"account_id": account_id, "bill_id": bill_id, "line": line, "amount": amount, "reason": "too much"}
 
     def _bill_of(self, now: datetime) -> tuple[str, str]:
