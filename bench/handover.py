@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import HTTPError
@@ -83,6 +84,7 @@ class Workers:
         self._topics.create_topics()
         self._source = Completions(1, PARTITIONS, utc_now())
         self._stop = threading.Event()
+        self._steps: dict[int, list[float]] = {partition: [] for partition in range(PARTITIONS)}
         self._workers: list[Worker] = []
 
     def environment(self, number: int) -> dict[str, str]:
@@ -96,13 +98,14 @@ class Workers:
 
     def measure(self) -> list[Stall]:
         """All events, one after the other."""
-        traffic = threading.Thread(target=self._send)
+        threads = [threading.Thread(target=work) for work in (self._send, self._listen)]
         try:
             self._workers = [Worker(number, self) for number in range(WORKERS)]
             self._wait_shared()
             load(self._cluster.bootstrap_servers, self._topics.completed, self._source, self.ids, duplicates=0)
             self._wait_folded()
-            traffic.start()
+            for thread in threads:
+                thread.start()
             first, second = self._workers[:2]
             return [
                 self._event("leave", lambda: self._end(first, signal.SIGTERM)),
@@ -115,8 +118,9 @@ class Workers:
             for worker in self._workers:
                 worker.process.kill()
                 worker.process.wait()
-            if traffic.ident:
-                traffic.join()
+            for thread in threads:
+                if thread.ident:
+                    thread.join()
 
     @staticmethod
     def _end(worker: Worker, number: int) -> None:
@@ -177,17 +181,19 @@ class Workers:
             deadline.check()
             time.sleep(0.2)
 
+    def _listen(self) -> None:
+        """Note the broker's time of each step."""
+        with self._cluster.reader(f"{self.prefix}meter.journal", from_end=True) as reader:
+            while not self._stop.is_set():
+                for record in reader.consume(1_000, timeout=0.2):
+                    if record.error() is None:
+                        self._steps[record.partition()].append(record.timestamp()[1] / 1000)
+
     def _stalls(self, began: float) -> dict[int, float]:
         """The longest time between two steps of each partition from then on."""
-        stamps: dict[int, list[float]] = {partition: [began] for partition in range(PARTITIONS)}
-        for record in self._cluster.committed_records(f"{self.prefix}meter.journal"):
-            if (stamp := record.timestamp()[1] / 1000) >= began:
-                stamps[record.partition()].append(stamp)
         until = time.time()
-        return {
-            partition: max(later - earlier for earlier, later in zip(row, [*row[1:], until], strict=True))
-            for partition, row in stamps.items()
-        }
+        rows = {p: [began, *(stamp for stamp in steps if stamp > began), until] for p, steps in self._steps.items()}
+        return {p: max(later - earlier for earlier, later in pairwise(row)) for p, row in rows.items()}
 
 
 def main() -> int:
