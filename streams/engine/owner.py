@@ -239,7 +239,7 @@ class PartitionOwner:
             return
         for count, (account_id, days) in enumerate(self.state.used.items()):
             for region, day in days:
-                del self._totals[account_id, region, day]
+                self._totals.pop((account_id, region, day), None)
             if count % CLEARED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced, UnknownError
 from faust.types import TP
 
 from meter import topics
@@ -33,8 +33,9 @@ log = structlog.get_logger(__name__)
 IDENTITY_EVERY_S = 2.0
 #: How often to look for inputs that an open transaction holds.
 HELD_EVERY_S = 1.0
-#: What a new owner of a partition does to the one before it.
-FENCED = (ProducerFenced, InvalidProducerEpoch)
+#: What a new owner of a partition does to the one before it. A broker that is ending a transaction and fencing its
+#: producer at once answers the end with an unknown error: what became of it, the new owner reads back.
+FENCED = (ProducerFenced, InvalidProducerEpoch, UnknownError)
 #: A partition that has not moved for so many times METER_STALLED_AFTER_S makes the worker unhealthy.
 STUCK_STALLS = 3
 
@@ -170,7 +171,7 @@ class Owners:
                 await owner.quiesce()
             working.cancel()
             (error,) = await asyncio.gather(working, return_exceptions=True)
-            if isinstance(error, FENCED):
+            if error is not None and _may_be_fenced(error):
                 await self._be_fenced(partition, error)
             elif error is not None and not isinstance(error, asyncio.CancelledError):
                 self._fail(error)
@@ -423,3 +424,11 @@ def _remedy(held: Held, topic: str, found: Sequence[OpenTransaction]) -> str:
         return "start all workers of the meter again: what one of them has left there is ended as its step was"
     start = found[0].start if found else held.position
     return f"kafka-transactions.sh abort --topic {topic} --partition {held.partition} --start-offset {start}"
+
+
+def _may_be_fenced(error: BaseException) -> bool:
+    """Whether that is what is behind an error."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, FENCED):
+        cause = cause.__cause__
+    return cause is not None

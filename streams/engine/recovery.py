@@ -146,7 +146,8 @@ async def catch_up(
             began = time.monotonic()
             part = records[first : first + PART_RECORDS]
             seen.add([sighting_of(record.value) for record in part])
-            seen.below = seal(part[-1])
+            # Both together, at each part: whoever is cancelled here saves what is true by then.
+            seen.below, seen.priced_next = seal(part[-1]), part[-1].offset + 1
             moved()
             await asyncio.sleep(rest * (time.monotonic() - began))
         count += len(records)

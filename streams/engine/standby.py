@@ -106,7 +106,7 @@ class Standbys:
                 seen.close()
 
     async def _bring_up(self, consumer: AIOKafkaConsumer, state: PartitionState, seen: DiskSeen) -> None:
-        saved_at = time.monotonic()
+        saved_at = -SAVE_S  # at once: what was read is not read again
         seen.needed_since_ms = needed_since(state.due_until, self._rules)
         log.info("standby", partition=state.partition, remembered=len(seen))
         while True:

@@ -129,8 +129,7 @@ def test_a_standby_takes_over_by_the_end_of_usage_priced_alone(kafka: str, tmp_p
         standby = meter.worker(data_dir=tmp_path / "other")
         until(lambda: '"standby"' in standby.page("/readyz")[1], "a worker that was given nothing to be ready")
         assert standby.page("/readyz")[0] == 200
-        until(lambda: list((tmp_path / "other").rglob("seen-0-*.table")), "the standby to have an index")
-        until(lambda: "standby " in standby.said(), "the standby to follow")
+        until(lambda: list((tmp_path / "other").rglob("seen-0.json")), "the standby to have an index")
         assert active.stop() == 0
         until(lambda: standby.open_partitions() == [0], "the standby to take over")
         (opened,) = [line for line in standby.said().splitlines() if "partition open" in line]

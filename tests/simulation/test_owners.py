@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import KafkaError, ProducerFenced, UnknownError
 from faust.types import TP
 
 from meter import topics
@@ -115,6 +115,8 @@ class Writer:
     def _see_that_it_is_the_newest(self) -> None:
         if self.epoch != self.kafka.epochs[self.process.partition]:
             self.kafka.fenced += 1
+            if self.process.world.chance.random() < 0.2:
+                raise KafkaError("in the midst of the commit") from UnknownError()
             raise ProducerFenced
 
     async def stop(self) -> None:
