@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from confluent_kafka import ElectionType
+from confluent_kafka import ElectionType, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streams.broker import EmbeddedCluster
@@ -143,10 +143,17 @@ class BrokerBlows:
         node.stop()
         node.start()
         until(self._in_sync, "all copies to be in sync")
-        self._admin().elect_leaders(ElectionType.PREFERRED, None, request_timeout=30).result(40)
+        client = self._admin()  # which lives until it has answered
+        try:
+            client.elect_leaders(ElectionType.PREFERRED, None, request_timeout=30).result(40)
+        except KafkaException:
+            raise Missed from None
 
     def _in_sync(self) -> bool:
-        listed = self._admin().list_topics(timeout=20).topics.values()
+        try:
+            listed = self._admin().list_topics(timeout=20).topics.values()
+        except KafkaException:  # whom it asked is just going, or coming
+            return False
         return all(len(part.isrs) == len(part.replicas) for topic in listed for part in topic.partitions.values())
 
     def _admin(self) -> AdminClient:

@@ -60,11 +60,11 @@ class Clients:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let it send its day to the end, and wait until everything is acknowledged. Raises what went wrong."""
+        """Let it send its day to the end, and wait until everything is acknowledged. Raises TimeoutError."""
         self._stopping.set()
         self._thread.join()
         if self.error is not None:
-            raise self.error
+            raise TimeoutError(f"the clients gave up: {self.error!r}") from self.error
 
     def _run(self) -> None:
         try:

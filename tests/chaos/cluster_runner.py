@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from streams.broker import EmbeddedCluster
+from confluent_kafka import KafkaException
+
+from streams.broker import BrokerError, EmbeddedCluster
 from tests.chaos.blows import Blow, BrokerBlows, Missed, WorkerBlows, until
 from tests.chaos.clients import Clients
 from tests.chaos.cluster_plan import WORKERS, ClusterPlan, Wave
 from tests.chaos.days import FIRST_DAY
 from tests.chaos.reader import Reader
 from tests.chaos.runner import Say
+from tests.chaos.verdict import HONEST_EXITS
 from tests.chaos.workers import METER, STOP_PATIENCE_S, Worker, environment
 from tests.wire import Wire, extras
 
@@ -79,8 +82,11 @@ class ClusterChaos:
         self.clients = Clients(self.bootstrap, self.plan.seed, PARTITIONS, self.plan.rate_per_s)
         try:
             self._strike_all()
-            self._end()
-        except TimeoutError as error:
+            if self._is_red():
+                self.clients.stop()
+            else:
+                self._end()
+        except (TimeoutError, BrokerError, KafkaException) as error:
             self.run.findings.append(f"the run did not get to its end: {error}")
         finally:
             self.stop_workers()
@@ -96,8 +102,13 @@ class ClusterChaos:
         with ThreadPoolExecutor(WORKERS + 1) as pool:
             for number, wave in enumerate(waves, start=1):
                 self._strike(pool, wave, f"{number}/{len(waves)}")
-                if self.run.findings or self.clients.error:
+                if self._is_red():
                     return
+
+    def _is_red(self) -> bool:
+        """Whether it is decided already, so that nothing more need be struck."""
+        ended = {code for worker in self.workers for code in worker.exits}
+        return bool(self.run.findings or self.reader.wrong or self.clients.error or ended - HONEST_EXITS)
 
     def _strike(self, pool: ThreadPoolExecutor, wave: Wave, name: str) -> None:
         """All blows of a wave at once; then each partition must move within the stated time."""

@@ -20,7 +20,7 @@ def cluster_verdict(chaos: ClusterChaos, say: Say) -> list[str]:
     """Everything that was wrong, in words."""
     run = chaos.run
     found = [*run.findings, *chaos.reader.wrong, *wrong_exits(run)]
-    if not run.findings:
+    if not found:
         report = recount(chaos.bootstrap)
         say(f"recounted          {dict(report.outcomes)}")
         found += [*report.first, *outcomes(chaos.bootstrap, chaos.clients), *proofs(chaos), *too_little(run)]

@@ -72,7 +72,7 @@ def tear() -> None:
     publish = PartitionWriter.publish
 
     async def torn(self: PartitionWriter, outputs: Sequence[Output]) -> Published:
-        if not any(output.topic == topics.PRICED for output in outputs) or rng.random() > 0.005:
+        if not any(output.topic == topics.PRICED for output in outputs) or rng.random() > 0.02:
             return await publish(self, outputs)
         takes_half = rng.random() < 0.5
         half = (topics.PRICED, topics.DAILY, topics.REJECTED)
