@@ -199,7 +199,7 @@ def test_a_worker_without_rights_ends_with_one_line_that_names_them_all(secured:
     ("who", "arguments", "given"),
     [
         (CREATE, ("topics", "create"), ""),
-        (SUBMIT, ("submit", "-"), lines(job())),
+        (SUBMIT, ("submit", "-"), lines(job(job_id="j", completed_at="2026-11-24T10:00:00+08:00"))),
         (ACCOUNT, ("account", "topup", "A", "--amount", "1"), ""),
         (PUBLISH, ("prices", "publish", "-"), '{"version":"v","effective_from":"2099-01-01","prices":{}}'),
         ("meter rejects redrive", ("rejects", "redrive", "0:0"), ""),
