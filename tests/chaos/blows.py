@@ -5,8 +5,8 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from confluent_kafka import ElectionType, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, PartitionMetadata
 
 from streams.broker import EmbeddedCluster
 from tests.chaos.workers import Worker
@@ -26,6 +26,8 @@ OF_BROKERS = (BROKER_KILL, BROKER_FREEZE, DISK_LOST, ROLL, LEADERS)
 #: A worker's session is 6 s, a transaction of its 15 s, a request of its 30 s; a broker's session is 4 s.
 SHORT_S, PAST_SESSION_S, PAST_TRANSACTION_S, PAST_REQUEST_S = (1.0, 5.0), (8.0, 10.0), (17.0, 19.0), (32.0, 34.0)
 PATIENCE_S = 90.0
+#: Kafka's settings with which leaders go back to the first of their replicas soon after it is there.
+QUICK_LEADERS = {"leader.imbalance.check.interval.seconds": 5, "leader.imbalance.per.broker.percentage": 0}
 
 
 class Blow(NamedTuple):
@@ -138,23 +140,26 @@ class BrokerBlows:
             node.start()
 
     def _move_leaders(self, _: Blow, rng: Random) -> None:
-        """Away from one node as it stops, and back to where they belong."""
+        """Away from one node as it stops, and back to where they belong: see `QUICK_LEADERS`."""
         node = rng.choice(self._cluster.nodes)
         node.stop()
         node.start()
-        until(self._in_sync, "all copies to be in sync")
-        client = self._admin()  # which lives until it has answered
-        try:
-            client.elect_leaders(ElectionType.PREFERRED, None, request_timeout=30).result(40)
-        except KafkaException:
-            raise Missed from None
+        until(self._leads_as_preferred, "the leaders to be back")
+
+    def _leads_as_preferred(self) -> bool:
+        listed = self._partitions()
+        return listed is not None and all(part.leader == part.replicas[0] for part in listed)
 
     def _in_sync(self) -> bool:
+        listed = self._partitions()
+        return listed is not None and all(len(part.isrs) == len(part.replicas) for part in listed)
+
+    def _partitions(self) -> list[PartitionMetadata] | None:
         try:
             listed = self._admin().list_topics(timeout=20).topics.values()
         except KafkaException:  # whom it asked is just going, or coming
-            return False
-        return all(len(part.isrs) == len(part.replicas) for topic in listed for part in topic.partitions.values())
+            return None
+        return [part for topic in listed for part in topic.partitions.values()]
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self._cluster.bootstrap_servers, "log_level": 0})

@@ -37,7 +37,8 @@ class ClusterPlan:
     def short(cls, seed: int, fault: str | None = None) -> "ClusterPlan":
         """About a minute of blows."""
         few = {blows.KILL: 3, blows.FREEZE: 1, blows.BROKER_KILL: 1, blows.DISK_LOST: 1, **dict.fromkeys(WIRE, 1)}
-        return cls(seed, few | {blows.HELD: 2}, rate_per_s=120, long_freezes=False, fault=fault)
+        few |= {blows.HELD: 2, blows.BROKER_FREEZE: 1, blows.LEADERS: 1}
+        return cls(seed, few, rate_per_s=120, long_freezes=False, fault=fault)
 
     @classmethod
     def long(cls, seed: int, fault: str | None = None) -> "ClusterPlan":

@@ -5,14 +5,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 
 from streams.broker import BrokerError, EmbeddedCluster
-from tests.chaos.blows import Blow, BrokerBlows, Missed, WorkerBlows, until
+from tests.chaos.blows import QUICK_LEADERS, Blow, BrokerBlows, Missed, WorkerBlows, until
 from tests.chaos.clients import Clients
 from tests.chaos.cluster_plan import WORKERS, ClusterPlan, Wave
 from tests.chaos.days import FIRST_DAY
@@ -60,7 +60,8 @@ class ClusterChaos:
         self.root = root
         self._say = say
         self.wires = [Wire(f"WORKER{number}") for number in range(WORKERS)]
-        self.cluster = EmbeddedCluster(root / "kafka", extras=extras(*self.wires)).start()
+        nodes = {n: replace(extra, settings=QUICK_LEADERS) for n, extra in extras(*self.wires).items()}
+        self.cluster = EmbeddedCluster(root / "kafka", extras=nodes).start()
         self.bootstrap = self.cluster.bootstrap_servers
         say(f"three brokers are up at {self.bootstrap}")
         self.workers: list[Worker] = []
