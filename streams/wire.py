@@ -133,7 +133,9 @@ class _MetadataRequest12(RequestStruct):
     )
 
 
-class _MetadataRequest(Request[_MetadataRequest12]):
+class MetadataRequest(Request[_MetadataRequest12]):
+    """Asks for topics by name: their ids, their partitions, and this client's rights on them."""
+
     API_KEY = 3
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -245,7 +247,7 @@ class _FindCoordinatorRequest(Request[_FindCoordinatorRequest4]):
 async def describe_topics(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Topic]:
     """Topics by name, in the order asked, as they are now, with this client's rights. None is created by it."""
     wanted = list(names)
-    answer = await client._send_request(_MetadataRequest(wanted))
+    answer = await client._send_request(MetadataRequest(wanted))
     said = {topic["name"]: topic for topic in answer.to_object()["topics"]}
     return {name: _topic(said[name]) for name in wanted}
 
