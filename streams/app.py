@@ -111,8 +111,11 @@ async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseExc
     watch = asyncio.gather(app.owners.watch(), app.owners.watch_identity(), app.owners.watch_held())
     crashed = asyncio.ensure_future(app._crashed.wait())
     waiting = asyncio.ensure_future(asked.wait())
-    await asyncio.wait([crashed, waiting], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([crashed, waiting, watch], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
+    if watch.done():
+        # Without them nothing is settled, and nobody is told what is held or silent.
+        fail(watch.exception() or RuntimeError("the watches have ended"))
     if crashed.done():
         # At once: an orderly stop of what has crashed may never end.
         fail(app.crash_reason or RuntimeError("the app crashed"))

@@ -60,6 +60,9 @@ async def reader(
     except KafkaError as error:
         await consumer.stop()
         raise await no_broker(settings, error) from error
+    except BaseException:
+        await consumer.stop()
+        raise
     # The client's own tasks begin to run: stopping it while one has not begun raises CancelledError.
     await asyncio.sleep(0)
     try:

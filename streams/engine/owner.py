@@ -42,7 +42,7 @@ from streams.engine.sums import Sums
 from streams.engine.table import PartitionTotals
 from streams.engine.torn import ends_of, rerouted_ends
 from streams.engine.writer import Output, PartitionWriter
-from streams.errors import MeterError
+from streams.errors import MeterError, RefusalToStartError
 from streams.kafka import offsets, reader
 from streams.observe.metrics import Metrics
 from streams.samelog import identity_of
@@ -137,9 +137,7 @@ class PartitionOwner:
         async with reader(self._settings) as consumer:
             await close_what_hangs(consumer, self._settings, self.partition, self._rules.partitions, self._writer)
             self._identity = await identity_of(consumer, self._settings)
-            self.state = await read_state(
-                consumer, self._settings, self._rules, self.partition, self._totals, self._identity
-            )
+            self.state = await self._read_state(consumer, self._identity)
             await end_what_was_sent_on(consumer, self._settings, self.state, self._rules.partitions, self._writer)
             self._writer.stand_at(
                 await ends_of(consumer, self._settings, self.partition),
@@ -167,6 +165,18 @@ class PartitionOwner:
             caught_up=read,
             took_s=round(took_s, 3),
         )
+
+    async def _read_state(self, consumer: AIOKafkaConsumer, identity: Identity) -> PartitionState:
+        """The state, read back. Raises RefusalToStartError where the log does not fit, ProducerFenced."""
+        rules, totals = self._rules, self._totals
+        try:
+            return await read_state(
+                consumer, self._settings, rules, self.partition, totals, identity, moved=self._moved
+            )
+        except RefusalToStartError:
+            # Whoever has opened it since has gone on: what is new since the state was read does not fit it.
+            await self._writer.see_that_it_is_the_newest()
+            raise
 
     async def _open_seen(self, consumer: AIOKafkaConsumer, *, anew: bool = False) -> tuple[DiskSeen, int]:
         """The dedupe index, brought up to date, and how many records that took; made anew where it is ahead."""

@@ -26,6 +26,7 @@ from streams.errors import BrokerLostError, RefusalToStartError
 from streams.observe.metrics import Metrics
 from streams.samelog import identity_of, other_ids
 from streams.settings import Settings
+from streams.transactional import UnansweredError
 
 log = structlog.get_logger(__name__)
 
@@ -171,7 +172,7 @@ class Owners:
                 await owner.quiesce()
             working.cancel()
             (error,) = await asyncio.gather(working, return_exceptions=True)
-            if error is not None and _may_be_fenced(error):
+            if error is not None and _is_by(error, FENCED):
                 await self._be_fenced(partition, error)
             elif error is not None and not isinstance(error, asyncio.CancelledError):
                 self._fail(error)
@@ -206,8 +207,11 @@ class Owners:
 
         Where it still says that it is ours, that one is no member, or this one is none any more: the process ends.
         """
-        log.info("partition taken over by another worker", partition=partition)
-        deadline = time.monotonic() + self._settings.session_timeout_s
+        if _is_by(error, (UnansweredError,)):
+            deadline = time.monotonic()  # nobody was heard of, only nothing from Kafka
+        else:
+            log.info("partition taken over by another worker", partition=partition)
+            deadline = time.monotonic() + self._settings.session_timeout_s
         while partition in self.assigned and partition not in self._doubtful:
             try:
                 await asyncio.wait_for(self._reassigned.wait(), deadline - time.monotonic())
@@ -426,9 +430,9 @@ def _remedy(held: Held, topic: str, found: Sequence[OpenTransaction]) -> str:
     return f"kafka-transactions.sh abort --topic {topic} --partition {held.partition} --start-offset {start}"
 
 
-def _may_be_fenced(error: BaseException) -> bool:
-    """Whether that is what is behind an error."""
+def _is_by(error: BaseException, causes: tuple[type[BaseException], ...]) -> bool:
+    """Whether one of these is behind an error."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, FENCED):
+    while cause is not None and not isinstance(cause, causes):
         cause = cause.__cause__
     return cause is not None

@@ -38,6 +38,8 @@ async def read_state(
     partition: int,
     totals: MutableMapping[TotalKey, Total],
     identity: Identity,
+    *,
+    moved: Callable[[], None] = lambda: None,
 ) -> PartitionState:
     """The state of a partition up to the present end of `meter.state`, or a new one where nothing was ever put out.
 
@@ -51,6 +53,7 @@ async def read_state(
         async for records in read_range(consumer, name, partition, start, end):
             for record in records:
                 snapshot.read(record.key, record.value)
+            moved()
         snapshot.finish()
     except StateError as error:
         raise RefusalToStartError(f"{name}[{partition}]: {error}; a newer meter wrote it: start that one") from error

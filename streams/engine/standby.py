@@ -22,7 +22,7 @@ from meter.snapshot import POSITION
 from meter.state import PartitionState
 from streams.engine.recovery import OtherLogError, catch_up
 from streams.engine.seen import DiskSeen, index_directory, index_is_in_use, log_id
-from streams.errors import BrokerLostError
+from streams.errors import BrokerLostError, NoRoomError
 from streams.kafka import offsets, read_range, reader
 from streams.settings import Settings
 
@@ -57,15 +57,15 @@ class Standbys:
     def keep(self, partitions: frozenset[int]) -> None:
         """Keep the indexes of these partitions, and of no others."""
         for partition in self._tasks.keys() - partitions:
-            self._tasks[partition].cancel()
+            _cancel_once(self._tasks[partition])
         for partition in partitions - self._tasks.keys() if self._settings.standby else ():
             self._tasks[partition] = asyncio.create_task(self._keep(partition), name=f"standby-{partition}")
 
     async def release(self, partition: int) -> None:
         """Put an index on disk and let go of it: it is this worker's own now."""
         if (task := self._tasks.get(partition)) is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            _cancel_once(task)
+            await asyncio.wait([task])
 
     async def release_all(self) -> None:
         """The worker stops."""
@@ -83,6 +83,9 @@ class Standbys:
                     anew = True
                 except (KafkaError, BrokerLostError) as error:  # whether Kafka is lost is seen elsewhere
                     log.debug("standby waits", partition=partition, reason=str(error))
+                except NoRoomError as error:  # it ends nothing that is metered here; a take-over reads more
+                    log.error("standby ends", partition=partition, reason=str(error))
+                    return
                 await asyncio.sleep(FOLLOW_S)
         except Exception as error:
             self._fail(error)
@@ -102,8 +105,10 @@ class Standbys:
             try:
                 await self._bring_up(consumer, state, seen)
             finally:
-                await asyncio.to_thread(seen.saving().run)
-                seen.close()
+                try:
+                    await asyncio.to_thread(seen.saving().run)
+                finally:
+                    seen.close()
 
     async def _bring_up(self, consumer: AIOKafkaConsumer, state: PartitionState, seen: DiskSeen) -> None:
         saved_at = -SAVE_S  # at once: what was read is not read again
@@ -131,3 +136,9 @@ class Standbys:
             if found:
                 return found
         return 0
+
+
+def _cancel_once(task: "asyncio.Task[None]") -> None:
+    """A second time would cut it off while it puts its index on disk."""
+    if not task.cancelling():
+        task.cancel()

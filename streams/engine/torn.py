@@ -5,6 +5,8 @@ money. So an owner that opens a partition holds the last step against every outp
 do `meter verify` and `meter reconcile`.
 """
 
+import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -16,12 +18,15 @@ from meter.journal import JournalStep, read_entry
 from meter.published import OUTPUTS, Before, Behind, Contradiction, torn
 from meter.records import ORIGIN_HEADER
 from meter.snapshot import BEFORE, POSITION, kept, read_before
-from streams.kafka import offsets
+from streams.kafka import offsets, reader
 from streams.settings import Settings
 
 #: What only a partition's writer writes to, all of it on that partition.
 OWN = (*(output.topic for output in OUTPUTS), topics.JOURNAL, topics.STATE)
 READ_MS = 500
+#: How long to wait for other partitions' transactions, and how often to look: most of them are committed in a moment.
+HELD_S = 3.0
+LOOK_S = 0.2
 #: Positions of the state that are read for its last step at first, and how much more each time that was not enough.
 TAIL = 20_000
 TAIL_GROWS = 8
@@ -41,8 +46,7 @@ async def torn_step(
     if last.before is None:
         return [Contradiction(topics.STATE, f"does not say what step {last.seq} came after")]
     places = {TopicPartition(settings.topic(topic), partition): end for topic, end in last.before.ends.items()}
-    sent_on = {TopicPartition(settings.topic(topics.REROUTED), q): end for q, end in last.before.rerouted.items()}
-    gone, records = await _behind(consumer, {**places, **sent_on})
+    gone, _, records = await _behind(consumer, places)
 
     def of(topic: str) -> list[ConsumerRecord]:
         return records[TopicPartition(settings.topic(topic), partition)]
@@ -55,9 +59,38 @@ async def torn_step(
     }
     changes = kept({record.key: record.value for record in of(topics.STATE)})
     step = entries[-1] if entries else None
-    forwarded = [record for tp in sent_on for record in records[tp]]
-    rerouted = None if gone & sent_on.keys() or step is None else _forwarded_by(step, partition, forwarded)
+    rerouted = None if step is None else await _sent_on(consumer, settings, partition, step, last.before.rerouted)
     return list(torn(last.seq, last.before, Behind(entries, counts, changes, rerouted)))
+
+
+async def _sent_on(
+    consumer: AIOKafkaConsumer, settings: Settings, partition: int, step: JournalStep, before: Mapping[int, int]
+) -> int | None:
+    """How many records the step has sent on; None where the log does not tell.
+
+    It may begin only after them, or end before them for now: the writers of other partitions send there as well, and
+    what one of them has not committed yet hides what lies behind it.
+    """
+    places = {TopicPartition(settings.topic(topics.REROUTED), q): end for q, end in before.items()}
+    deadline = time.monotonic() + HELD_S
+    while places:
+        gone, ends, records = await _behind(consumer, places)
+        if gone:
+            return None
+        found = _forwarded_by(step, partition, [record for some in records.values() for record in some])
+        if found >= step.rerouted or not await _are_held(settings, ends):
+            return found
+        if time.monotonic() > deadline:
+            return None
+        await asyncio.sleep(LOOK_S)
+    return 0
+
+
+async def _are_held(settings: Settings, ends: Mapping[TopicPartition, int]) -> bool:
+    """Whether anything lies behind these ends of what is committed."""
+    async with reader(settings, isolation_level="read_uncommitted") as everything:
+        last = await everything.end_offsets(list(ends))
+    return any(last[tp] > end for tp, end in ends.items())
 
 
 async def ends_of(consumer: AIOKafkaConsumer, settings: Settings, partition: int) -> dict[str, int]:
@@ -93,11 +126,12 @@ async def last_step(consumer: AIOKafkaConsumer, settings: Settings, partition: i
 
 async def _behind(
     consumer: AIOKafkaConsumer, places: Mapping[TopicPartition, int]
-) -> tuple[set[TopicPartition], dict[TopicPartition, list[ConsumerRecord]]]:
-    """The committed records behind some positions; and where the log begins only after them."""
+) -> tuple[set[TopicPartition], Mapping[TopicPartition, int], dict[TopicPartition, list[ConsumerRecord]]]:
+    """Where the log begins only after some positions; where what is committed ends; and the records between."""
     starts, ends = await consumer.beginning_offsets(list(places)), await consumer.end_offsets(list(places))
     gone = {tp for tp, position in places.items() if starts[tp] > position}
-    return gone, await read_ranges(consumer, {tp: max(starts[tp], position) for tp, position in places.items()}, ends)
+    begin = {tp: max(starts[tp], position) for tp, position in places.items()}
+    return gone, ends, await read_ranges(consumer, begin, ends)
 
 
 async def read_ranges(

@@ -97,6 +97,10 @@ class PartitionWriter:
             self._producer._txn_manager.maybe_add_partition_to_txn(place)
             await (self._producer.commit_transaction() if commit else self._producer.abort_transaction())
 
+    async def see_that_it_is_the_newest(self) -> None:
+        """Ends an empty transaction. Raises ProducerFenced where another worker has opened the partition since."""
+        await self.end_on(topics.JOURNAL, self._partition, commit=False)
+
     def batches(self, step: Step) -> list[Output]:
         """Everything that a step puts out, as it is sent."""
         return list(self._batches(step))

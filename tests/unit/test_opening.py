@@ -1,0 +1,286 @@
+"""A partition that is opened while others are at work: what they do meanwhile is no fault of the log's."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import ProducerFenced
+from faust.types import TP
+
+from meter import topics
+from meter.identity import Identity
+from meter.journal import InputRange, JournalStep
+from meter.rules import Rules
+from streams import app as apps
+from streams import kafka
+from streams.engine import owner as owners
+from streams.engine import recovery, standby, torn
+from streams.engine.due import Pace
+from streams.engine.owner import PartitionOwner
+from streams.engine.owners import Owners
+from streams.engine.seen import DiskSeen, index_directory, index_is_in_use, saved_positions
+from streams.engine.standby import Standbys
+from streams.errors import BrokerLostError, NoRoomError, RefusalToStartError
+from streams.observe.metrics import Metrics
+from streams.settings import Settings
+from streams.transactional import UnansweredError
+from tests.builders import Input
+
+RULES = Rules(meter_id="m", partitions=1)
+IDENTITY = Identity("c", {})
+#: A step of one job, which it has sent on to partition 1, where the log ended at 9.
+STEP = JournalStep(
+    seq=7, record_time=0, inputs=(InputRange(topic=topics.COMPLETED, start=40, next=41),), meter_version="x", read=1,
+    priced=0, rejected=0, rerouted=1, commands=0, daily=0, bills=0, notes=0, entries=0, notices=0, services=0,
+)  # fmt: skip
+SENT_ON = TopicPartition(topics.REROUTED, 1)
+
+
+def an_owner() -> PartitionOwner:
+    async def ends(partition: int) -> dict[str, int]:
+        return {}
+
+    return PartitionOwner(Settings(), RULES, 0, {}, Metrics(), lambda topic, partition: None, ends, Pace())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("is_newest", "error"), [(True, RefusalToStartError), (False, ProducerFenced)])
+async def test_a_log_that_another_owner_has_gone_on_with_is_not_refused_but_given_up(
+    monkeypatch: pytest.MonkeyPatch, is_newest: bool, error: type[Exception]
+) -> None:
+    async def read_state(*arguments: Any, **options: Any) -> None:
+        raise RefusalToStartError("a step is torn")
+
+    async def see_that_it_is_the_newest() -> None:
+        if not is_newest:
+            raise ProducerFenced
+
+    owner = an_owner()
+    await owner._writer.stop()
+    monkeypatch.setattr(owners, "read_state", read_state)
+    monkeypatch.setattr(owner._writer, "see_that_it_is_the_newest", see_that_it_is_the_newest)
+    with pytest.raises(error):
+        await owner._read_state(None, IDENTITY)
+
+
+class SentOn:
+    """`recognition.jobs.rerouted` as it is each time that somebody looks: where it ends, and where for all to read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, looks: list[tuple[int, int]]) -> None:
+        self.looks, self.last = looks, 0
+        origin = b'{"topic": "recognition.jobs.completed", "partition": 0, "offset": 40}'
+        self.record = Input(11, 0, b"A", b"{}", ((torn.ORIGIN_HEADER, origin),))
+        monkeypatch.setattr(torn, "_behind", self.behind)
+        monkeypatch.setattr(torn, "_are_held", self.are_held)
+        monkeypatch.setattr(torn, "LOOK_S", 0.001)
+        monkeypatch.setattr(torn, "HELD_S", 0.05)
+
+    async def behind(self, consumer: Any, places: Mapping[TopicPartition, int]) -> tuple[Any, Any, Any]:
+        stable, self.last = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        return set(), {SENT_ON: stable}, {SENT_ON: [self.record] if stable > self.record.offset else []}
+
+    async def are_held(self, settings: Settings, ends: Mapping[TopicPartition, int]) -> bool:
+        return any(self.last > end for end in ends.values())
+
+
+@pytest.mark.parametrize(
+    ("looks", "found"),
+    [
+        ([(13, 13)], 1),
+        ([(10, 13), (10, 14), (14, 14)], 1),  # another partition's step was about to be committed
+        ([(10, 13)], None),  # and one whose worker was killed stays open for a while
+        ([(10, 10)], 0),
+    ],
+)
+async def test_what_others_have_not_committed_yet_hides_no_part_of_a_step(
+    monkeypatch: pytest.MonkeyPatch, looks: list[tuple[int, int]], found: int | None
+) -> None:
+    SentOn(monkeypatch, looks)
+    assert await torn._sent_on(None, Settings(), 0, STEP, {1: 9}) == found
+
+
+async def test_a_partition_whose_state_is_read_moves_with_each_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def offsets(*arguments: Any) -> tuple[int, int]:
+        return 0, 2
+
+    async def read_range(*arguments: Any) -> AsyncIterator[list[Input]]:
+        yield []
+        yield []
+
+    async def nothing(*arguments: Any) -> AsyncIterator[str]:
+        for each in ():
+            yield each
+
+    async def no_outputs(*arguments: Any) -> None:
+        """There are none."""
+
+    monkeypatch.setattr(recovery, "offsets", offsets)
+    monkeypatch.setattr(recovery, "read_range", read_range)
+    monkeypatch.setattr(recovery, "other_records", nothing)
+    monkeypatch.setattr(recovery, "_refuse_outputs_without_state", no_outputs)
+    moves: list[None] = []
+    await recovery.read_state(None, Settings(), RULES, 0, {}, IDENTITY, moved=lambda: moves.append(None))
+    assert len(moves) == 2
+
+
+class Standby:
+    """The standbys of a worker, with an index on this machine's disk and no Kafka to bring it up from."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, bring_up: Callable[..., Any]) -> None:
+        @asynccontextmanager
+        async def no_reader(*arguments: Any) -> AsyncIterator[None]:
+            yield None
+
+        async def identity() -> Identity:
+            return IDENTITY
+
+        async def settled_until(*arguments: Any) -> int:
+            return 0
+
+        self.settings = Settings(data_dir=path)
+        self.directory = index_directory(self.settings)
+        self.failures: list[BaseException] = []
+        monkeypatch.setattr(standby, "reader", no_reader)
+        self.all = Standbys(self.settings, RULES, identity, self.failures.append)
+        monkeypatch.setattr(self.all, "_settled_until", settled_until)
+        monkeypatch.setattr(self.all, "_bring_up", bring_up)
+
+
+async def test_a_standby_that_is_to_end_twice_has_its_index_on_disk_before_it_is_let_go(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The assignment ends it, and then the owner of the same partition waits for it."""
+    is_up, disk_answers = asyncio.Event(), threading.Event()
+
+    async def bring_up(consumer: Any, state: Any, seen: DiskSeen) -> None:
+        flush = seen._table.flush
+
+        def slow_flush() -> None:
+            assert disk_answers.wait(30)
+            flush()
+
+        monkeypatch.setattr(seen._table, "flush", slow_flush)
+        is_up.set()
+        await asyncio.Event().wait()
+
+    kept = Standby(monkeypatch, tmp_path, bring_up)
+    kept.all.keep(frozenset({0}))
+    await is_up.wait()
+    kept.all.keep(frozenset())
+    await asyncio.sleep(0)
+    released = asyncio.ensure_future(kept.all.release(0))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not released.done()
+    disk_answers.set()
+    await released
+    assert not index_is_in_use(kept.directory, 0)
+    assert saved_positions(kept.directory) == {0: 0}
+    assert kept.failures == []
+
+
+async def test_a_standby_without_room_ends_nothing_that_is_metered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def bring_up(consumer: Any, state: Any, seen: DiskSeen) -> None:
+        def full() -> None:
+            raise NoRoomError("no room")
+
+        monkeypatch.setattr(seen._table, "flush", full)
+        raise NoRoomError("no room")
+
+    kept = Standby(monkeypatch, tmp_path, bring_up)
+    kept.all.keep(frozenset({0}))
+    await asyncio.wait(kept.all._tasks.values(), timeout=10)
+    assert kept.failures == []
+    assert kept.all._tasks == {}
+    assert not index_is_in_use(kept.directory, 0)
+
+
+async def test_an_answer_that_does_not_come_is_nobody_who_takes_over() -> None:
+    """The worker ends at once, and does not wait for the group to take the partition away."""
+    failures: list[BaseException] = []
+    failed = asyncio.Event()
+
+    def fail(error: BaseException) -> None:
+        failures.append(error)
+        made.assigned.clear()
+        failed.set()
+
+    async def work(owner: PartitionOwner) -> None:
+        raise BrokerLostError("whether it was done is not known") from UnansweredError("EndTxn")
+
+    async def read_no_more(tps: Any) -> None:
+        """Nothing is read."""
+
+    made = Owners(
+        Settings(), RULES, SimpleNamespace(consumer=SimpleNamespace(read_no_more=read_no_more)), Metrics(), fail
+    )
+    made._new_owner = lambda partition: an_owner()  # type: ignore[method-assign]
+    made._work = work  # type: ignore[method-assign]
+    await made.assign({TP(topic, 0) for topic in topics.INPUTS}, 1)
+    await asyncio.wait_for(failed.wait(), Settings().session_timeout_s / 2)
+    await asyncio.gather(*made._tasks.values())
+    assert [type(each) for each in failures] == [BrokerLostError]
+
+
+async def test_a_worker_whose_watch_has_ended_ends() -> None:
+    """Nothing would be settled any more, and nobody told of it."""
+
+    class EndedError(Exception):
+        """The process has ended."""
+
+    def fail(error: BaseException) -> None:
+        raise EndedError from error
+
+    async def start() -> None:
+        """It has."""
+
+    async def for_ever() -> None:
+        await asyncio.Event().wait()
+
+    async def watch() -> None:
+        raise LookupError("what nobody thought of")
+
+    watches = SimpleNamespace(watch=watch, watch_identity=for_ever, watch_held=for_ever)
+    app: Any = SimpleNamespace(owners=watches, start=start, _crashed=asyncio.Event(), crash_reason=None)
+    with pytest.raises(EndedError) as ended:
+        await asyncio.wait_for(apps.stop_when(app, asyncio.Event(), fail), 5)
+    assert isinstance(ended.value.__cause__, LookupError)
+
+
+async def test_a_reader_that_is_given_up_while_it_starts_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    class Noted(AIOKafkaConsumer):  # type: ignore[misc]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            made.append(self)
+
+    async def read() -> None:
+        async with kafka.reader(Settings(bootstrap_servers=f"127.0.0.1:{port}")):
+            raise AssertionError("nobody answers")
+
+    called = asyncio.Event()
+    writers: list[asyncio.StreamWriter] = []
+
+    def answer_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        called.set()
+
+    server = await asyncio.start_server(answer_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setattr(kafka, "AIOKafkaConsumer", Noted)
+    reading = asyncio.ensure_future(read())
+    await called.wait()
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    for writer in writers:
+        writer.close()
+    server.close()
+    assert [each._closed for each in made] == [True]
