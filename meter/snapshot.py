@@ -60,6 +60,7 @@ def changes(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
         "record_time": step.record_time,
         "due_until": step.due_until,
         "memory": step.memory,
+        "metered_day": step.metered_day(None),
         "next": step.next,
         "last": step.last,
     }
@@ -214,6 +215,8 @@ class StateReader:
         self.state.seq, self.state.record_time = content["seq"], content["record_time"]
         self.state.due_until = content["due_until"]
         self.state.memory = Memory(*content["memory"])
+        # Its total may be forgotten by now.
+        self.state.metered_day = max(self.state.metered_day, content["metered_day"])
         self.state.next.update(content["next"])
         self.state.last.update({topic: Seal(*sealed) for topic, sealed in content["last"].items()})
 

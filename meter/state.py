@@ -47,7 +47,7 @@ class PartitionState:
         self.tickets: dict[tuple[str, str], tuple[str, Decimal]] = {}
         self.tickets_of: dict[tuple[str, str], dict[str, None]] = {}
         self.used: dict[str, dict[tuple[str, str], None]] = {}
-        self.metered_day = ""  # the latest of which a job was metered
+        self.metered_day = ""  # the latest of which a job was ever metered
         self.unbilled = Unbilled()
         self.agenda = Agenda()
         self.stopped: set[str] = set()

@@ -142,6 +142,21 @@ def test_a_book_is_refused_where_a_job_of_its_day_was_metered_so_that_no_day_has
     assert answer.code == "effective_in_past"
 
 
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_day_that_was_metered_stays_so_when_its_total_is_forgotten_and_the_process_dies(crash: bool) -> None:
+    meter = Customers()
+    meter.runs("A", "2019-01-01 10:00")
+    meter.time_is("2019-01-02 12:00")
+    meter.runs("A", "2019-02-04 10:00", completed="2019-01-01 11:00")
+    meter.time_is("2019-02-09 12:00")  # the bill of the late job is the last for which the total is needed
+    assert not meter.partition.state.totals
+    if crash:
+        meter.crash()
+    book = {"version": "early", "effective_from": "2019-01-01", "prices": dict.fromkeys(ZONES, "0.56")}
+    answer = meter.command("2018-12-25 10:00", "price_book", None, **book)  # all clocks went back
+    assert (answer.code, answer.message) == ("effective_in_past", "jobs of 2019-01-01 have been metered already")
+
+
 def test_partitions_that_append_a_book_on_both_sides_of_the_hour_decide_alike() -> None:
     for issued_s, code in ((-600, None), (-599, "effective_in_past")):
         issued = DAY_STARTS_MS - HOUR_MS + issued_s * 1000

@@ -26,7 +26,7 @@ GOOD = {
     BOOK: b'{"version":"x","from":"2026-01-01","prices":{"Mainland China":"1"}}',
     IDENTITY: b'{"cluster":"c","topics":{"meter.commands":"t"}}',
     POSITION: (
-        b'{"v":2,"seq":1,"record_time":5,"due_until":0,"memory":[0,0],"next":{"meter.commands":1},'
+        b'{"v":2,"seq":1,"record_time":5,"due_until":0,"memory":[0,0],"metered_day":"","next":{"meter.commands":1},'
         b'"last":{"meter.commands":[0,5,"0123456789abcdef"]}}'
     ),
 }
@@ -95,6 +95,7 @@ def test_a_state_without_a_position_is_none() -> None:
         (POSITION, GOOD[POSITION].replace(b'"v":%d,' % VERSION, b"")),
         (POSITION, GOOD[POSITION].replace(b'{"meter.commands":1}', b"7")),
         (POSITION, GOOD[POSITION].replace(b"[0,5,", b"[5,")),
+        (POSITION, GOOD[POSITION].replace(b'"metered_day":"",', b"")),
         (POSITION, GOOD[POSITION].replace(b'"last"', b'"lest"')),
     ],
 )
