@@ -1,7 +1,8 @@
 """The bills of a period as a FOCUS 1.2 cost and usage file: one row a line of a bill, and one for its rounding.
 
-The `BilledCost` of an `InvoiceId` sums to what is payable on that bill. Late lines have the charge class Correction.
-Refunds and adjustments by hand are on no bill; they are rows of the day on which they were entered.
+The `BilledCost` of an `InvoiceId` sums to what is payable on that bill or charge. Late lines have the charge class
+Correction. Charges, credit notes, refunds and adjustments by hand are on no bill: they are rows of the day on which
+they were entered. A payment that was reversed is no cost.
 """
 
 import csv
@@ -13,7 +14,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection, Engine, select
 
-from meter.ledger import Cause
+from meter.ledger import Book, Cause
 from meter.money import CURRENCY, EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
 from meter.prices import PriceBooks
@@ -26,7 +27,7 @@ from streams.export.period import Span
 from streams.store.database import one_moment
 from streams.store.decode import Bill, BillLine
 from streams.store.queries.commands import books_of, price_books
-from streams.store.schema import bill, ledger_entry
+from streams.store.schema import bill, ledger_entry, posting
 
 PIECE_ROWS = 5_000
 SERVICE = "Content recognition"
@@ -34,6 +35,13 @@ SKU = "content-recognition"
 UNIT = "Minutes"
 _ENGLISH = {region.code: region.english for region in REGIONS}
 
+#: The causes of the ledger that are costs beside the bills, each with the book that says how much.
+_BESIDE = {
+    Cause.CHARGE: Book.CHARGES,
+    Cause.CREDIT_NOTE: Book.CREDITS,
+    Cause.REFUND: Book.REFUNDS,
+    Cause.ADJUSTMENT: Book.ADJUSTMENTS,
+}
 
 COLUMNS = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
@@ -70,8 +78,10 @@ def export_focus(engine: Engine, rules: Rules, span: Span, issuer: str, account:
 
 def _charges(connection: Connection, charges: "Charges", span: Span, account: str | None) -> Iterator[Charge]:
     bills = select(bill.c.value).where(bill.c.period >= span.period, bill.c.period <= span.last)
-    entries = select(ledger_entry).where(
-        ledger_entry.c.cause.in_((Cause.REFUND, Cause.ADJUSTMENT)),
+    posted = (posting.c.partition == ledger_entry.c.partition) & (posting.c.position == ledger_entry.c.position)
+    entries = select(*ledger_entry.c, posting.c.amount).join(posting, posted & posting.c.book.in_(_BESIDE.values()))
+    entries = entries.where(
+        ledger_entry.c.cause.in_(_BESIDE),
         ledger_entry.c.at >= charges.start_of(span.days[0]),
         ledger_entry.c.at < charges.start_of(_next_day(span.last)),
     )
@@ -82,7 +92,7 @@ def _charges(connection: Connection, charges: "Charges", span: Span, account: st
     for value in streamed.scalars(bills.order_by(bill.c.period, bill.c.bill_id)):
         yield from charges.of_bill(_read_bill(value))
     for row in streamed.execute(entries.order_by(ledger_entry.c.partition, ledger_entry.c.position)):
-        yield charges.of_entry(row.entry_id, row.account_id, row.at, row.cause, row.reference, row.reason, row.change)
+        yield charges.of_entry(row.entry_id, row.account_id, row.at, row.cause, row.reference, row.reason, row.amount)
 
 
 class Charges:
@@ -153,19 +163,24 @@ class Charges:
         cause: str,
         reference: str,
         reason: str | None,
-        change: Decimal,
+        amount: Decimal,
     ) -> Charge:
-        """The row of a refund or an adjustment: what the customer's balance gains is a negative cost."""
+        """The row of an entry beside the bills: what its book is debited, `amount` in CNY, is a negative cost."""
         day = at.astimezone(self._days.zone).date().isoformat()
-        refund = cause == Cause.REFUND
-        what = f"Refund of bill {reference}, ticket {reason}" if refund else f"Adjustment: {reason}"
-        return self._common(account_id, day, day, None) | {
-            **_costs(decimal_text(EXACT.subtract(ZERO, change))),
-            "ChargeCategory": "Credit" if refund else "Adjustment",
-            "ChargeClass": "Correction" if refund else None,
-            "ChargeDescription": what,
+        is_credit = cause in (Cause.REFUND, Cause.CREDIT_NOTE)
+        what = {
+            Cause.CHARGE: f"Charge: {reason}",
+            Cause.CREDIT_NOTE: f"Credit on {reference}: {reason}",
+            Cause.REFUND: f"Refund of bill {reference}, ticket {reason}",
+            Cause.ADJUSTMENT: f"Adjustment: {reason}",
+        }
+        return self._common(account_id, day, day, reference if cause == Cause.CHARGE else None) | {
+            **_costs(decimal_text(EXACT.subtract(ZERO, amount))),
+            "ChargeCategory": "Credit" if is_credit else "Adjustment",
+            "ChargeClass": "Correction" if is_credit else None,
+            "ChargeDescription": what[Cause(cause)],
             "ChargeFrequency": "One-Time",
-            "x_OriginalInvoiceId": reference if refund else None,
+            "x_OriginalInvoiceId": reference if is_credit else None,
             "x_Reference": entry_id,
         }
 
