@@ -18,6 +18,10 @@ class Identity(NamedTuple):
     cluster: str
     topics: Mapping[str, str]
 
+    def beside(self, known: "Identity | None") -> "Identity":
+        """This one, with the ids that were known before of topics whose ids are not told now."""
+        return self if known is None else self._replace(topics={**known.topics, **self.topics})
+
 
 class Seal(NamedTuple):
     """A record as a proof of the log that holds it: its offset, record time in ms, and a checksum of its content."""

@@ -5,7 +5,6 @@ forgotten: then it holds the input, and with it the partition's settlement, for 
 the last stable offset everything is read.
 """
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -38,26 +37,27 @@ class Held(NamedTuple):
 
 
 class HeldInputs:
-    """Notes since when each input's stable end stands below its end."""
+    """Notes since when each input's stable end stands below its end, and until when that was seen.
+
+    An input for which there is no room is not fetched: what was seen of it last is no news.
+    """
 
     def __init__(self) -> None:
-        self._stands: dict[Place, tuple[int, float]] = {}
+        #: Position, since when, and until when.
+        self._stands: dict[Place, tuple[int, float, float]] = {}
 
     def look(self, ends: Mapping[Place, InputEnd]) -> None:
         """See how the inputs of this worker are now."""
-        now = time.monotonic()
-        held = {place: end.end for place, end in ends.items() if end.last > end.end}
-        known = self._stands
-        self._stands = {
-            place: known[place] if known.get(place, (-1, 0.0))[0] == position else (position, now)
-            for place, position in held.items()
-        }
+        known, self._stands = self._stands, {}
+        for place, seen in ends.items():
+            if seen.last > seen.end:
+                position, since, _ = known.get(place, (-1, 0.0, 0.0))
+                self._stands[place] = seen.end, since if position == seen.end else seen.seen_at, seen.seen_at
 
     def all(self) -> Iterator[Held]:
-        """Every input that is held now, however short: in most of them a transaction is about to be committed."""
-        now = time.monotonic()
-        for (topic, partition), (position, since) in self._stands.items():
-            yield Held(topic, partition, position, now - since)
+        """Every input that is held, however short: in most of them a transaction is about to be committed."""
+        for (topic, partition), (position, since, until) in self._stands.items():
+            yield Held(topic, partition, position, until - since)
 
 
 class OpenTransaction(NamedTuple):

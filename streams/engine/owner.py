@@ -138,6 +138,7 @@ class PartitionOwner:
             await close_what_hangs(consumer, self._settings, self.partition, self._rules.partitions, self._writer)
             self._identity = await identity_of(consumer, self._settings)
             self.state = await self._read_state(consumer, self._identity)
+            self._identity = self._identity.beside(self.state.identity)
             await end_what_was_sent_on(consumer, self._settings, self.state, self._rules.partitions, self._writer)
             self._writer.stand_at(
                 await ends_of(consumer, self._settings, self.partition),
@@ -189,10 +190,12 @@ class PartitionOwner:
             await asyncio.sleep(INDEX_RETRY_S)
         seen = await asyncio.to_thread(DiskSeen.open, directory, self.partition, self._rules.meter_id, name, anew=anew)
         seen.needed_since_ms = since_ms
+        self._seen = seen  # from here on `close` saves what is true of it
         try:
             return seen, await catch_up(consumer, self._settings, self.state, seen, since_ms, moved=self._moved)
         except OtherLogError as error:
             log.warning("dedupe index made anew", partition=self.partition, reason=str(error))
+            self._seen = None
             seen.close()
             return await self._open_seen(consumer, anew=True)
 
@@ -279,7 +282,8 @@ class PartitionOwner:
             self._has_room.clear()
         if chunk.records:
             self._latest_ms = max(self._latest_ms, *map(_timestamp, chunk.records))
-            self._waits_since = self._waits_since or time.monotonic()
+            if self._waits_since is None:  # it stood still for want of work
+                self._waits_since = self.last_moved = time.monotonic()
             self._work.set()
 
     def _take(self) -> list[Chunk]:

@@ -121,7 +121,7 @@ class Owners:
     async def assign(self, assigned: set[TP], generation: int, standby: frozenset[int] = frozenset()) -> None:
         """Take over the partitions assigned and let go of the others, in the background; those that stay go on."""
         partitions = self._whole_partitions(assigned)
-        if generation > self.generation + 1:
+        if not self.generation <= generation <= self.generation + 1:  # a group that is made anew counts from 1
             self._doubtful |= self.by_partition.keys()
         self.assigned, self.generation = partitions, generation
         for partition in self._lost.keys() - partitions:

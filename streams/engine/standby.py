@@ -95,6 +95,8 @@ class Standbys:
     async def _follow(self, partition: int, *, anew: bool) -> None:
         """Open the index and bring it up, again and again. Returns where another process here has it in use."""
         directory = index_directory(self._settings)
+        if index_is_in_use(directory, partition):
+            return
         async with reader(self._settings) as consumer:
             state = PartitionState(self._rules, partition)
             state.due_until = await self._settled_until(consumer, partition)

@@ -115,7 +115,9 @@ async def last_step(consumer: AIOKafkaConsumer, settings: Settings, partition: i
         first = max(start, end - size)
         records = (await read_ranges(consumer, {tp: first}, {tp: end}))[tp]
         rows = {record.key: record.value for record in records}
-        if POSITION in rows:
+        if POSITION in rows and (
+            BEFORE in rows or first == start
+        ):  # a step leads with it: a long one begins further back
             before = rows.get(BEFORE)
             seq = msgspec.json.decode(rows[POSITION])["seq"]
             return LastStep(seq, None if before is None else read_before(before)), end

@@ -3,7 +3,6 @@
 import pytest
 
 from meter import topics
-from streams.engine import held
 from streams.engine.held import Held, HeldInputs, InputEnd, OpenTransaction
 from streams.engine.owners import _remedy
 
@@ -13,15 +12,10 @@ INPUT = ("meter.commands", 3)
 class Clock:
     now_s = 100.0
 
-    def monotonic(self) -> float:
-        return self.now_s
-
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(held, "time", clock)
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
 def seconds(inputs: HeldInputs, clock: Clock, end: int, last: int) -> list[float]:
@@ -46,6 +40,17 @@ def test_an_input_of_a_partition_that_was_let_go_is_no_longer_looked_at(clock: C
     assert seconds(inputs, clock, 10, 12) == [0]
     inputs.look({})
     assert list(inputs.all()) == []
+
+
+def test_an_input_that_is_not_fetched_is_held_no_longer_than_it_was_seen(clock: Clock) -> None:
+    """There is no room for it, however long: what held it when it was seen last has long been committed."""
+    inputs = HeldInputs()
+    assert seconds(inputs, clock, 10, 12) == [0]
+    assert seconds(inputs, clock, 10, 12) == [5]
+    for _ in range(3):
+        inputs.look({INPUT: InputEnd(10, clock.now_s, 12)})
+        assert [each.seconds for each in inputs.all()] == [5]
+    assert seconds(inputs, clock, 10, 12) == [10]
 
 
 def test_what_the_meter_itself_has_left_is_not_to_be_aborted_by_hand() -> None:

@@ -14,9 +14,11 @@ from aiokafka.errors import ProducerFenced
 from faust.types import TP
 
 from meter import topics
-from meter.identity import Identity
+from meter.identity import Identity, Seal
 from meter.journal import InputRange, JournalStep
+from meter.published import Before
 from meter.rules import Rules
+from meter.snapshot import BEFORE, POSITION
 from streams import app as apps
 from streams import kafka
 from streams.engine import owner as owners
@@ -42,11 +44,11 @@ STEP = JournalStep(
 SENT_ON = TopicPartition(topics.REROUTED, 1)
 
 
-def an_owner() -> PartitionOwner:
+def an_owner(settings: Settings | None = None) -> PartitionOwner:
     async def ends(partition: int) -> dict[str, int]:
         return {}
 
-    return PartitionOwner(Settings(), RULES, 0, {}, Metrics(), lambda topic, partition: None, ends, Pace())  # type: ignore[arg-type]
+    return PartitionOwner(settings or Settings(), RULES, 0, {}, Metrics(), lambda topic, partition: None, ends, Pace())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("is_newest", "error"), [(True, RefusalToStartError), (False, ProducerFenced)])
@@ -284,3 +286,85 @@ async def test_a_reader_that_is_given_up_while_it_starts_is_closed(monkeypatch: 
         writer.close()
     server.close()
     assert [each._closed for each in made] == [True]
+
+
+async def test_an_index_whose_opening_is_cut_short_is_saved_as_far_as_it_came(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    is_reading = asyncio.Event()
+
+    async def catch_up(consumer: Any, settings: Any, state: Any, seen: DiskSeen, *rest: Any, **options: Any) -> int:
+        seen.priced_next, seen.below = 5, Seal(4, 0, "x")
+        is_reading.set()
+        await asyncio.Event().wait()
+        return 0
+
+    owner = an_owner(Settings(data_dir=tmp_path))
+    owner._identity = IDENTITY
+    monkeypatch.setattr(owners, "catch_up", catch_up)
+    opening: asyncio.Future[Any] = asyncio.ensure_future(owner._open_seen(None))
+    await is_reading.wait()
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    await owner.close()
+    directory = index_directory(Settings(data_dir=tmp_path))
+    assert saved_positions(directory) == {0: 5}
+    assert not index_is_in_use(directory, 0)
+
+
+async def test_a_standby_whose_index_another_worker_has_open_asks_kafka_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_reader(*arguments: Any) -> None:
+        raise AssertionError("it has asked")
+
+    async def bring_up(*arguments: Any) -> None:
+        """Not come to."""
+
+    kept = Standby(monkeypatch, tmp_path, bring_up)
+    seen = DiskSeen.open(kept.directory, 0, RULES.meter_id, "log")
+    seen.save()
+    monkeypatch.setattr(standby, "reader", no_reader)
+    await kept.all._follow(0, anew=False)
+    seen.close()
+
+
+async def test_the_last_step_is_found_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leads it lies further back than what was read at first."""
+    keys = [BEFORE, *(b'["command", "%d"]' % each for each in range(20)), POSITION]
+    before = b"[{}, {}, 21, 0]"
+    values = {BEFORE: before, POSITION: b'{"seq": 7}'}
+    records = [Input(at, 0, key, values.get(key, b""), ()) for at, key in enumerate(keys)]
+
+    async def offsets(*arguments: Any) -> tuple[int, int]:
+        return 0, len(records)
+
+    async def read_ranges(consumer: Any, starts: Mapping[TopicPartition, int], ends: Any) -> dict[TopicPartition, Any]:
+        return {tp: records[start:] for tp, start in starts.items()}
+
+    monkeypatch.setattr(torn, "offsets", offsets)
+    monkeypatch.setattr(torn, "read_ranges", read_ranges)
+    monkeypatch.setattr(torn, "TAIL", 5)
+    last, _ = await torn.last_step(None, Settings(), 0)
+    assert last is not None
+    assert last.before == Before({}, {}, 21, 0)
+
+
+def test_an_id_that_is_not_told_for_a_moment_is_not_forgotten() -> None:
+    known = Identity("c", {"a": "1", "b": "2"})
+    assert Identity("c", {"a": "1"}).beside(known) == known
+    assert Identity("c", {"a": "3"}).beside(known).topics == {"a": "3", "b": "2"}
+    assert Identity("c", {"a": "1"}).beside(None).topics == {"a": "1"}
+
+
+@pytest.mark.parametrize(("generation", "doubts"), [(7, False), (8, False), (9, True), (1, True)])
+async def test_a_group_that_went_on_or_was_made_anew_without_this_worker_leaves_its_partitions_in_doubt(
+    generation: int, doubts: bool
+) -> None:
+    made = Owners(Settings(), RULES, SimpleNamespace(), Metrics(), lambda _: None)
+    made.generation = 7
+    made.by_partition[0] = owner = an_owner()
+    await owner._writer.stop()
+    made._tasks = {0: asyncio.ensure_future(asyncio.sleep(0))}
+    await made.assign({TP(topic, 0) for topic in topics.INPUTS}, generation)
+    assert (0 in made._doubtful) is doubts

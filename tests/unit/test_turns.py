@@ -129,3 +129,14 @@ async def test_a_slow_disk_holds_no_step_up(turns: Turns, monkeypatch: pytest.Mo
     mark = _read_mark(owner._seen._directory, 0)
     assert mark is not None
     assert mark.used == 1
+
+
+async def test_a_partition_that_stood_still_for_want_of_work_stands_still_only_since_there_is_some(
+    turns: Turns,
+) -> None:
+    turns.owner.last_moved = 0.0
+    start = turns.owner.expected[topics.COMPLETED]
+    for offset in range(start, start + 2):
+        turns.owner.offer(Chunk(topics.COMPLETED, offset, offset + 1, [Input(offset, NOON_MS, b"A", b"", ())]))
+        assert bool(turns.owner.last_moved) is (offset == start)
+        turns.owner.last_moved = 0.0
