@@ -223,5 +223,5 @@ def test_the_layout_names_files_that_are_there_and_the_whole_domain() -> None:
 
 def test_the_targets_are_those_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)) - {"help"}
+    targets = set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE)) - {"help"}
     assert {row[0].removeprefix("make ") for row in rows(section(page("development.md"), "Targets"))[1:]} == targets

@@ -177,7 +177,7 @@ def input_made_anew(meter: Meter) -> None:
             expire,
             r"completed\[0\] starts at (\d+), but is folded only up to (\d+): 1 record is gone; restore what",
         ),
-        (input_made_anew, r"completed was made anew: the state is of the topic with the id \S+, this one has \S+; restore it"),
+        (input_made_anew, r"completed was made anew: the state is of the topic with the id \S+, this one has \S+; r"),
         (state_made_anew, r"\[0\] holds records, but \S+meter.state\[0\] holds no state: restore meter.state"),
     ],
 )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.broker import EmbeddedBroker, config
+from streams.broker import EmbeddedBroker
+from streams.broker.config import Extras, Listener
 from streams.broker.ports import free_port
 from streams.errors import BrokerLostError, SettingError
 from streams.kafka import admin
@@ -104,23 +105,17 @@ def test_a_server_that_wants_the_clients_certificate_names_that() -> None:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """A Kafka's addresses: one where everybody gets in, one for `meter` with the password `secret`."""
     port = free_port()
-    plain = config.server_properties
-
-    def with_sasl(own: int, controller_port: int) -> str:
-        lines = dict(line.split("=", 1) for line in plain(own, controller_port).splitlines())
-        lines["listeners"] += f",GUARDED://127.0.0.1:{port}"
-        lines["advertised.listeners"] += f",GUARDED://127.0.0.1:{port}"
-        lines["listener.security.protocol.map"] += ",GUARDED:SASL_PLAINTEXT"
-        lines["sasl.enabled.mechanisms"] = "PLAIN"
-        lines["listener.name.guarded.plain.sasl.jaas.config"] = (
-            'org.apache.kafka.common.security.plain.PlainLoginModule required user_meter="secret";'
-        )
-        return "".join(f"{name}={value}\n" for name, value in lines.items())
-
-    with pytest.MonkeyPatch.context() as here:
-        here.setattr(config, "server_properties", with_sasl)
-        with EmbeddedBroker(tmp_path_factory.mktemp("guarded"), port=0) as address:
-            yield address.bootstrap_servers, f"127.0.0.1:{port}"
+    login = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_meter="secret";'
+    extras = Extras(
+        settings={
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT",
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.guarded.plain.sasl.jaas.config": login,
+        },
+        listeners=[Listener("GUARDED", port, port)],
+    )
+    with EmbeddedBroker(tmp_path_factory.mktemp("guarded"), port=0, extras=extras) as address:
+        yield address.bootstrap_servers, f"127.0.0.1:{port}"
 
 
 def test_a_password_that_kafka_does_not_take_is_named(guarded: tuple[str, str]) -> None:
