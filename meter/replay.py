@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from meter.dedupe import MemorySeen, Seen
 from meter.journal import Counts, InputRange, JournalStep
+from meter.models import CommandResult
 from meter.outputs import json_text
 from meter.partition import Step
 from meter.records import Chunk, Keyed, Record
@@ -87,7 +88,7 @@ def replay_bills(
     """The bills of one account, from the records that can concern it: the others of its partition cannot change them.
 
     Much quicker than `replay`, and it checks nothing but the order of the journal. Records that `may_concern` says no
-    to need not be handed over.
+    to need not be handed over; commands that `refused_for_others` names must not be.
     """
     state = PartitionState(rules, partition)
     memory = MemorySeen()
@@ -114,3 +115,14 @@ def concerns(account_id: str) -> Callable[[bytes | None], bool]:
         return value is not None and (not plain or name in value or b"\\" in value or b'"data_base64"' in value)
 
     return may_concern
+
+
+def refused_for_others(results: Iterable[bytes]) -> set[int]:
+    """The positions of commands about all accounts whose day began too early, by `meter.command-results`.
+
+    A job of any account may have been metered of that day, and the records of one account do not tell.
+    """
+    answers = map(CommandResult.read, results)
+    return {
+        answer.source.offset for answer in answers if answer.account_id is None and answer.code == "effective_in_past"
+    }

@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 from meter import topics
 from meter.journal import InputRange, JournalStep
 from meter.records import Record
-from meter.replay import JournalError, concerns, replay_bills
+from meter.replay import JournalError, concerns, refused_for_others, replay_bills
 from meter.routing import owner
 from meter.rules import Rules
 from streams.errors import MeterError
@@ -89,12 +89,16 @@ async def _records(
 ) -> dict[InputRange, list[Record]]:
     """The records of every range that can concern the account."""
     may_concern = concerns(account_id)
+    results = await log.cursor(topics.COMMAND_RESULTS, end := await log.end(topics.COMMAND_RESULTS))
+    refused = refused_for_others(record.value for record in await results.below(end))
     known: dict[InputRange, list[Record]] = {}
     cursors = {topic: await log.cursor(topic, await log.end(topic)) for topic in topics.INPUTS}
     for entry in journal:
         for span in entry.inputs:
             records = await cursors[span.topic].below(span.next)
             report.records += len(records)
-            mine = span.topic == topics.COMMANDS
-            known[span] = [record for record in records if mine or may_concern(record.value)]
+            if span.topic == topics.COMMANDS:
+                known[span] = [record for record in records if record.offset not in refused]
+            else:
+                known[span] = [record for record in records if may_concern(record.value)]
     return known

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from meter import topics
 from meter.journal import InputRange, JournalStep, read_entry
 from meter.records import Keyed
-from meter.replay import JournalError, concerns, replay, replay_bills
+from meter.replay import JournalError, concerns, refused_for_others, replay, replay_bills
 from meter.routing import owner
 from meter.rules import Rules
 from tests.recount.compare import Published, differences, fold_journal
@@ -99,7 +99,8 @@ def replayed(world: World, rules: Rules, partition: int) -> Iterator[str]:
         for _, step, _ in replay(rules, partition, journal, read):
             for topic, rows in outputs(step).items():
                 expected[topic] += rows
-        yield from _each_bill_alone(rules, partition, journal, read, expected[topics.BILLS])
+        refused = refused_for_others(value for _, value in expected[topics.COMMAND_RESULTS])
+        yield from _each_bill_alone(rules, partition, journal, read, expected[topics.BILLS], refused)
     except JournalError as error:
         yield f"{topics.JOURNAL}[{partition}]: {error}"
     for topic in OUTPUTS:
@@ -108,14 +109,16 @@ def replayed(world: World, rules: Rules, partition: int) -> Iterator[str]:
 
 
 def _each_bill_alone(
-    rules: Rules, partition: int, journal: list[JournalStep], read: Any, bills: list[Keyed]
+    rules: Rules, partition: int, journal: list[JournalStep], read: Any, bills: list[Keyed], refused: set[int]
 ) -> Iterator[str]:
     """One account's bills from its own records and the commands: what `meter verify BILL_ID` does."""
     account_id = next((account for account in ACCOUNTS if owner(account, PARTITIONS) == partition), "")
     may_concern = concerns(account_id)
 
     def read_own(span: InputRange) -> Any:
-        return [r for r in read(span) if span.topic == topics.COMMANDS or may_concern(r.value)]
+        if span.topic == topics.COMMANDS:
+            return [r for r in read(span) if r.offset not in refused]
+        return [r for r in read(span) if may_concern(r.value)]
 
     alone = list(replay_bills(rules, partition, account_id, journal, read_own))
     if alone != [row for row in bills if row[0] == account_id.encode()]:

@@ -7,7 +7,7 @@ import pytest
 from meter import topics
 from meter.journal import InputRange, JournalStep
 from meter.records import Chunk, HoleError
-from meter.replay import JournalError, replay
+from meter.replay import JournalError, refused_for_others, replay, replay_bills
 from tests.builders import NOON_MS, RULES, Input, Partition, completion, encode, price_book
 
 LOGS = {
@@ -113,3 +113,26 @@ def test_a_chunk_must_start_where_the_last_one_ended() -> None:
         with pytest.raises(HoleError, match=f"expected position 2, got {start}"):
             first.fold(chunk_of(InputRange(topic=topics.COMPLETED, start=start, next=5)))
     assert partition.state.next[topics.COMPLETED] == 0  # a step changes nothing before it is merged
+
+
+def test_a_bill_alone_does_not_go_by_a_book_that_was_refused_for_another_accounts_job() -> None:
+    """By a clock that was ahead or by lag: the book is folded after jobs of its first day, of another account."""
+    partition = Partition()
+    day_starts_ms = NOON_MS + 36 * 3_600_000
+    of_b = completion(account_id="B", completed_at="2026-01-03T00:10:00+08:00")
+    of_a = completion(completed_at="2026-01-03T00:20:00+08:00")
+    logs = {topics.COMMANDS: (price_book(), NOON_MS), topics.COMPLETED: (of_a, day_starts_ms + 1_200_000)}
+    partition.fold(of_b, at=day_starts_ms + 600_000)
+    (refused,) = partition.fold(price_book(), topic=topics.COMMANDS).results
+    partition.fold(of_a, at=day_starts_ms + 1_200_000)
+    (bill,) = [row for row in partition.run_due(NOON_MS + 90 * 3_600_000, 10).bills if row[0] == b"A"]
+    left_out = refused_for_others([refused[1]])
+    assert left_out == {0}
+
+    def of_account(span: InputRange) -> list[Input]:
+        value, at = logs[span.topic]
+        of_another = span.start == 0 if span.topic == topics.COMPLETED else span.start in left_out
+        return [] if of_another else [Input(span.start, at, None, encode(value), ())]
+
+    journal = [step.journal_entry() for step in partition.steps]
+    assert list(replay_bills(RULES, 0, "A", journal, of_account)) == [bill]
