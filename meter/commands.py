@@ -60,8 +60,9 @@ class Memory(NamedTuple):
 
     An id answered at `r` was issued before `r` and the tolerance. It is forgotten once `r` is before `forgotten`, and
     from then on every command issued before `forgotten` and the tolerance is refused. So none is done twice, whatever
-    the clocks say; and since `forgotten` never passes the last answer, a clock that was a month ahead for a moment
-    costs commands issued before that answer, and none that are issued later.
+    the clocks say; and since `forgotten` never passes the last answer, one stamp that is months ahead costs commands
+    issued before that answer, and none that are issued later. Of two that were believed, and so far ahead, the second
+    forgets what was answered until a horizon before it: commands issued until then are refused.
     """
 
     forgotten: int = 0
