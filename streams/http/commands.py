@@ -147,21 +147,21 @@ Give = Annotated[Giving, Depends()]
 async def open_account(
     response: Response, services: AllServices, give: Give, who: Operator, body: OpenBody
 ) -> CommandDocument:
-    """Open an account: daily mode, no balance. `Location` is the account, once it can be read."""
+    """Open an account: daily mode, no balance. `Location` is the account, which is there once the read model has it."""
     done = await give(who, "open_account", body)
-    if done.outcome == "done" and await _is_shown(services, body.account_id):
+    if done.outcome == "done":
         response.headers["Location"] = f"/v1/accounts/{segment(body.account_id)}"
+        await _await_shown(services, body.account_id)
     return done
 
 
-async def _is_shown(services: Services, account_id: str) -> bool:
-    """Whether the read model has an account; it is behind the meter by a moment, which is waited for."""
+async def _await_shown(services: Services, account_id: str) -> None:
+    """Wait until the read model has an account. It is behind the meter by a moment; longer is not waited."""
     deadline = time.monotonic() + SHOWN_WITHIN_S
     while await services.store.read(lambda connection: account_by_id(connection, account_id)) is None:
         if time.monotonic() > deadline:
-            return False
+            return
         await asyncio.sleep(LOOK_EVERY_S)
-    return True
 
 
 @router.post(ONE + "/top-ups", response_model=CommandDocument, responses=SENT)

@@ -1,7 +1,7 @@
-"""One meter with some history for all tests of the API, and its read model in both stores.
+"""For each kind of store a meter with some history, for all tests of the API.
 
 Tests that read come before those that write, by the names of their files; last come the wildest questions, which move
-the meter's simulated clock by centuries.
+the meter's simulated clock by centuries. What the tests of one store wrote, those of the other do not see.
 """
 
 from collections.abc import Iterator
@@ -15,19 +15,27 @@ from tests.integration.running import Meter
 from tests.store.stage import set_stage
 
 
+@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of the store."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="package")
-def meter(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meter]:
+def meter(kind: str, kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meter]:
     """Three simulated days (`tests.store.stage`), with a worker that goes on."""
-    with Meter(kafka, tmp_path_factory.mktemp("http"), instance_id="worker", web_port=0) as meter:
+    with Meter(kafka, tmp_path_factory.mktemp(kind), instance_id="worker", web_port=0) as meter:
         meter.create("--clock", "simulated").open_worker()
         set_stage(meter)
         yield meter
 
 
-@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
-def api(request: pytest.FixtureRequest, meter: Meter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+@pytest.fixture(scope="package")
+def api(
+    kind: str, request: pytest.FixtureRequest, meter: Meter, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Api]:
     """The API on a read model of the meter, with a token of an operator."""
-    if request.param == "sqlite":
+    if kind == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('store')}/store.sqlite"
     else:
         url = request.getfixturevalue("postgres").new_database()

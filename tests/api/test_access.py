@@ -17,7 +17,7 @@ from tests.api.serving import JSON, Api, at, make_token, problem, settings_of
 from tests.integration.running import COMPLETED, Meter, job, until
 from tests.store.postgres import Postgres
 
-pytestmark = pytest.mark.parametrize("api", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 
 OPERATOR, CUSTOMER, STOPPED, STRANGER, PRODUCER = "operator", "customer", "stopped", "stranger", "producer"
 #: Of a route: who may use it. `customer` is the account of the path, `stopped` too, `stranger` another account.

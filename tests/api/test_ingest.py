@@ -16,7 +16,7 @@ from tests.api.serving import JSON, Api, problem
 from tests.integration.running import COMPLETED, Meter, job, padded, until
 
 #: What comes in does not depend on the store.
-pytestmark = pytest.mark.parametrize("api", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 
 AT = "2019-01-03T20:00:00+08:00"
 EVENT = {"content-type": "application/cloudevents+json"}

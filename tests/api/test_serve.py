@@ -11,6 +11,9 @@ import pytest
 
 from tests.integration.running import METER, Meter, until
 
+#: Each test has a store of its own.
+pytestmark = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def fresh(meter: Meter, tmp_path: Path) -> dict[str, object]:

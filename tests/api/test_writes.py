@@ -8,9 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from streams.http import commands
 from streams.http.callers import Role
+from tests.api.conftest import project
 from tests.api.serving import Api, at, make_token, problem
-from tests.integration.running import Meter
+from tests.integration.running import PATIENCE_S, Meter
 from tests.store.following import Projector
 from tests.store.stage import ODD
 
@@ -108,8 +110,9 @@ def test_a_refused_command_is_refused_again(operator: httpx.Client, mine: str) -
 
 
 def test_an_account_is_opened_under_an_address_of_its_own(
-    api: Api, operator: httpx.Client, meter: Meter, mine: str, tmp_path: Path
+    api: Api, operator: httpx.Client, meter: Meter, mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(commands, "SHOWN_WITHIN_S", PATIENCE_S)  # the projector only begins
     assert api.settings.database_url is not None
     projector = Projector(meter, api.settings.database_url.get_secret_value(), tmp_path / "projector.log")
     try:
@@ -125,6 +128,18 @@ def open_and_look(operator: httpx.Client, mine: str) -> None:
         assert operator.get(answer.headers["location"]).json()["account_id"] == account_id
         again = operator.post("/v1/accounts", json={"account_id": account_id}, headers=key(f"again-{number}-{mine}"))
         assert problem(again, 409)["code"] == "account_exists"
+
+
+def test_an_account_that_the_read_model_does_not_have_yet_has_its_address(
+    api: Api, operator: httpx.Client, meter: Meter, mine: str
+) -> None:
+    account_id = f"early-{mine}"
+    answer = operator.post("/v1/accounts", json={"account_id": account_id}, headers=key(account_id))
+    assert (answer.status_code, answer.headers["location"]) == (201, at(account_id))
+    assert operator.get(at(account_id)).status_code == 404
+    assert api.settings.database_url is not None
+    project(meter, api.settings.database_url.get_secret_value())
+    assert operator.get(at(account_id)).json()["account_id"] == account_id
 
 
 def test_a_price_book_is_on_all_partitions(operator: httpx.Client, meter: Meter, mine: str) -> None:

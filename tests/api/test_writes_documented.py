@@ -13,7 +13,7 @@ from tests.api.serving import JSON, Api
 from tests.api.test_access import MATRIX
 from tests.docs.markdown import Exchange, exchanges, matches
 
-pytestmark = pytest.mark.parametrize("api", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 EXCHANGES = exchanges((Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8"))
 #: Its position is another one on each meter.
 REDRIVE = "/v1/rejects/{position}/redrive"

@@ -12,7 +12,7 @@ from streams.http import commands
 from tests.api.serving import Api
 from tests.api.test_access import MATRIX
 
-pytestmark = pytest.mark.parametrize("api", ["postgresql"], indirect=True)
+pytestmark = pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
 EXAMPLES = 7
 #: Whatever is asked of these is a right question.
 TAKES_ANYTHING = {("get", "/v1/accounts/{account_id}/service"), ("get", "/v1/status")}

@@ -7,12 +7,13 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request, expect
 
 from streams.http.paths import segment
 from tests.browser.stage import Stage
 
 PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)  # its own 5 s would be less patient than all else
 #: The rules of axe by theme: all in the light; in the dark only those that colours can break.
 ONLY: dict[str, Sequence[str]] = {"light": (), "dark": ("color-contrast", "link-in-text-block")}
 #: All charts of a page are drawn.

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.looking import ONLY, Visitors, account_path, await_figure, figure, serious, shoot
+from tests.browser.looking import ONLY, PATIENCE_MS, Visitors, account_path, await_figure, figure, serious, shoot
 from tests.browser.stage import AWKWARD, DAYS, IN_ARREARS, SCRIPT, STOPPED, Stage, a_job, at
+from tests.integration.running import until
 
 
 def test_a_figure_changes_by_itself_after_a_submit(stage: Stage, visitors: Visitors) -> None:
@@ -101,11 +102,7 @@ def test_a_refused_record_is_corrected_and_sent_again(visitors: Visitors) -> Non
         page.reload()
         return page.locator(".title").get_by_text("Put right").is_visible()
 
-    for _ in range(40):
-        if put_right():
-            break
-        page.wait_for_timeout(100)
-    assert put_right()
+    until(put_right, "the record to be put right", PATIENCE_MS / 1000)
 
 
 def test_the_language_is_switched_and_stays(visitors: Visitors) -> None:
