@@ -38,12 +38,47 @@ async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.close()
 
 
+class Reader(AIOKafkaConsumer):
+    """aiokafka's consumer, which forgets where a topic is as soon as another is assigned, and asks again each time.
+
+    Here it is asked once, for all topics of a question together.
+    """
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        self._subscription.assign_from_user(partitions)
+        if new := {tp.topic for tp in partitions} - self._client._topics:
+            self._client.set_topics(self._client._topics | new)
+
+    async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        await self.know({tp.topic for tp in partitions})
+        found: dict[TopicPartition, int] = await super().beginning_offsets(partitions)
+        return found
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        await self.know({tp.topic for tp in partitions})
+        found: dict[TopicPartition, int] = await super().end_offsets(partitions)
+        return found
+
+    async def know(self, names: set[str]) -> None:
+        """Ask where these topics are, those of them that it was never asked for."""
+        if new := names - self._client._topics:
+            await self._client.set_topics(self._client._topics | new)
+
+
 @asynccontextmanager
 async def reader(
-    settings: Settings, *, fetch_max_wait_ms: int = 20, isolation_level: str = READ_COMMITTED, **options: Any
+    settings: Settings,
+    names: Iterable[str] = (),
+    *,
+    fetch_max_wait_ms: int = 20,
+    isolation_level: str = READ_COMMITTED,
+    **options: Any,
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group, of committed records unless told otherwise; assign and seek it."""
-    consumer = AIOKafkaConsumer(
+    """A consumer without a group, of committed records unless told otherwise; assign and seek it.
+
+    It asks at once where the topics are that it is for, `names` in the contract.
+    """
+    consumer = Reader(
         **settings.client(),
         isolation_level=isolation_level,
         enable_auto_commit=False,
@@ -57,6 +92,7 @@ async def reader(
     )
     try:
         await consumer.start()
+        await consumer.know({settings.topic(name) for name in names})
     except KafkaError as error:
         await consumer.stop()
         raise await no_broker(settings, error) from error
@@ -132,6 +168,8 @@ async def read_range(
             within = records if records[-1].offset < end else [r for r in records if r.offset < end]
             if within:
                 yield within
+    # What is still assigned is fetched on, and each question on the connection waits for a fetch that finds nothing.
+    consumer.assign([])
 
 
 async def read_all(

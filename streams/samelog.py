@@ -33,7 +33,7 @@ async def differences(settings: Settings, partitions: Iterable[int], rules: Rule
     Raises RefusalToStartError where a state is of another version of the meter.
     """
     found: list[str] = []
-    async with reader(settings) as consumer:
+    async with reader(settings, topics.ALL) as consumer:
         now = await identity_of(consumer, settings)
         for partition in partitions:
             state = await _position_of(consumer, settings, rules, partition)

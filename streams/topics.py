@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
@@ -23,7 +24,7 @@ from meter import topics
 from meter.journal import read_entry
 from meter.rules import Rules
 from streams.errors import MeterError, RefusalToStartError
-from streams.kafka import admin, offsets, read_range, reader
+from streams.kafka import admin, reader
 from streams.rights import CREATOR, PRODUCER, Missing, MissingRightsError, Role, need, refused
 from streams.settings import Settings
 from streams.specs import SPECS, TopicSpec, unfit
@@ -34,6 +35,7 @@ from streams.wire import Operation, Topic, describe_topics
 METADATA_PATIENCE_S = 30.0
 METADATA_RETRY_S = 0.05
 ASK_PATIENCE_S = 5.0
+READ_MS = 500
 #: Kafka's own, with the outcome of every transaction.
 TRANSACTION_LOG = "__transaction_state"
 
@@ -203,10 +205,9 @@ async def _known_rules(settings: Settings, found: Mapping[str, Topic]) -> Rules 
     journal = found[settings.topic(topics.JOURNAL)]
     if journal.error is not None:
         return None
-    records: set[Rules | None] = set()
-    async with reader(settings) as consumer:
-        for partition in range(journal.partitions):
-            records.add(await _first_rules(consumer, journal.name, partition))
+    async with reader(settings, [topics.JOURNAL]) as consumer:
+        first = await _first_records(consumer, journal)
+    records = {None if record is None else _rules(place, record) for place, record in first.items()}
     if len(records) > 1:
         raise RefusalToStartError(
             f"{journal.name}: its partitions hold different rules records; this is not one meter's journal"
@@ -214,23 +215,39 @@ async def _known_rules(settings: Settings, found: Mapping[str, Topic]) -> Rules 
     return records.pop() if records else None
 
 
-async def _first_rules(consumer: Any, name: str, partition: int) -> Rules | None:
-    start, end = await offsets(consumer, name, partition)
-    if start > 0:
-        raise RefusalToStartError(
-            f"{name}[{partition}]: unprovable: the log starts at {start}, its retention must be -1"
-        )
-    async for records in read_range(consumer, name, partition, 0, end):
-        try:
-            entry = read_entry(records[0].value)
-        except ValidationError as error:
+async def _first_records(consumer: Any, journal: Topic) -> dict[TopicPartition, ConsumerRecord | None]:
+    """The first record of every partition, None where it has none; asked for all of them at once."""
+    places = [TopicPartition(journal.name, partition) for partition in range(journal.partitions)]
+    starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+    for place, start in starts.items():
+        if start > 0:
             raise RefusalToStartError(
-                f"{name}[{partition}]: the first record is no rules record of version 1"
-            ) from error
-        if isinstance(entry, Rules):
-            return entry
-        raise RefusalToStartError(f"{name}[{partition}]: the first record is no rules record")
-    return None
+                f"{_named(place)}: unprovable: the log starts at {start}, its retention must be -1"
+            )
+    found: dict[TopicPartition, ConsumerRecord | None] = dict.fromkeys(places)
+    left = [place for place in places if ends[place] > 0]
+    consumer.assign(left)
+    for place in left:
+        consumer.seek(place, 0)
+    while left:
+        for place, records in (await consumer.getmany(*left, timeout_ms=READ_MS)).items():
+            found[place] = records[0]
+        left = [place for place in left if found[place] is None and await consumer.position(place) < ends[place]]
+    return found
+
+
+def _rules(place: TopicPartition, record: ConsumerRecord) -> Rules:
+    try:
+        entry = read_entry(record.value)
+    except ValidationError as error:
+        raise RefusalToStartError(f"{_named(place)}: the first record is no rules record of version 1") from error
+    if isinstance(entry, Rules):
+        return entry
+    raise RefusalToStartError(f"{_named(place)}: the first record is no rules record")
+
+
+def _named(place: TopicPartition) -> str:
+    return f"{place.topic}[{place.partition}]"
 
 
 class Misfit(NamedTuple):

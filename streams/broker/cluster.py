@@ -7,6 +7,7 @@ lost, and keeps nothing safer than one disk does.
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -21,8 +22,9 @@ from streams.broker.config import HOST, Extras, Files, Node, cluster_root
 from streams.broker.crash import Mourned, bury_the_dead
 from streams.broker.errors import BrokerError
 from streams.broker.jars import class_path, default_cache_dir, kafka_version, read_lock
-from streams.broker.launch import PortLostError, run_node
+from streams.broker.launch import PROBE_INTERVAL_S, PortLostError, run_node
 from streams.broker.ports import free_port, is_free
+from streams.broker.probe import answer_at
 from streams.broker.process import START_TRIES, STOP_PATIENCE_S, claim_or_running
 from streams.broker.quickstart import QuickStart
 from streams.broker.state import BrokerAddress, Known, running_broker, running_node, start_lock
@@ -187,7 +189,7 @@ class EmbeddedCluster:
         return Known(self.cluster_id, self.ports)
 
     def start(self, timeout_s: float = START_TIMEOUT_S) -> Self:
-        """Start all nodes and wait until each answers. Raises BrokerError, also where it runs already."""
+        """Start all nodes and wait until each knows of all. Raises BrokerError, also where it runs already."""
         try:
             with start_lock(self.nodes[0].files, self._say):
                 self._identify()
@@ -245,6 +247,16 @@ class EmbeddedCluster:
             self._known().write(self._data_dir)
             self._bury(together, java)
             list(pool.map(lambda each: each[0].launch(each[1], java, timeout_s), together))
+        self._introduce(timeout_s)
+
+    def _introduce(self, timeout_s: float) -> None:
+        """A node that answers knows of itself. Clients ask any of them, and are to be told of all."""
+        ports, deadline = set(self.ports.values()), time.monotonic() + timeout_s
+        for port in ports:
+            while (answer := answer_at(port)) is None or not answer.ports >= ports:
+                if time.monotonic() > deadline:
+                    raise BrokerError(f"the Kafka at {HOST}:{port} does not know of all others after {timeout_s:g} s")
+                time.sleep(PROBE_INTERVAL_S)
 
     def _bury(self, nodes: Iterable[tuple[ClusterNode, IO[str]]], java: Java) -> None:
         """Where nodes have crashed, their controllers come first: see `crash.py`."""

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from contextlib import suppress
+from typing import NamedTuple
 
 from aiokafka.conn import create_conn
 from aiokafka.protocol.metadata import MetadataRequest
@@ -10,17 +11,30 @@ from aiokafka.protocol.metadata import MetadataRequest
 from streams.broker.config import HOST
 
 
+class Answer(NamedTuple):
+    """What a broker says: which cluster it is of, and the ports of all brokers that it knows to be there."""
+
+    cluster_id: str
+    ports: frozenset[int]
+
+
 def cluster_at(port: int, timeout_s: float = 2.0) -> str | None:
-    """The cluster id of the Kafka that serves on this loopback port; None when none answers or none is ready.
+    """The cluster id of the Kafka that serves on this loopback port; None when none answers or none is ready."""
+    answer = answer_at(port, timeout_s)
+    return None if answer is None else answer.cluster_id
+
+
+def answer_at(port: int, timeout_s: float = 2.0) -> Answer | None:
+    """What the Kafka says that serves on this loopback port; None when none answers or none is ready.
 
     Safe to call from code with a running event loop: it asks from a thread with a loop of its own.
     """
-    answer: list[str] = []
+    answer: list[Answer] = []
 
     def ask() -> None:
         # Whatever goes wrong with a port that may belong to any program means: no broker of ours answers.
         with suppress(Exception):
-            answer.append(asyncio.run(_cluster_at(port, timeout_s)))
+            answer.append(asyncio.run(_answer_at(port, timeout_s)))
 
     asking = threading.Thread(target=ask, name="kafka-probe")
     asking.start()
@@ -28,7 +42,7 @@ def cluster_at(port: int, timeout_s: float = 2.0) -> str | None:
     return answer[0] if answer else None
 
 
-async def _cluster_at(port: int, timeout_s: float) -> str:
+async def _answer_at(port: int, timeout_s: float) -> Answer:
     async with asyncio.timeout(timeout_s):
         connection = await create_conn(HOST, port, client_id="meter-probe", request_timeout_ms=int(timeout_s * 1000))
         try:
@@ -36,6 +50,7 @@ async def _cluster_at(port: int, timeout_s: float) -> str:
         finally:
             connection.close()
     # A broker lists itself only once it is registered, unfenced and ready for work.
-    if not any(broker[2] == port for broker in metadata.brokers):
+    ports = frozenset(broker[2] for broker in metadata.brokers)
+    if port not in ports:
         raise ConnectionError("the broker is not ready")
-    return str(metadata.cluster_id)
+    return Answer(str(metadata.cluster_id), ports)

@@ -134,7 +134,7 @@ class PartitionOwner:
         """Steps 1 and 2 of the order. Raises RefusalToStartError where the log does not fit."""
         started = time.monotonic()
         await self._writer.start()
-        async with reader(self._settings) as consumer:
+        async with reader(self._settings, topics.ALL) as consumer:
             await close_what_hangs(consumer, self._settings, self.partition, self._rules.partitions, self._writer)
             self._identity = await identity_of(consumer, self._settings)
             self.state = await self._read_state(consumer, self._identity)

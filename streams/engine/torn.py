@@ -149,6 +149,7 @@ async def read_ranges(
         for tp, records in (await consumer.getmany(*left, timeout_ms=READ_MS)).items():
             found[tp] += [record for record in records if record.offset < ends[tp]]
         left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
+    consumer.assign([])  # see `read_range`
     return found
 
 

@@ -1,7 +1,6 @@
 """One bill, recomputed from the log alone and compared byte for byte: `meter verify BILL_ID`."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +15,7 @@ from meter.rules import Rules
 from streams.errors import MeterError
 from streams.kafka import read_all
 from streams.proof.differences import Report, UnprovableError, differs
-from streams.proof.log import PartitionLog
+from streams.proof.log import PartitionLog, readers
 from streams.rights import AUDITOR
 from streams.settings import Settings
 from streams.topics import check
@@ -41,9 +40,9 @@ async def prove_bill(settings: Settings, bill_id: str) -> Report:
     for bill in more:
         report.differences.append(f"{topics.BILLS}[{bill.partition}]@{bill.record.offset}: published more than once")
     try:
-        async with AsyncExitStack() as stack:
+        async with readers(settings) as log_readers:
             home = owner(first.account_id, rules.partitions)
-            await _compare(PartitionLog(settings, home, stack), rules, first, bill_id, report)
+            await _compare(PartitionLog(settings, home, log_readers), rules, first, bill_id, report)
     except UnprovableError as error:
         report.unprovable = str(error)
     return report
@@ -89,10 +88,9 @@ async def _records(
 ) -> dict[InputRange, list[Record]]:
     """The records of every range that can concern the account."""
     may_concern = concerns(account_id)
-    results = await log.cursor(topics.COMMAND_RESULTS, end := await log.end(topics.COMMAND_RESULTS))
-    refused = refused_for_others(record.value for record in await results.below(end))
+    refused = refused_for_others(record.value for record in await log.whole(topics.COMMAND_RESULTS))
     known: dict[InputRange, list[Record]] = {}
-    cursors = {topic: await log.cursor(topic, await log.end(topic)) for topic in topics.INPUTS}
+    cursors = await log.cursors(await log.ends(topics.INPUTS))
     for entry in journal:
         for span in entry.inputs:
             records = await cursors[span.topic].below(span.next)

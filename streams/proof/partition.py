@@ -51,11 +51,11 @@ class PartitionProof:
         for torn in await self._torn():
             yield torn
         ordered, compacted = ([output.topic for output in some] for some in (ORDERED, COMPACTED))
-        before = {topic: await self._log.end(topic) for topic in ordered}
+        before = await self._log.ends(ordered)
         journal = await self._log.journal()
-        after = {topic: await self._log.end(topic) for topic in (*ordered, *compacted, *topics.INPUTS, topics.STATE)}
-        inputs = {topic: await self._log.cursor(topic, after[topic]) for topic in topics.INPUTS}
-        outputs = {topic: await self._log.cursor(topic, after[topic]) for topic in ordered}
+        after = await self._log.ends((*ordered, *compacted, *topics.INPUTS, topics.STATE))
+        inputs = await self._log.cursors({topic: after[topic] for topic in topics.INPUTS})
+        outputs = await self._log.cursors({topic: after[topic] for topic in ordered})
         try:
             async for step in self._replayed(journal, inputs):
                 for output in ORDERED:

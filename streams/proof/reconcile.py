@@ -5,7 +5,6 @@ each ordered topic belong to the steps up to it. So a worker may go on working m
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from meter.snapshot import StateReader
 from meter.state import PartitionState
 from streams import samelog
 from streams.proof.differences import UnprovableError
-from streams.proof.log import PartitionLog
+from streams.proof.log import PartitionLog, readers
 from streams.rights import AUDITOR
 from streams.settings import Settings
 from streams.topics import check
@@ -129,12 +128,13 @@ async def reconcile(settings: Settings, *, say: Say) -> Reconciliation:
     rules = await check(settings, AUDITOR)
     result = Reconciliation(differences=await samelog.differences(settings, range(rules.partitions), rules))
     try:
-        for partition in range(rules.partitions):
-            async with AsyncExitStack() as stack:
-                sums, found = await _Partition(PartitionLog(settings, partition, stack), rules).reconcile()
-            result.sums = result.sums.plus(sums)
-            result.differences += found
-            say(f"partition {partition}: {result.sums.read:,} records so far")
+        async with readers(settings) as log_readers:
+            for partition in range(rules.partitions):
+                sums, found = await _Partition(PartitionLog(settings, partition, log_readers), rules).reconcile()
+                log_readers.release()
+                result.sums = result.sums.plus(sums)
+                result.differences += found
+                say(f"partition {partition}: {result.sums.read:,} records so far")
     except UnprovableError as error:
         result.unprovable = str(error)
     return result
@@ -165,7 +165,7 @@ class _Partition:
 
     async def _read_state(self) -> None:
         reader = StateReader(self._state)
-        for key, value in (await self._log.latest(topics.STATE, await self._log.end(topics.STATE))).items():
+        for key, value in (await self._log.latest(topics.STATE)).items():
             reader.read(key, value)
         reader.finish()
 
@@ -180,7 +180,7 @@ class _Partition:
 
     async def _first(self, topic: str, count: int) -> AsyncIterator[bytes]:
         """The first records of an ordered topic: those of the steps looked at."""
-        cursor = await self._log.cursor(topic, await self._log.end(topic))
+        cursor = (await self._log.cursors(await self._log.ends([topic])))[topic]
         for _ in range(count):
             record = await cursor.next()
             if record is None:
@@ -201,7 +201,7 @@ class _Partition:
         return [*found, *await self._daily_totals()]
 
     async def _daily_totals(self) -> list[str]:
-        published = await self._log.latest(topics.DAILY, await self._log.end(topics.DAILY))
+        published = await self._log.latest(topics.DAILY)
         decode = msgspec.json.Decoder(_Daily).decode
         found: list[str] = []
         total = ZERO

@@ -1,12 +1,11 @@
 """`meter verify`: all partitions, or an account's, recomputed and compared."""
 
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 
 from meter.routing import owner
 from streams import samelog
 from streams.proof.differences import Report, Scope, UnprovableError
-from streams.proof.log import PartitionLog
+from streams.proof.log import PartitionLog, readers
 from streams.proof.partition import PartitionProof
 from streams.proof.rerouted import Rerouted
 from streams.rights import AUDITOR
@@ -26,13 +25,14 @@ async def verify(settings: Settings, scope: Scope = EVERYTHING, *, say: Say) -> 
     report = Report(differences=await samelog.differences(settings, partitions, rules))
     rerouted = Rerouted()
     try:
-        for partition in partitions:
-            async with AsyncExitStack() as stack:
-                proof = PartitionProof(PartitionLog(settings, partition, stack), rules, report, rerouted)
+        async with readers(settings) as log_readers:
+            for partition in partitions:
+                proof = PartitionProof(PartitionLog(settings, partition, log_readers), rules, report, rerouted)
                 found = [difference async for difference in proof.differences()]
-            report.partitions += 1
-            report.differences += [difference.text for difference in found if scope.concerns(difference)]
-            say(f"partition {partition}: {report.steps} steps, {report.records} records so far")
+                log_readers.release()
+                report.partitions += 1
+                report.differences += [difference.text for difference in found if scope.concerns(difference)]
+                say(f"partition {partition}: {report.steps} steps, {report.records} records so far")
         if account is None:
             found = [difference async for difference in rerouted.differences(settings, rules)]
             report.differences += [difference.text for difference in found if scope.concerns(difference)]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,14 +79,16 @@ def clean_environment(**settings: object) -> dict[str, str]:
 
 
 class Worker:
-    """One `meter worker`, its log in a file."""
+    """One `meter worker`, or another command that is one; its log in a file."""
 
-    def __init__(self, log: Path, environment: dict[str, str], web_port: int) -> None:
+    def __init__(
+        self, log: Path, environment: dict[str, str], web_port: int, command: Sequence[str | Path] = (METER, "worker")
+    ) -> None:
         self.log = log
         self.web_port = web_port
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [METER, "worker"], env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
 
     def said(self) -> str:
@@ -201,11 +203,11 @@ class Meter:
         assert done.returncode == 0, done.stderr
         return self
 
-    def worker(self, **settings: object) -> Worker:
+    def worker(self, command: Sequence[str | Path] = (METER, "worker"), **settings: object) -> Worker:
         """Start a worker."""
         web_port = free_port()
         log = self.root / f"worker-{len(self.workers)}.log"
-        worker = Worker(log, self.environment(web_port=web_port, **settings), web_port)
+        worker = Worker(log, self.environment(web_port=web_port, **settings), web_port, command)
         self.workers.append(worker)
         return worker
 

@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.broker import BrokerError, EmbeddedBroker, EmbeddedCluster, running_broker
+from streams.broker.probe import Answer, answer_at
 from tests.integration.running import Meter, clean_environment, until
 from tests.recount.log import Log
 
@@ -109,7 +110,7 @@ def test_each_node_may_be_killed_and_comes_back(cluster: EmbeddedCluster, data_d
     assert found.bootstrap_servers == cluster.bootstrap_servers
     produce(cluster, topic, b"without it")
     node.start()
-    assert brokers(cluster) == [1, 2, 3]
+    until(lambda: brokers(cluster) == [1, 2, 3], "each of them to tell of it", FENCED_WITHIN_S)
     until(lambda: in_sync(cluster, topic) == {(3, 3)}, "it to be in sync again")
     produce(cluster, topic, b"after")
     holds(cluster, topic, b"before", b"without it", b"after")
@@ -149,7 +150,8 @@ def test_a_meter_on_three_nodes_keeps_what_a_crash_of_all_leaves(cluster: Embedd
         cluster.kill()
         cluster.start()
         assert cluster.bootstrap_servers == servers
-        assert brokers(cluster) == [1, 2, 3]
+        ports = frozenset(cluster.ports.values())
+        assert [answer_at(port) for port in ports] == [Answer(cluster.cluster_id, ports)] * 3
         produce(cluster, topic, b"after")
         holds(cluster, topic, b"before", b"after")
         assert meter.run("topics", "check").returncode == 0

@@ -69,7 +69,7 @@ class TestTotalsAndPages:
             assert found[f'meter_dedupe_bytes{{partition="{partition}"}}'] > 0
 
     def test_a_worker_that_moves_is_alive_and_ready(self, metered: tuple[Meter, Worker]) -> None:
-        assert metered[1].page("/healthz") == (200, '{"status":"ok"}')
+        assert metered[1].page("/healthz") == (200, '{"status":"ok","stuck":[]}')
         status, body = metered[1].page("/readyz")
         assert status == 200
         assert json.loads(body).items() >= {"status": "ok", "stalled": [], "open": [0, 1]}.items()

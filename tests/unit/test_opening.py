@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
 from faust.types import TP
 
@@ -259,7 +259,7 @@ async def test_a_worker_whose_watch_has_ended_ends() -> None:
 async def test_a_reader_that_is_given_up_while_it_starts_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
 
-    class Noted(AIOKafkaConsumer):  # type: ignore[misc]
+    class Noted(kafka.Reader):
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
             made.append(self)
@@ -277,7 +277,7 @@ async def test_a_reader_that_is_given_up_while_it_starts_is_closed(monkeypatch: 
 
     server = await asyncio.start_server(answer_nothing, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    monkeypatch.setattr(kafka, "AIOKafkaConsumer", Noted)
+    monkeypatch.setattr(kafka, "Reader", Noted)
     reading = asyncio.ensure_future(read())
     await called.wait()
     reading.cancel()
