@@ -24,7 +24,7 @@ from meter import topics
 from meter.journal import read_entry
 from meter.rules import Rules
 from streams.errors import MeterError, RefusalToStartError
-from streams.kafka import admin, reader
+from streams.kafka import Reader, admin, reader
 from streams.rights import CREATOR, PRODUCER, Missing, MissingRightsError, Role, need, refused
 from streams.settings import Settings
 from streams.specs import SPECS, TopicSpec, unfit
@@ -36,6 +36,9 @@ METADATA_PATIENCE_S = 30.0
 METADATA_RETRY_S = 0.05
 ASK_PATIENCE_S = 5.0
 READ_MS = 500
+#: How long an open transaction on the journal is waited for, where it holds the only record of a partition.
+SETTLED_PATIENCE_S = 5.0
+UNCOMMITTED = "read_uncommitted"
 #: Kafka's own, with the outcome of every transaction.
 TRANSACTION_LOG = "__transaction_state"
 
@@ -57,6 +60,9 @@ async def create(settings: Settings, rules: Rules, replication: int | None) -> t
         there = [topic for topic in found.values() if topic.error is None]
         missing = [spec for spec in SPECS if found[settings.topic(spec.name)].error is not None]
         known = await _known_rules(settings, found)
+        if known is None and there:
+            await _settle(settings)
+            known = await _known_rules(settings, found)
         in_force = known or rules
         replicas = replication or max((topic.replicas for topic in there), default=1)
         await _create_topics(client, settings, missing, in_force, replicas)
@@ -110,6 +116,15 @@ async def _wait_until_known(client: AIOKafkaAdminClient, settings: Settings) -> 
             if not any(topic.error for topic in found.values()):
                 return found
             await asyncio.sleep(METADATA_RETRY_S)
+
+
+async def _settle(settings: Settings) -> None:
+    """What an earlier creation has left open is ended, the one way or the other, before anybody goes by it."""
+    try:
+        async with transaction(settings, _own_transactions(settings)):
+            pass
+    except KafkaError as error:
+        raise MeterError(f"cannot settle what was left open: {error!r}; run `meter topics create` again") from error
 
 
 async def _write_rules(settings: Settings, rules: Rules) -> None:
@@ -205,8 +220,9 @@ async def _known_rules(settings: Settings, found: Mapping[str, Topic]) -> Rules 
     journal = found[settings.topic(topics.JOURNAL)]
     if journal.error is not None:
         return None
-    async with reader(settings, [topics.JOURNAL]) as consumer:
-        first = await _first_records(consumer, journal)
+    names = [topics.JOURNAL]
+    async with reader(settings, names) as committed, reader(settings, names, isolation_level=UNCOMMITTED) as everything:
+        first = await _settled_records(committed, everything, journal)
     records = {None if record is None else _rules(place, record) for place, record in first.items()}
     if len(records) > 1:
         raise RefusalToStartError(
@@ -215,10 +231,29 @@ async def _known_rules(settings: Settings, found: Mapping[str, Topic]) -> Rules 
     return records.pop() if records else None
 
 
-async def _first_records(consumer: Any, journal: Topic) -> dict[TopicPartition, ConsumerRecord | None]:
-    """The first record of every partition, None where it has none; asked for all of them at once."""
+async def _settled_records(
+    committed: Reader, everything: Reader, journal: Topic
+) -> dict[TopicPartition, ConsumerRecord | None]:
+    """The first record of every partition, None where it has none.
+
+    Kafka writes what a commit means to each partition only after it has acknowledged it, and where it is stopped in
+    between, after its next start: a moment is given to what is open.
+    """
     places = [TopicPartition(journal.name, partition) for partition in range(journal.partitions)]
-    starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+    deadline = time.monotonic() + SETTLED_PATIENCE_S
+    while True:
+        last, stable = await everything.end_offsets(places), await committed.end_offsets(places)
+        found = await _first_records(committed, places, stable)
+        if time.monotonic() > deadline or all(found[place] or last[place] <= stable[place] for place in places):
+            return found
+        await asyncio.sleep(METADATA_RETRY_S)
+
+
+async def _first_records(
+    consumer: Reader, places: Sequence[TopicPartition], ends: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, ConsumerRecord | None]:
+    """The first record of each of some partitions, None where it has none; asked for all of them at once."""
+    starts = await consumer.beginning_offsets(places)
     for place, start in starts.items():
         if start > 0:
             raise RefusalToStartError(
@@ -233,6 +268,7 @@ async def _first_records(consumer: Any, journal: Topic) -> dict[TopicPartition, 
         for place, records in (await consumer.getmany(*left, timeout_ms=READ_MS)).items():
             found[place] = records[0]
         left = [place for place in left if found[place] is None and await consumer.position(place) < ends[place]]
+    consumer.assign([])
     return found
 
 
