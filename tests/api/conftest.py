@@ -1,10 +1,12 @@
 """For each kind of store a meter with some history, for all tests of the API.
 
-Tests that read come before those that write, by the names of their files; last come the wildest questions, which move
-the meter's simulated clock by centuries. What the tests of one store wrote, those of the other do not see.
+Tests that read come before those that write, by the names of their files. What the tests of one store wrote, those of
+the other do not see.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -23,10 +25,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="package")
 def meter(kind: str, kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meter]:
-    """Three simulated days (`tests.store.stage`), with a worker that goes on."""
-    with Meter(kafka, tmp_path_factory.mktemp(kind), instance_id="worker", web_port=0) as meter:
-        meter.create("--clock", "simulated").open_worker()
-        set_stage(meter)
+    """Three simulated days, with a worker that goes on."""
+    with staged(kafka, tmp_path_factory.mktemp(kind)) as meter:
         yield meter
 
 
@@ -39,10 +39,7 @@ def api(
         url = f"sqlite:///{tmp_path_factory.mktemp('store')}/store.sqlite"
     else:
         url = request.getfixturevalue("postgres").new_database()
-    settings = settings_of(meter, url)
-    project(meter, url)
-    with Api(settings) as api:
-        api.tokens["operator"] = make_token(settings, Role.OPERATOR)
+    with served(meter, url) as api:
         yield api
 
 
@@ -51,6 +48,25 @@ def operator(api: Api) -> Iterator[httpx.Client]:
     """A client of an operator."""
     with api.client(api.tokens["operator"]) as client:
         yield client
+
+
+@contextmanager
+def staged(kafka: str, folder: Path) -> Iterator[Meter]:
+    """A meter whose history is `tests.store.stage`, with a worker that goes on."""
+    with Meter(kafka, folder, instance_id="worker", web_port=0) as meter:
+        meter.create("--clock", "simulated").open_worker()
+        set_stage(meter)
+        yield meter
+
+
+@contextmanager
+def served(meter: Meter, url: str) -> Iterator[Api]:
+    """The API on a read model of a meter as it is now, with a token of an operator."""
+    settings = settings_of(meter, url)
+    project(meter, url)
+    with Api(settings) as api:
+        api.tokens["operator"] = make_token(settings, Role.OPERATOR)
+        yield api
 
 
 def project(meter: Meter, url: str) -> None:
