@@ -21,6 +21,7 @@ lenient.install()
 
 READ_COMMITTED = "read_committed"
 PRODUCER_STOP_S = 5.0
+STOP_AGAIN_S = 0.05
 
 
 @asynccontextmanager
@@ -63,6 +64,13 @@ class Reader(AIOKafkaConsumer):
         """Ask where these topics are, those of them that it was never asked for."""
         if new := names - self._client._topics:
             await self._client.set_topics(self._client._topics | new)
+
+    async def stop(self) -> None:
+        """End it. A cancellation that comes while a gone assignment's fetch is cancelled is lost: it is given again."""
+        while self._fetcher is not None and not self._fetcher._fetch_task.done():
+            self._fetcher._fetch_task.cancel()
+            await asyncio.wait([self._fetcher._fetch_task], timeout=STOP_AGAIN_S)
+        await super().stop()
 
 
 @asynccontextmanager

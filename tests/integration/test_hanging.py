@@ -202,3 +202,12 @@ async def test_what_was_sent_on_and_forgotten_there_alone_is_ended_as_its_step_w
     # The record and its marker, which is there a moment after the end was answered.
     await asyncio.to_thread(until, lambda: asyncio.run(end_of(left, topics.REROUTED)) == 2, "its end")
     assert await committed_on(left, topics.REROUTED) == [b"a job"] * was_committed
+
+
+async def test_a_reader_that_has_just_let_go_of_what_it_fetches_ends(settings: Settings) -> None:
+    name = settings.topic(topics.JOURNAL)
+    for _ in range(20):
+        async with asyncio.timeout(30), reader(settings) as consumer:
+            end = (await offsets(consumer, name, 0))[1]
+            assert [records async for records in read_range(consumer, name, 0, 0, end)]
+            await asyncio.sleep(0)
