@@ -204,10 +204,15 @@ async def test_what_was_sent_on_and_forgotten_there_alone_is_ended_as_its_step_w
     assert await committed_on(left, topics.REROUTED) == [b"a job"] * was_committed
 
 
-async def test_a_reader_that_has_just_let_go_of_what_it_fetches_ends(settings: Settings) -> None:
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_reader_that_has_just_let_go_of_what_it_fetches_ends(settings: Settings, turns: int) -> None:
     name = settings.topic(topics.JOURNAL)
-    for _ in range(20):
-        async with asyncio.timeout(30), reader(settings) as consumer:
-            end = (await offsets(consumer, name, 0))[1]
-            assert [records async for records in read_range(consumer, name, 0, 0, end)]
+    async with asyncio.timeout(10) as patience, reader(settings, fetch_max_wait_ms=500) as consumer:
+        chunks = read_range(consumer, name, 0, *await offsets(consumer, name, 0))
+        assert await anext(chunks)
+        while not consumer._fetcher._in_flight:  # noqa: ASYNC110 - the client tells nobody
             await asyncio.sleep(0)
+        assert [each async for each in chunks] == []  # its end lets go
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    assert not patience.expired()
