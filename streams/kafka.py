@@ -22,6 +22,8 @@ lenient.install()
 READ_COMMITTED = "read_committed"
 PRODUCER_STOP_S = 5.0
 STOP_AGAIN_S = 0.05
+#: A fetch of nothing but the markers of transactions wakes nobody: how often to look how far it came.
+READ_MS = 20
 
 
 @asynccontextmanager
@@ -171,7 +173,7 @@ async def read_range(
     consumer.assign([tp])
     consumer.seek(tp, start)
     while await consumer.position(tp) < end:
-        batches = await consumer.getmany(tp, timeout_ms=500, max_records=20_000)
+        batches = await consumer.getmany(tp, timeout_ms=READ_MS, max_records=20_000)
         for records in batches.values():
             within = records if records[-1].offset < end else [r for r in records if r.offset < end]
             if within:

@@ -24,7 +24,7 @@ from meter import topics
 from meter.journal import read_entry
 from meter.rules import Rules
 from streams.errors import MeterError, RefusalToStartError
-from streams.kafka import Reader, admin, reader
+from streams.kafka import READ_MS, Reader, admin, reader
 from streams.rights import CREATOR, PRODUCER, Missing, MissingRightsError, Role, need, refused
 from streams.settings import Settings
 from streams.specs import SPECS, TopicSpec, unfit
@@ -35,7 +35,6 @@ from streams.wire import Operation, Topic, describe_topics
 METADATA_PATIENCE_S = 30.0
 METADATA_RETRY_S = 0.05
 ASK_PATIENCE_S = 5.0
-READ_MS = 500
 #: How long an open transaction on the journal is waited for, where it holds the only record of a partition.
 SETTLED_PATIENCE_S = 5.0
 UNCOMMITTED = "read_uncommitted"

@@ -23,7 +23,7 @@ from streams.engine.held import open_transactions
 from streams.engine.torn import OWN, origins, read_ranges
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
-from streams.kafka import reader
+from streams.kafka import READ_MS, reader
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,6 @@ log = structlog.get_logger(__name__)
 #: A marker that was written is seen after so long at most, also where it has to be replicated first.
 MARKERS_S = 3.0
 LOOK_S = 0.05
-READ_MS = 200
 
 
 class Hanging(NamedTuple):

@@ -18,12 +18,11 @@ from meter.journal import JournalStep, read_entry
 from meter.published import OUTPUTS, Before, Behind, Contradiction, torn
 from meter.records import ORIGIN_HEADER
 from meter.snapshot import BEFORE, POSITION, kept, read_before
-from streams.kafka import offsets, reader
+from streams.kafka import READ_MS, offsets, reader
 from streams.settings import Settings
 
 #: What only a partition's writer writes to, all of it on that partition.
 OWN = (*(output.topic for output in OUTPUTS), topics.JOURNAL, topics.STATE)
-READ_MS = 500
 #: How long to wait for other partitions' transactions, and how often to look: most of them are committed in a moment.
 HELD_S = 3.0
 LOOK_S = 0.2
