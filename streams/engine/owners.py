@@ -37,6 +37,8 @@ HELD_EVERY_S = 1.0
 #: What a new owner of a partition does to the one before it. A broker that is ending a transaction and fencing its
 #: producer at once answers the end with an unknown error: what became of it, the new owner reads back.
 FENCED = (ProducerFenced, InvalidProducerEpoch, UnknownError)
+#: Within so many session timeouts a partition is opened anew only once that somebody has taken and the group has not.
+AGAIN_AFTER_SESSIONS = 6
 #: A partition that has not moved for so many times METER_STALLED_AFTER_S makes the worker unhealthy.
 STUCK_STALLS = 3
 
@@ -101,6 +103,8 @@ class Owners:
         self._lost: dict[int, asyncio.Event] = {}
         #: Partitions that others may have had since they were opened here: the group went on without this worker.
         self._doubtful: set[int] = set()
+        #: When partitions were opened anew that the group had not taken away.
+        self._opened_again: dict[int, float] = {}
         self._reassigned = asyncio.Event()
         self._readings: dict[TP, int] = {}
         self._reading = 0
@@ -205,7 +209,8 @@ class Owners:
     async def _be_fenced(self, partition: int, error: BaseException) -> None:
         """Somebody else has opened the partition: give in where the group says so.
 
-        Where it still says that it is ours, that one is no member, or this one is none any more: the process ends.
+        Where it still says that it is ours, it is opened anew, once. Whoever takes it away again is no member, or this
+        one is none any more: the process ends.
         """
         if _is_by(error, (UnansweredError,)):
             deadline = time.monotonic()  # nobody was heard of, only nothing from Kafka
@@ -216,8 +221,17 @@ class Owners:
             try:
                 await asyncio.wait_for(self._reassigned.wait(), deadline - time.monotonic())
             except TimeoutError:
-                self._fail(error)
+                if not self._may_open_again(partition, error):
+                    self._fail(error)
                 return
+
+    def _may_open_again(self, partition: int, error: BaseException) -> bool:
+        """Once: a member that heard late of two rebalances may have opened it after this worker did, by mistake."""
+        if _is_by(error, (UnansweredError,)):
+            return False
+        now, last = time.monotonic(), self._opened_again.get(partition)
+        self._opened_again[partition] = now
+        return last is None or now - last > AGAIN_AFTER_SESSIONS * self._settings.session_timeout_s
 
     def warm(self) -> dict[int, int]:
         """Partitions whose dedupe index is on this machine, and up to where each is true."""
