@@ -84,7 +84,7 @@ class Saving:
 
     def _write_mark(self) -> None:
         path = _mark_path(self._directory, self._mark.partition)
-        scratch = path.with_suffix(f".{os.getpid()}.new")
+        scratch = path.with_suffix(f".{os.getpid()}-{secrets.token_hex(4)}.new")
         try:
             with scratch.open("w") as file:
                 json.dump({"v": MARK_VERSION, **self._mark._asdict()}, file)

@@ -155,7 +155,7 @@ def test_a_meter_on_three_nodes_keeps_what_a_crash_of_all_leaves(cluster: Embedd
         produce(cluster, topic, b"after")
         holds(cluster, topic, b"before", b"after")
         assert meter.run("topics", "check").returncode == 0
-        assert in_sync(cluster, meter.topic("meter.journal")) == {(3, 3)}
+        until(lambda: in_sync(cluster, meter.topic("meter.journal")) == {(3, 3)}, "all copies to be in sync")
 
 
 def test_a_stop_of_all_is_quick_and_keeps_everything(tmp_path: Path) -> None:

@@ -30,13 +30,17 @@ def test_whatever_dies_nothing_is_lost_or_doubled(seed: int) -> None:
     [
         ("forget", "priced 2 times"),
         ("partial", "journal"),
-        ("settled twice", "billed 2 times"),
         ("top-up lost", "balance folds to"),
         ("never late", "line"),
     ],
 )
 def test_a_planted_bug_is_found(fault: str, words: str) -> None:
     assert [text for text in simulate(5, 1500, fault).differences if words in text]
+
+
+def test_what_is_settled_twice_is_no_step() -> None:
+    with pytest.raises(AssertionError):
+        simulate(5, 1500, "settled twice")
 
 
 def test_a_guard_that_the_journal_does_not_tell_of_is_found() -> None:

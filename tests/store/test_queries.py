@@ -223,7 +223,7 @@ def test_every_topic_says_how_far_it_is_projected(meter: Meter, store: Connectio
 
 def test_a_command_comes_with_its_answers(store: Connection) -> None:
     first, again = commands.command_by_id(store, "payment-1")
-    assert (first.status, again.status) == ("done", "done")
+    assert (first.status, again.status) == ("done", "refused")
     assert '"20"' in first.value
     assert '"999"' in again.value
 
