@@ -84,7 +84,7 @@ class Owners:
     """The owners by partition, and what the consumer needs to know of them.
 
     `fail` ends the process: no error is survived, restart is the only recovery path. But a partition that another
-    worker was given, and has opened, is no error: this one has lost it, and goes on with the others. See decision 11.
+    worker was given, and has opened, is no error: this one has lost it, and goes on with the others. See decision 13.
     """
 
     def __init__(
