@@ -157,7 +157,7 @@ class StateReader:
         # Contracts first: the period of a day's usage depends on them.
         self._put_all(key for key in self._records if key.startswith(_CONTRACT))
         for account_id, numbered in self._contracts.items():
-            self.state.contracts[account_id] = tuple(contract for _, contract in sorted(numbered.items()))
+            self.state.put_contracts(account_id, tuple(contract for _, contract in sorted(numbered.items())))
         self._put_all(key for key in self._records if not key.startswith(_CONTRACT))
         self.state.books = PriceBooks(tuple(book for _, book in sorted(self._books.items())))
         self._records.clear()

@@ -63,7 +63,8 @@ class PartitionState:
         if step.due is not None:
             self.agenda.drop_first(step.due.actions)
         self.books = step.books
-        self.contracts.update(step.new_contracts)
+        for account_id, contracts in step.new_contracts.items():
+            self.put_contracts(account_id, contracts)
         self._merge_commands(step)
         self.memory = step.memory
         for key, total in step.totals.items():
@@ -94,6 +95,13 @@ class PartitionState:
         return mode_on(self.contracts.get(account_id, ()), day)
 
     # What snapshots and steps put in keeps the agenda and the other indexes in step with it.
+
+    def put_contracts(self, account_id: str, contracts: Contracts) -> None:
+        """An account's contracts as they are now; whose last one was withdrawn is as one that never had any."""
+        if contracts:
+            self.contracts[account_id] = contracts
+        else:
+            self.contracts.pop(account_id, None)
 
     def put_total(self, key: TotalKey, total: Total) -> None:
         """A daily total as it is now."""
