@@ -1,4 +1,4 @@
-"""Questions to Kafka that the client library is too old for: metadata with topic ids and rights, rights on groups.
+"""Questions to Kafka that the client library is too old for: topic ids, rights, and whose a transactional id is.
 
 The versions are those that Kafka 3.9 and 4.3 both speak. Layouts are Kafka's own (`MetadataRequest.json` and so on).
 """
@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     GroupIdNotFound,
@@ -26,6 +27,7 @@ from aiokafka.protocol.types import (
     Int8,
     Int16,
     Int32,
+    Int64,
     Schema,
     TaggedFields,
 )
@@ -244,6 +246,59 @@ class _FindCoordinatorRequest(Request[_FindCoordinatorRequest4]):
         return request_struct_class(*self._asked, {})
 
 
+class _DescribeTransactionsResponse0(Response):
+    API_KEY = 65
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "transactions",
+            CompactArray(
+                ("error_code", Int16),
+                ("transactional_id", CompactString("utf-8")),
+                ("state", CompactString("utf-8")),
+                ("timeout_ms", Int32),
+                ("start_ms", Int64),
+                ("producer_id", Int64),
+                ("producer_epoch", Int16),
+                (
+                    "topics",
+                    CompactArray(
+                        ("topic", CompactString("utf-8")), ("partitions", CompactArray(Int32)), ("tags", TaggedFields)
+                    ),
+                ),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _DescribeTransactionsRequest0(RequestStruct):
+    API_KEY = 65
+    API_VERSION = 0
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _DescribeTransactionsResponse0
+    SCHEMA = Schema(("transactional_ids", CompactArray(CompactString("utf-8"))), ("tags", TaggedFields))
+
+
+class _DescribeTransactionsRequest(Request[_DescribeTransactionsRequest0]):
+    API_KEY = 65
+
+    def __init__(self, transactional_id: str) -> None:
+        self._transactional_id = transactional_id
+
+    def build(self, request_struct_class: type[_DescribeTransactionsRequest0]) -> _DescribeTransactionsRequest0:
+        return request_struct_class([self._transactional_id], {})
+
+
+class ProducerOf(NamedTuple):
+    """The producer to which a transactional id belongs: the newest one that has started."""
+
+    producer_id: int
+    epoch: int
+
+
 async def describe_topics(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Topic]:
     """Topics by name, in the order asked, as they are now, with this client's rights. None is created by it."""
     wanted = list(names)
@@ -287,6 +342,16 @@ async def group_rights(client: AIOKafkaAdminClient, group: str) -> frozenset[Ope
 async def denied_transactions(client: AIOKafkaAdminClient, ids: Sequence[str]) -> list[str]:
     """Those of some transactional ids that this client may not even describe."""
     return [found.key for found in await _coordinators(client, TRANSACTION, ids) if found.error in _DENIED]
+
+
+async def newest_producer(client: AIOKafkaClient, transactional_id: str) -> ProducerOf:
+    """The newest producer of a transactional id that was started before. It changes nothing. Raises KafkaError."""
+    node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+    answer = await client.send(node, _DescribeTransactionsRequest(transactional_id))
+    (said,) = answer.to_object()["transactions"]
+    if said["error_code"]:
+        raise for_code(said["error_code"])(transactional_id)
+    return ProducerOf(said["producer_id"], said["producer_epoch"])
 
 
 class _Coordinator(NamedTuple):

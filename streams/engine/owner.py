@@ -131,22 +131,15 @@ class PartitionOwner:
     # -- opening and closing ---------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Steps 1 and 2 of the order. Raises RefusalToStartError where the log does not fit."""
+        """Steps 1 and 2 of the order. Raises RefusalToStartError where the log does not fit, ProducerFenced."""
         started = time.monotonic()
         await self._writer.start()
-        async with reader(self._settings, topics.ALL) as consumer:
-            await close_what_hangs(consumer, self._settings, self.partition, self._rules.partitions, self._writer)
-            self._identity = await identity_of(consumer, self._settings)
-            self.state = await self._read_state(consumer, self._identity)
-            self._identity = self._identity.beside(self.state.identity)
-            await end_what_was_sent_on(consumer, self._settings, self.state, self._rules.partitions, self._writer)
-            self._writer.stand_at(
-                await ends_of(consumer, self._settings, self.partition),
-                await rerouted_ends(consumer, self._settings, self._rules.partitions),
-            )
-            self._seen, read = await self._open_seen(consumer)
-            name = self._settings.topic(topics.COMMANDS)
-            self._commands_end = (await offsets(consumer, name, self.partition))[1]
+        try:
+            seen, read = await self._recover()
+        except RefusalToStartError:
+            # Whoever has opened it since has gone on: what is open or new is theirs, and no fault of the log's.
+            await self._writer.see_that_it_is_the_newest()
+            raise
         self.sums = Sums(self.state)
         self.expected = dict(self.state.next)
         self._has_room.set()
@@ -156,28 +149,35 @@ class PartitionOwner:
         self._saved_at = self.last_moved - SAVE_INTERVAL_S * self.partition / self._rules.partitions
         took_s = time.monotonic() - started
         self._metrics.opened(self.partition, took_s)
-        self._metrics.remembered(self.partition, len(self._seen), self._seen.size_bytes)
+        self._metrics.remembered(self.partition, len(seen), seen.size_bytes)
         log.info(
             "partition open",
             partition=self.partition,
             seq=self.state.seq,
             next=self.state.next[topics.COMPLETED],
-            remembered=len(self._seen),
+            remembered=len(seen),
             caught_up=read,
             took_s=round(took_s, 3),
         )
 
-    async def _read_state(self, consumer: AIOKafkaConsumer, identity: Identity) -> PartitionState:
-        """The state, read back. Raises RefusalToStartError where the log does not fit, ProducerFenced."""
-        rules, totals = self._rules, self._totals
-        try:
-            return await read_state(
-                consumer, self._settings, rules, self.partition, totals, identity, moved=self._moved
+    async def _recover(self) -> tuple[DiskSeen, int]:
+        """Step 2: the dedupe index, and how many records it lacked. Raises RefusalToStartError."""
+        settings, rules, writer = self._settings, self._rules, self._writer
+        async with reader(settings, topics.ALL) as consumer:
+            await close_what_hangs(consumer, settings, self.partition, rules.partitions, writer)
+            identity = await identity_of(consumer, settings)
+            self.state = await read_state(
+                consumer, settings, rules, self.partition, self._totals, identity, moved=self._moved
             )
-        except RefusalToStartError:
-            # Whoever has opened it since has gone on: what is new since the state was read does not fit it.
-            await self._writer.see_that_it_is_the_newest()
-            raise
+            self._identity = identity.beside(self.state.identity)
+            await end_what_was_sent_on(consumer, settings, self.state, rules.partitions, writer)
+            writer.stand_at(
+                await ends_of(consumer, settings, self.partition),
+                await rerouted_ends(consumer, settings, rules.partitions),
+            )
+            seen = await self._open_seen(consumer)
+            self._commands_end = (await offsets(consumer, settings.topic(topics.COMMANDS), self.partition))[1]
+        return seen
 
     async def _open_seen(self, consumer: AIOKafkaConsumer, *, anew: bool = False) -> tuple[DiskSeen, int]:
         """The dedupe index, brought up to date, and how many records that took; made anew where it is ahead."""

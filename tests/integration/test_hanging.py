@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ProducerFenced
 
 from meter import topics
 from meter.dedupe import MemorySeen
@@ -18,10 +19,13 @@ from meter.state import PartitionState
 from streams.broker import EmbeddedBroker
 from streams.broker.config import Extras
 from streams.engine import hanging
+from streams.engine.due import Pace
 from streams.engine.hanging import OWN, close_what_hangs, end_what_was_sent_on
+from streams.engine.owner import PartitionOwner
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
 from streams.kafka import offsets, read_range, reader
+from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from tests.builders import RULES
 from tests.integration.running import Meter, until
@@ -54,6 +58,10 @@ async def writer(settings: Settings) -> AsyncIterator[PartitionWriter]:
     await made.start()
     yield made
     await made.stop()
+
+
+async def no_ends(partition: int) -> dict[str, int]:
+    return {}
 
 
 async def leave_open(settings: Settings, *names: str, step: JournalStep = STEP) -> AIOKafkaProducer:
@@ -134,6 +142,30 @@ async def test_what_ends_it_is_aborted_on_every_output_and_seen_by_nobody(
     for name, partition in places:
         _, end = await offsets(committed, settings.topic(name), partition)
         assert end >= 2, name  # the record and its marker
+
+
+async def test_the_open_step_of_a_newer_owner_is_not_taken_for_one_that_hangs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was frozen while it opened the partition gives it up: it ends nothing, and refuses nothing."""
+    owner = PartitionOwner(settings, RULES, 0, {}, Metrics(), lambda *_: None, no_ends, Pace())  # type: ignore[arg-type]
+    newer = PartitionWriter(settings, 0)
+    start = owner._writer.start
+
+    async def start_and_freeze() -> None:
+        await start()
+        await newer.start()
+        await newer._producer.begin_transaction()
+        for name in (topics.JOURNAL, topics.STATE):
+            await newer._producer.send_and_wait(settings.topic(name), STEP.canonical(), key=b"k", partition=0)
+
+    monkeypatch.setattr(owner._writer, "start", start_and_freeze)
+    with pytest.raises(ProducerFenced):
+        await owner.open()
+    await owner.close()
+    await newer._producer.abort_transaction()
+    await newer.see_that_it_is_the_newest()
+    await newer.stop()
 
 
 @pytest.fixture(scope="module")

@@ -55,8 +55,11 @@ def an_owner(settings: Settings | None = None) -> PartitionOwner:
 async def test_a_log_that_another_owner_has_gone_on_with_is_not_refused_but_given_up(
     monkeypatch: pytest.MonkeyPatch, is_newest: bool, error: type[Exception]
 ) -> None:
-    async def read_state(*arguments: Any, **options: Any) -> None:
+    async def recover() -> None:
         raise RefusalToStartError("a step is torn")
+
+    async def start() -> None:
+        """It has."""
 
     async def see_that_it_is_the_newest() -> None:
         if not is_newest:
@@ -64,10 +67,11 @@ async def test_a_log_that_another_owner_has_gone_on_with_is_not_refused_but_give
 
     owner = an_owner()
     await owner._writer.stop()
-    monkeypatch.setattr(owners, "read_state", read_state)
+    monkeypatch.setattr(owner, "_recover", recover)
+    monkeypatch.setattr(owner._writer, "start", start)
     monkeypatch.setattr(owner._writer, "see_that_it_is_the_newest", see_that_it_is_the_newest)
     with pytest.raises(error):
-        await owner._read_state(None, IDENTITY)
+        await owner.open()
 
 
 class SentOn:
