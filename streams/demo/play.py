@@ -137,11 +137,16 @@ class _Play:
         counts: Counter[str] = Counter()
         at_risk: dict[str, Decimal] = {}
         reasons: dict[str, str] = {}
+        unknown: Counter[str] = Counter()
         async for _, found in rejects(self._settings, self._rules):
             counts[found.code] += 1
             reasons.setdefault(found.code, found.message)
-            at_risk[found.code] = EXACT.add(at_risk.get(found.code, ZERO), Decimal(found.amount_at_risk or "0"))
-        rows = [(code, f"{counts[code]:,}", decimal_text(at_risk[code]), reasons[code][:60]) for code in sorted(counts)]
+            if found.amount_at_risk is None:
+                unknown[found.code] += 1
+            else:
+                at_risk[found.code] = EXACT.add(at_risk.get(found.code, ZERO), Decimal(found.amount_at_risk))
+        amounts = {code: _at_risk(at_risk.get(code), unknown[code]) for code in counts}
+        rows = [(code, f"{counts[code]:,}", amounts[code], reasons[code][:60]) for code in sorted(counts)]
         say_table(("code", "records", "at risk", "for example"), rows)
         return counts
 
@@ -160,6 +165,13 @@ class _Play:
         if not holds:
             self._right = False
             say("THIS IS WRONG: please report it with the seed.")
+
+
+def _at_risk(amount: Decimal | None, unknown: int) -> str:
+    """The money of some refused records, and of how many it is not known."""
+    if amount is None:
+        return "unknown"
+    return decimal_text(amount) + (f" + {unknown:,} unknown" if unknown else "")
 
 
 def _act(title: str) -> None:

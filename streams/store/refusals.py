@@ -28,6 +28,8 @@ class _Change(NamedTuple):
     amount: Decimal = ZERO
     open_records: int = 0
     open_amount: Decimal = ZERO
+    unknown: int = 0
+    open_unknown: int = 0
 
     def plus(self, other: "_Change") -> "_Change":
         """The two together."""
@@ -36,6 +38,8 @@ class _Change(NamedTuple):
             EXACT.add(self.amount, other.amount),
             self.open_records + other.open_records,
             EXACT.add(self.open_amount, other.open_amount),
+            self.unknown + other.unknown,
+            self.open_unknown + other.open_unknown,
         )
 
 
@@ -54,8 +58,10 @@ def put_rejected(
         day, at = days.day_of(at_ms * 1000), decode.of_ms(at_ms)
         later = priced.get(_key(refused) or ("", ""), "") >= at
         rows.append(decode.rejected_row(record, refused, day, at, later))
+        unknown = int(refused.amount_at_risk is None)
         amount = Decimal(refused.amount_at_risk or 0)
-        change = _Change(1, amount, int(not later), ZERO if later else amount)
+        is_open = int(not later)
+        change = _Change(1, amount, is_open, ZERO if later else amount, unknown, unknown * is_open)
         changes[day, refused.code] = changes[day, refused.code].plus(change)
     insert(connection, rejected, rows)
     _add(connection, changes)
@@ -107,7 +113,8 @@ def put_priced_later(connection: Connection, rows: Sequence[Row]) -> None:
     for row in connection.execute(query).all():
         at = (table.partition == row.partition) & (table.position == row.position)
         connection.execute(update(rejected).where(at).values(priced_later=True))
-        less = _Change(0, ZERO, -1, EXACT.minus(row.amount_at_risk or ZERO))
+        unknown = int(row.amount_at_risk is None)
+        less = _Change(0, ZERO, -1, EXACT.minus(row.amount_at_risk or ZERO), 0, -unknown)
         changes[row.day, row.code] = changes[row.day, row.code].plus(less)
     _add(connection, changes)
 
@@ -122,5 +129,6 @@ def _add(connection: Connection, changes: _Changes) -> None:
     for (day, code), change in sorted(changes.items()):
         total = sums.get((day, code), _Change()).plus(change)
         amounts = decimal_text(total.amount), decimal_text(total.open_amount)
-        rows.append((day, code, total.records, amounts[0], total.open_records, amounts[1]))
+        counts = total.unknown, total.open_unknown
+        rows.append((day, code, total.records, amounts[0], total.open_records, amounts[1], *counts))
     upsert(connection, rejected_total, rows)

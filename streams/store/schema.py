@@ -131,7 +131,8 @@ rejected = Table(
     Index(None, "account_id", "job_id"),
 )
 
-#: The sums of `rejected`: how many, and the money at risk; `open_*` without those that were priced later.
+#: The sums of `rejected`: how many, and the money at risk; `open_*` without those that were priced later, `unknown` of
+#: which nobody can say what they are worth, so that they are not in the sums of money.
 rejected_total = Table(
     "rejected_total",
     metadata,
@@ -141,6 +142,8 @@ rejected_total = Table(
     Column("amount_at_risk", Money, nullable=False),
     Column("open_records", BigInteger, nullable=False),
     Column("open_amount", Money, nullable=False),
+    Column("unknown", BigInteger, nullable=False),
+    Column("open_unknown", BigInteger, nullable=False),
 )
 
 # -- money ------------------------------------------------------------------------------------------------------

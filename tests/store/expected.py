@@ -151,8 +151,9 @@ def _at_risk(read: Any) -> dict[str, Any]:
     last, sums = _last_priced(read), {}
     for _, refused in read["usage.rejected"]:
         amount, is_open = Decimal(refused.get("amount_at_risk", 0)), not _put_right(refused, last)
-        before = sums.get(refused["code"], (0, ZERO, 0, ZERO))
-        change = 1, amount, int(is_open), amount if is_open else ZERO
+        unknown = "amount_at_risk" not in refused
+        before = sums.get(refused["code"], (0, ZERO, 0, ZERO, 0, 0))
+        change = 1, amount, int(is_open), amount if is_open else ZERO, int(unknown), int(unknown and is_open)
         sums[refused["code"]] = tuple(a + b for a, b in zip(before, change, strict=True))
     return sums
 
@@ -252,7 +253,7 @@ def of_store(engine: Engine) -> Tables:
 def _sums_by_code(rows: Any) -> dict[str, Any]:
     sums: dict[str, Any] = {}
     for row in rows:
-        before = sums.get(row.code, (0, ZERO, 0, ZERO))
+        before = sums.get(row.code, (0, ZERO, 0, ZERO, 0, 0))
         sums[row.code] = tuple(a + b for a, b in zip(before, row[2:], strict=True))
     return sums
 

@@ -17,6 +17,7 @@ from meter.rules import Clock, Rules
 from streams.http.console.forecast import Forecast, forecasts
 from streams.store.queries import accounts, bills, commands, freshness, overview, usage
 from streams.store.queries.meter import rules_of, today
+from streams.store.queries.rejects import AtRisk, amount_at_risk
 from streams.store.schema import command
 
 #: A chart has a colour for each of so many regions; the rest is drawn together.
@@ -166,10 +167,17 @@ class Day(NamedTuple):
 
 
 class Risk(NamedTuple):
-    """Refused records that are not put right, and their money."""
+    """Refused records that are not put right, and their money; of `unknown` records nobody can say what it is."""
 
     records: int
     amount: Decimal
+    unknown: int
+
+    @classmethod
+    def of(cls, rows: Sequence[AtRisk]) -> "Risk":
+        """All reasons together."""
+        open_records, unknown = sum(each.open_records for each in rows), sum(each.open_unknown for each in rows)
+        return cls(open_records, amount_at_risk(rows), unknown)
 
 
 class OverviewPage(NamedTuple):
@@ -200,7 +208,7 @@ def overview_page(connection: Connection, here: Scene, zones: Sequence[str] = ZO
         found.day,
         Day(days[-1], *sums[days[-1]]),
         Day(days[-2], *sums[days[-2]]),
-        Risk(sum(each.open_records for each in found.rejects), found.amount_at_risk),
+        Risk.of(found.rejects),
         found.owed,
         sum(each.accounts for each in states if each.state is not Service.GOOD),
         chart_table(rows, days, names, money=True) if rows else ChartTable((), (), True),

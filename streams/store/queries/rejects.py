@@ -1,5 +1,6 @@
 """Refused records: the list by reason, time and account; one with its original; the money at risk."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -35,13 +36,18 @@ class Reject(NamedTuple):
 
 
 class AtRisk(NamedTuple):
-    """Refused records of a code, and the money at risk; `open_*`: of those that were not priced later."""
+    """Refused records of a code, and the money at risk; `open_*`: of those that were not priced later.
+
+    `unknown`: records whose worth nobody can say; they are not in the amounts.
+    """
 
     code: str
     records: int
     amount: Decimal
     open_records: int
     open_amount: Decimal
+    unknown: int
+    open_unknown: int
 
 
 _COLUMNS = [column for column in rejected.c if column.name != "value"]
@@ -98,17 +104,19 @@ def at_risk(connection: Connection, start: str | None = None, end: str | None = 
         money_sum(table.amount_at_risk),
         func.sum(table.open_records, type_=table.records.type),
         money_sum(table.open_amount),
+        func.sum(table.unknown, type_=table.unknown.type),
+        func.sum(table.open_unknown, type_=table.unknown.type),
     ).group_by(table.code)
     if start is not None:
         query = query.where(table.day >= start)
     if end is not None:
         query = query.where(table.day <= end)
-    rows = [AtRisk(r[0], int(r[1]), r[2], int(r[3]), r[4]) for r in connection.execute(query)]
+    rows = [AtRisk(r[0], int(r[1]), r[2], int(r[3]), r[4], int(r[5]), int(r[6])) for r in connection.execute(query)]
     return sorted(rows, key=lambda row: (-row.open_amount, -row.open_records, row.code))
 
 
-def amount_at_risk(rows: list[AtRisk]) -> Decimal:
-    """The money at risk of all codes that is not put right."""
+def amount_at_risk(rows: Iterable[AtRisk]) -> Decimal:
+    """The money at risk of all codes that is not put right, as far as it is known."""
     total = ZERO
     for row in rows:
         total = EXACT.add(total, row.open_amount)

@@ -14,7 +14,7 @@ from meter.rejects import FINAL_CODES
 from streams.http.console.closed import OperatorVisitor
 from streams.http.console.pages.board import pager
 from streams.http.console.render import page, see
-from streams.http.console.views import Scene
+from streams.http.console.views import Risk, Scene
 from streams.http.problems import Problem
 from streams.http.rejects import find_reject, redrive
 from streams.http.services import AllServices
@@ -49,7 +49,7 @@ async def rejects(
         return {
             "rows": found.rows,
             "risks": risks,
-            "amount": queries.amount_at_risk(risks),
+            "risk": Risk.of(risks),
             "code": code or "",
             "account": account or "",
             "show": show,
