@@ -7,7 +7,7 @@ so that completions still come in. A revoked token counts no more within `FRESH_
 import hashlib
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
@@ -64,12 +64,12 @@ class Access:
         if token is None:
             self.wrong(request)
             raise _not_signed_in("this token is not valid: unknown, expired or revoked")
-        self.take(token.token_id)
+        request.state.allowance = self.take(token.token_id)
         return token.caller()
 
-    def take(self, token_id: str) -> None:
-        """Count one request of a token. Raises Problem (429) where it asks too often."""
-        self._buckets.take(token_id)
+    def take(self, token_id: str) -> Mapping[str, str]:
+        """Count one request of a token. Returns headers that say what is left. Raises Problem (429) at too many."""
+        return self._buckets.take(token_id)
 
     def wrong(self, request: Request) -> None:
         """Count one wrong token of an address. Raises Problem (429) where there are too many."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -119,11 +119,17 @@ async def answer(
     """An answer with its tag, 304 where the client has it already."""
     services: Services = request.app.state.services
     body = document if isinstance(document, bytes) else _encode(document)
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": cache, "Vary": "Authorization"}
+    headers = {"Cache-Control": cache, "Vary": "Authorization"}
     as_of = await request.app.state.age.as_of(services)
     if as_of is not None:
         headers[AS_OF] = text(as_of)
+    return tagged(request, body, headers)
+
+
+def tagged(request: Request, body: bytes, headers: Mapping[str, str]) -> Response:
+    """JSON with its entity tag; 304 where the client has it already."""
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"Cache-Control": REVALIDATE, **headers, "ETag": tag}
     if _has(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(body, 200, headers, "application/json")

@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streams.http import api
 from streams.http.access import Access
 from streams.http.bodies import BodyLimit
+from streams.http.description import DESCRIPTION
+from streams.http.heads import HeadAsGet
 from streams.http.kafka import Log
 from streams.http.orders import Desk
 from streams.http.paths import RawPaths
@@ -51,7 +53,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     log = Log(settings)
     access = Access(store, settings.http_requests_per_s)
     services = Services(settings, store, log, access, Sessions(store, access), Desk(settings, store, log))
-    app = FastAPI(**api.DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
+    app = FastAPI(**DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     app.state.services = services
     api.install(app)
     pages = import_module("streams.http.console") if console else None
@@ -59,6 +61,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
         pages.install(app)
     _handle_problems(app, pages)
     app.add_middleware(RawPaths)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes)
     app.add_middleware(_Headers)
     return app
@@ -74,7 +77,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def is_api(path: str) -> bool:
     """Whether a path is the API's, which answers with JSON."""
-    return path == "/v1" or path.startswith(("/v1/", "/openapi.json", "/healthz", "/readyz"))
+    return path == "/v1" or path.startswith(("/v1/", "/openapi.json", "/healthz", "/readyz", "/metrics"))
 
 
 def _wants_page(request: Request) -> bool:
@@ -100,11 +103,12 @@ def _handle_problems(app: FastAPI, pages: Any) -> None:
 
 def _methods_of(app: FastAPI, request: Request) -> list[str]:
     """What a path can be asked: it may be several routes, and the framework names the first one's methods alone."""
-    return [
+    methods = [
         method
         for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in app.routes)
     ]
+    return sorted([*methods, "HEAD"]) if "GET" in methods else methods
 
 
 class _Headers:
@@ -118,10 +122,14 @@ class _Headers:
             await self._app(scope, receive, send)
             return
         policy = API_POLICY if is_api(scope["path"]) else PAGE_POLICY
+        state = scope.setdefault("state", {})
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _complete(MutableHeaders(scope=message), policy)
+                headers = MutableHeaders(scope=message)
+                _complete(headers, policy)
+                for name, value in state.get("allowance", {}).items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -1,17 +1,15 @@
 """Bodies of requests: bounded while they come in, of known callers only, JSON, and never deeper than a completion."""
 
 import json
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meter.intake import MAX_DEPTH, too_deep
-from streams.http.access import caller
 from streams.http.problems import Problem
+from streams.http.routes import CallerRoute, Handler
 
 
 class BodyLimit:
@@ -72,18 +70,17 @@ class _JsonRequest(Request):
         return read_json(await self.body())
 
 
-class JsonRoute(APIRoute):
+class JsonRoute(CallerRoute):
     """A route whose body, where it has one, is JSON within bounds, and is read once it is known who sends it.
 
     The framework by itself reads a body first.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         """The handler, on a request that reads its body by these rules."""
         handler = super().get_route_handler()
 
         async def bounded(request: Request) -> Response:
-            await caller(request)
             return await handler(_JsonRequest(request.scope, request.receive))
 
         return bounded

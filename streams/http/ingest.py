@@ -22,13 +22,14 @@ from streams.http.access import Producer
 from streams.http.bodies import media_type
 from streams.http.kafka import Outgoing
 from streams.http.problems import PROBLEMS, Problem
+from streams.http.routes import CallerRoute
 from streams.http.services import AllServices
 from streams.submit import MAX_LINE_BYTES, Stamps
 
 MAX_JOBS = 1000
 PLAIN, EVENT, EVENTS = "application/json", "application/cloudevents+json", "application/cloudevents-batch+json"
 
-router = APIRouter(tags=["ingest"])
+router = APIRouter(tags=["ingest"], route_class=CallerRoute)
 
 
 class _Envelope(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 
 from streams.http.problems import Problem
 
@@ -18,10 +19,10 @@ class Buckets:
         self._size = max(1.0, per_s * BURST_S)
         self._left: dict[str, tuple[float, float]] = {}
 
-    def take(self, name: str) -> None:
-        """Take one. Raises Problem (429) where the bucket is empty."""
+    def take(self, name: str) -> Mapping[str, str]:
+        """Take one. Returns the headers that say what is left. Raises Problem (429) where the bucket is empty."""
         if not self._per_s:
-            return
+            return {}
         now = time.monotonic()
         left, at = self._left.get(name, (self._size, now))
         left = min(self._size, left + (now - at) * self._per_s)
@@ -29,7 +30,20 @@ class Buckets:
             self._left[name] = left, now
             wait_s = math.ceil((1 - left) / self._per_s)
             detail = f"more than {self._per_s:g} requests a second"
-            raise Problem(429, "too_many_requests", detail, headers={"Retry-After": str(wait_s)})
+            headers = {"Retry-After": str(wait_s), **self._said(left)}
+            raise Problem(429, "too_many_requests", detail, headers=headers)
         if len(self._left) >= MAX_KEPT:
             self._left.clear()
         self._left[name] = left - 1, now
+        return self._said(left - 1)
+
+    def _said(self, left: float) -> Mapping[str, str]:
+        """What a bucket holds, how long it takes to fill, what is left and when it is full again (s).
+
+        As draft-ietf-httpapi-ratelimit-headers has it.
+        """
+        full_in_s = math.ceil((self._size - left) / self._per_s)
+        return {
+            "RateLimit-Policy": f'"default";q={math.floor(self._size)};w={math.ceil(self._size / self._per_s)}',
+            "RateLimit": f'"default";r={math.floor(left)};t={full_in_s}',
+        }

@@ -33,6 +33,9 @@ _CODES = {
     500: "internal_error",
     503: "unavailable",
 }
+#: The statuses that mean "later": they say when, whoever raised them.
+RETRIED = frozenset({429, 503})
+RETRY_AFTER_S = "5"
 
 
 class Problem(HTTPException):
@@ -41,7 +44,10 @@ class Problem(HTTPException):
     def __init__(
         self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **extra: Any
     ) -> None:
-        super().__init__(status, detail, headers=dict(headers or {}))
+        known = dict(headers or {})
+        if status in RETRIED:
+            known.setdefault("Retry-After", RETRY_AFTER_S)
+        super().__init__(status, detail, headers=known)
         self.code = code
         self.text = detail
         self.extra = extra

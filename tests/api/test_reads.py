@@ -124,7 +124,7 @@ def test_what_is_not_there_is_a_problem(operator: httpx.Client, path: str) -> No
 
 def test_another_method_is_a_problem(operator: httpx.Client) -> None:
     answer = operator.delete("/v1/prices")
-    assert (problem(answer, 405)["code"], answer.headers["allow"]) == ("method_not_allowed", "GET, POST")
+    assert (problem(answer, 405)["code"], answer.headers["allow"]) == ("method_not_allowed", "GET, HEAD, POST")
 
 
 @pytest.mark.parametrize(

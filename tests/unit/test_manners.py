@@ -1,0 +1,130 @@
+"""Manners of the API that need no Kafka: what it is not asked for, HEAD, tags, limits, its description."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from streams.http.callers import Role
+from streams.http.problems import Problem
+from streams.settings import Settings
+from streams.store.database import open_engine
+from streams.store.migrate import migrate
+from tests.api.serving import Api, make_token, problem
+
+#: Where nothing listens.
+NO_KAFKA = "127.0.0.1:1"
+#: What stands in a path.
+FILLED = {"day": "2026-01-01", "position": "0:0"}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """An API on an empty store, without a Kafka, that serves 400 requests of a token in two seconds."""
+    folder: Path = tmp_path_factory.mktemp("manners")
+    settings = Settings(
+        bootstrap_servers=NO_KAFKA,
+        data_dir=folder,
+        database_url=f"sqlite:///{folder}/store.sqlite",  # type: ignore[arg-type]
+        http_port=0,
+        http_requests_per_s=200,
+    )
+    engine = open_engine(settings)
+    migrate(engine)
+    engine.dispose()
+    with Api(settings, console=True) as api:
+        api.tokens["operator"] = make_token(settings, Role.OPERATOR)
+        yield api
+
+
+@pytest.fixture
+def operator(api: Api) -> Iterator[httpx.Client]:
+    """A client of an operator."""
+    with api.client(api.tokens["operator"]) as client:
+        yield client
+
+
+def routes(operator: httpx.Client) -> list[tuple[str, str, dict[str, Any]]]:
+    """The API's operations: method, path with something in it, and what is said of it."""
+    paths = operator.get("/openapi.json").json()["paths"]
+    return [
+        (method, re.sub(r"\{(\w+)\}", lambda found: FILLED.get(found[1], "x"), path), each)
+        for path, methods in paths.items()
+        for method, each in methods.items()
+    ]
+
+
+SYSTEM = ["/openapi.json", "/healthz"]
+
+
+def test_what_no_route_knows_is_refused_and_the_nearest_is_named(operator: httpx.Client) -> None:
+    for method, path, described in routes(operator):
+        known = [each["name"] for each in described.get("parameters", []) if each["in"] == "query"]
+        for name in known or ["anything"]:
+            misspelt = name + "x"
+            answer = operator.request(method, path, params={misspelt: "1"}, headers={"Idempotency-Key": "k"})
+            found = problem(answer, 422)
+            assert (found["code"], found["errors"][0]["field"]) == ("unknown_parameter", misspelt), path
+            assert (repr(name) if known else "takes none") in found["detail"], path
+    for path in SYSTEM:
+        assert problem(operator.get(path, params={"pretty": "1"}), 422)["code"] == "unknown_parameter"
+
+
+def test_what_is_given_twice_is_refused(operator: httpx.Client) -> None:
+    for method, path, described in routes(operator):
+        for each in described.get("parameters", []):
+            if each["in"] == "query":
+                answer = operator.request(method, path, params=[(each["name"], "1")] * 2)
+                assert problem(answer, 422)["code"] == "repeated_parameter", path
+
+
+def test_who_asks_is_found_out_before_what(api: Api) -> None:
+    with api.client() as nobody:
+        for method, path, _ in routes(nobody):
+            assert problem(nobody.request(method, path, params={"x": "1"}), 401)["code"] == "not_signed_in", path
+
+
+def test_a_long_question_has_a_short_answer(operator: httpx.Client) -> None:
+    query = "&".join(f"x{number}{'y' * 20}" for number in range(1000))
+    answer = operator.get(f"/v1/accounts?{query}")
+    assert len(problem(answer, 422)["errors"]) == 10
+    assert len(answer.content) < 5_000
+
+
+def test_head_is_get_without_its_body(operator: httpx.Client) -> None:
+    gets = [path for method, path, _ in routes(operator) if method == "get"]
+    for path in [*gets, *SYSTEM, "/console/sign-in", "/v1/nothing"]:
+        whole, head = operator.get(path), operator.head(path)
+        assert (head.status_code, head.content) == (whole.status_code, b""), path
+        for name in ("content-type", "content-length", "etag"):
+            assert head.headers.get(name) == whole.headers.get(name), (path, name)
+    posts = operator.head("/v1/jobs")
+    assert (posts.status_code, posts.headers["allow"]) == (405, "POST")
+    assert operator.put("/v1/prices").headers["allow"] == "GET, HEAD, POST"
+
+
+def test_the_description_has_a_tag(operator: httpx.Client) -> None:
+    first = operator.get("/openapi.json")
+    again = operator.get("/openapi.json", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    assert operator.get("/openapi.json", headers={"If-None-Match": '"another"'}).status_code == 200
+
+
+def test_answers_say_how_much_may_still_be_asked(api: Api) -> None:
+    with api.client(make_token(api.settings, Role.PRODUCER)) as client:
+        answers = [client.get("/v1/accounts/A/service") for _ in range(3)]
+        assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"default";q=400;w=2'}
+        left = [int(answer.headers["ratelimit"].split(";r=")[1].partition(";")[0]) for answer in answers]
+        assert left[0] == 399
+        assert 390 <= left[2] <= left[0]
+        assert client.get("/v1/bills").headers["ratelimit-policy"]  # a 403
+    with api.client() as nobody:
+        assert "ratelimit" not in nobody.get("/healthz").headers
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_whoever_is_to_come_later_is_told_when(status: int) -> None:
+    assert int(Problem(status, "busy", "later").headers["Retry-After"]) > 0  # type: ignore[index]
