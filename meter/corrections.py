@@ -13,10 +13,16 @@ from meter.ledger import Book, Cause
 from meter.money import creditable
 from meter.notes import Note, NoteKind, note_id_of
 
+#: Bills and debit notes that an account owes, where more may be charged: all of them are one record of the state.
+MAX_OPEN = 10_000
+
 
 def charge(command: Charge, desk: Desk, times: Times) -> None:
     """A debit note with its reason."""
     known(command, desk, times)
+    account = desk.till.find(command.account_id)
+    if account is not None and len(account.open_bills) >= MAX_OPEN:
+        raise RefusedError("too_many_open", f"{MAX_OPEN} bills and debit notes are not paid")
     note = _note(command, NoteKind.CHARGE, command.amount, desk, times)._replace(reason=command.reason)
     terms = contract_on(desk.contracts_of(command.account_id), note.day)
     desk.till.debit(command.account_id, note, Book.CHARGES, Cause.CHARGE, times.effective, terms)

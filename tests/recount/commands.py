@@ -31,6 +31,7 @@ HORIZON_MS = 35 * DAY_MS
 TOLERANCE_MS = 5 * 60 * 1000
 REFUND_DAYS = 92
 BOOK_MARGIN_MS = 10 * 60 * 1000
+MOST_UNPAID = 10_000
 #: The accounts and billing days of which a job was priced.
 Metered = set[tuple[str, str]]
 
@@ -203,7 +204,8 @@ class Commands:
     def _charge(self, fields: Row, times: Times) -> None:
         issued_ms, account_id, owed = self._version_and_issue(fields), name(fields, "account_id"), amount(fields)
         reason = name(fields, "reason", LONGEST_REASON)
-        self._customer(account_id, issued_ms, times)
+        if len(self._customer(account_id, issued_ms, times).unpaid) >= MOST_UNPAID:
+            raise Refused("too_many_open")
         self._debit("charge", fields, times, amount=owed, reason=reason)
 
     def _credit_note(self, fields: Row, times: Times) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meter import corrections
 from meter.accounts import CORRECTED_MS
 from meter.arrears import Service
 from meter.billing_models import NoteIssued
@@ -361,6 +362,16 @@ def test_notes_are_written_as_the_model_writes_them_with_ids_of_their_own() -> N
     assert [note.canonical() for note in notes(meter)] == written
     assert [note.note_id[:10] for note in notes(meter)] == ["D20190102-", "R20190102-", "C20190102-"]
     assert len({note.note_id for note in notes(meter)}) == 3
+
+
+def test_who_owes_very_many_documents_is_charged_no_more_until_some_are_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are one record of the state, which Kafka would refuse one day."""
+    monkeypatch.setattr(corrections, "MAX_OPEN", 2)
+    meter = customer()
+    for code in (None, None, "too_many_open"):
+        assert meter.command(AT, "charge", amount="5.00", reason="r").code == code
+    meter.command(AT, "top_up", amount="100.00")
+    assert meter.command(AT, "charge", amount="5.00", reason="r").code is None
 
 
 def test_a_restart_knows_all_of_it() -> None:
