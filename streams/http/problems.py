@@ -142,9 +142,16 @@ class ProblemDocument(BaseModel):
     errors: list[FieldError] = Field(default_factory=list)
 
 
-_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_SCHEMA = {"schema": {"$ref": "#/components/schemas/Problem"}}
+
+
+def described(meaning: str, example: Problem) -> dict[str, Any]:
+    """A problem as the description of a route has it."""
+    return {"description": meaning, "content": {MEDIA_TYPE: {**_SCHEMA, "example": example.document()}}}
+
+
 #: For the description of every route.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "Refused: `code` says why", "content": _CONTENT},
-    "5XX": {"description": "Kafka or the store is away (503), or something broke (500)", "content": _CONTENT},
+    "4XX": described("Refused: `code` says why", not_found("there is no bill 'B1'")),
+    "5XX": described("Kafka or the store is away, or something broke", unavailable("kafka", "Kafka is away")),
 }

@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from streams.http.callers import Role
+from streams.http.description import OPERATIONS, operations
 from streams.http.problems import Problem
 from streams.settings import Settings
 from streams.store.database import open_engine
@@ -57,6 +59,17 @@ def routes(operator: httpx.Client) -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
+#: Some of the names that clients have been given.
+STABLE = {
+    "submit_jobs",
+    "get_account",
+    "list_usage",
+    "top_up",
+    "agree_contract",
+    "get_bill",
+    "verify_bill",
+    "list_audit",
+}
 SYSTEM = ["/openapi.json", "/healthz"]
 
 
@@ -111,6 +124,47 @@ def test_the_description_has_a_tag(operator: httpx.Client) -> None:
     again = operator.get("/openapi.json", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert operator.get("/openapi.json", headers={"If-None-Match": '"another"'}).status_code == 200
+
+
+def test_the_description_says_all_of_each_operation(operator: httpx.Client) -> None:
+    document = operator.get("/openapi.json").json()
+    ids, tags = [], {tag["name"] for tag in document["tags"] if tag["description"]}
+    assert document["servers"][0]["url"]
+    for method, path, each in operations(document):
+        where, answers = (method, path), each["responses"]
+        ids.append(each["operationId"])
+        assert set(each["tags"]) <= tags, where
+        assert all(each[said] for said in ("tags", "summary", "description")), where
+        assert each["security"] == [{"token": []}], where
+        assert set(answers) >= {"401", "403", "422", "429", "500", "503", "4XX", "5XX"}, where
+        assert ("404" in answers) is ("{" in path), where
+        assert ("409" in answers) is (method not in ("get", "delete")), where
+        assert ("413" in answers) is ("requestBody" in each), where
+        assert all("Retry-After" in answers[late]["headers"] for late in ("429", "503")), where
+        (right,) = [answer for status, answer in answers.items() if status in ("200", "201", "204")] or [answers["202"]]
+        assert set(right["headers"]) >= {"RateLimit", "RateLimit-Policy"}, where
+        assert ("ETag" in right["headers"]) is (method == "get"), where
+    assert len(set(ids)) == len(ids) == len(OPERATIONS)
+
+
+def test_all_examples_of_the_description_are_what_it_says(operator: httpx.Client) -> None:
+    document = operator.get("/openapi.json").json()
+    for method, path, each in operations(document):
+        contents = [each.get("requestBody", {}), *each["responses"].values()]
+        said = [content for one in contents for content in one.get("content", {}).values()]
+        for content in [*said, *each.get("parameters", ())]:
+            named = content.get("examples", {}).values()
+            examples = [content["example"]] if "example" in content else [one["value"] for one in named]
+            schema = Draft202012Validator({**content["schema"], "components": document["components"]})
+            assert examples, (method, path)
+            for example in examples:
+                schema.validate(example)
+
+
+def test_names_of_operations_are_no_functions(operator: httpx.Client) -> None:
+    """Clients are generated from these names: one that changes breaks them."""
+    known = {each["operationId"] for _, _, each in operations(operator.get("/openapi.json").json())}
+    assert known >= STABLE
 
 
 def test_answers_say_how_much_may_still_be_asked(api: Api) -> None:
