@@ -32,12 +32,14 @@ from meter.command_content import digest_of, digest_of_bytes, digest_of_unread
 from meter.contracts import Contract, Mode, mode_on, terms_of
 from meter.corrections import charge, credit_line, reverse_payment, withdraw_contract, withdraw_price_book
 from meter.desk import Desk, RefusedError, Times, entry_id, known, need_notice, own
-from meter.intake import too_deep
+from meter.intake import readable_id, too_deep
+from meter.keys import once_each, repeats_a_key
 from meter.ledger import Book, Cause
 from meter.models import CommandResult, PriceBookCommand, Source
 from meter.money import EXACT
 from meter.periods import instant_us
 from meter.prices import PriceRefusal, accept_book, bad_price
+from meter.rejects import Code
 from meter.rules import Clock, Rules
 from meter.till import Entry
 
@@ -96,10 +98,17 @@ class Reading(NamedTuple):
 
 def read_command(value: bytes | None) -> Reading:
     """Read a command. Whatever is wrong with it is in the answer."""
-    envelope = _envelope(value)
-    if value is None or envelope is None:
+    value = value or b""
+    try:
+        text = value.decode()
+        if too_deep(text):
+            raise ValueError
+        if repeats_a_key(value):
+            return _ambiguous(value)
+        envelope = msgspec.json.decode(text, type=_Envelope)
+    except (msgspec.MsgspecError, ValueError):
         refusal = "bad_fields", "not a JSON object with command_id and type"
-        return Reading(None, None, digest_of_bytes(value or b""), refusal=refusal)
+        return Reading(None, None, digest_of_bytes(value), refusal=refusal)
     command_id = envelope.command_id if 1 <= len(envelope.command_id) <= 128 else None
     account_id = envelope.account_id
     if not isinstance(account_id, str) or len(account_id) > 128:
@@ -117,12 +126,12 @@ def command_digest(value: bytes | None) -> str:
     return read_command(value).digest
 
 
-def _envelope(value: bytes | None) -> _Envelope | None:
-    try:
-        text = (value or b"").decode()
-        return None if too_deep(text) else msgspec.json.decode(text, type=_Envelope)
-    except (msgspec.MsgspecError, UnicodeError):
-        return None
+def _ambiguous(value: bytes) -> Reading:
+    """A command in which a key stands twice: nobody can say what it asks for, and it is the same as no other."""
+    document, keys = once_each(value)
+    fields = document if isinstance(document, dict) else {}
+    ids = readable_id(fields.get("command_id")), readable_id(fields.get("account_id"))
+    return Reading(*ids, digest_of_bytes(value), refusal=(Code.DUPLICATE_KEY.value, keys.reason))
 
 
 def apply_command(read: Reading, desk: Desk, times: Times) -> Answer:

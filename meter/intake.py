@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from pydantic import ValidationError
 
+from meter.keys import OnceEach, no_such_constant, repeats_a_key
 from meter.models import CLOUD_EVENT_TYPE, JobCompleted, NumberLiteral
 from meter.periods import instant_us
 from meter.regions import REGION_CODES
@@ -28,6 +29,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 MAX_DEPTH = 100
 #: No completion with all its fields that is this short nests deeper.
 _SHALLOW_BYTES = 300
+#: The quotes of six keys and of four texts; each kind has two more.
+_QUOTES = 20
 
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -74,10 +77,14 @@ def read_job(value: bytes | None, headers: Headers) -> Job | Refusal:
         plain = _decode(value)
         if not value.isascii():
             value.decode()  # the decoder leaves fields that it skips unchecked
-    except (msgspec.MsgspecError, UnicodeError):
+        literal = bytes(plain.duration_s)
+        quotes = _QUOTES + 2 * len(plain.kinds) + (2 if literal[0] == 34 else 0)
+        # Of a key that stands there twice, the decoder takes the last: there are more quotes than it has read then.
+        if value.count(b'"') != quotes and repeats_a_key(value):
+            return read_carefully(value, headers)
+    except (msgspec.MsgspecError, ValueError):
         return read_carefully(value, headers)
     region = _code_of(plain.region)
-    literal = bytes(plain.duration_s)
     milliseconds = plain_duration_ms(literal)
     completed_us = instant_us(plain.completed_at)
     if region is None or milliseconds is None or milliseconds > 31_536_000_000 or completed_us is None:
@@ -134,16 +141,22 @@ def _parse(value: bytes | None) -> dict[str, Any] | Refusal:
         text = value.decode()
         if too_deep(text):
             return Refusal(Code.NOT_JSON, f"nested deeper than {MAX_DEPTH} levels")
+        keys = OnceEach()
         document = json.loads(
-            text, parse_int=NumberLiteral, parse_float=NumberLiteral, parse_constant=_no_such_constant
+            text,
+            object_pairs_hook=keys,
+            parse_int=NumberLiteral,
+            parse_float=NumberLiteral,
+            parse_constant=no_such_constant,
         )
     except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
         return Refusal(Code.NOT_JSON, f"not JSON: {error}")
-    return document if isinstance(document, dict) else Refusal(Code.NOT_JSON, "not a JSON object")
-
-
-def _no_such_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    if not isinstance(document, dict):
+        return Refusal(Code.NOT_JSON, "not a JSON object")
+    if keys.repeated is not None:
+        data = document.get("data") if _is_envelope(document) else document
+        return _refuse(data if isinstance(data, dict) else {}, Code.DUPLICATE_KEY, keys.reason)
+    return document
 
 
 def too_deep(text: str) -> bool:
@@ -170,7 +183,7 @@ def _unwrap(document: dict[str, Any], headers: Headers) -> dict[str, Any] | Refu
     if is_cloud_event(headers):
         kind = next((value for name, value in headers if name == "ce_type"), None)
         return document if kind == CLOUD_EVENT_TYPE.encode() else _wrong_type((kind or b"").decode(errors="replace"))
-    if "specversion" not in document or "job_id" in document:
+    if not _is_envelope(document):
         return document
     if document.get("type") != CLOUD_EVENT_TYPE:
         return _wrong_type(str(document.get("type")))
@@ -185,6 +198,11 @@ def _unwrap(document: dict[str, Any], headers: Headers) -> dict[str, Any] | Refu
     return Refusal(Code.BAD_FIELDS, "data: a CloudEvent of a completion needs a JSON object")
 
 
+def _is_envelope(document: dict[str, Any]) -> bool:
+    """Whether it is a structured CloudEvent; none of its attributes can be called `job_id`."""
+    return "specversion" in document and "job_id" not in document
+
+
 def _wrong_type(kind: str) -> Refusal:
     return Refusal(Code.BAD_FIELDS, f"type: a CloudEvent must be {CLOUD_EVENT_TYPE}, got {kind[:128]!r}")
 
@@ -193,12 +211,17 @@ def _refusal(document: dict[str, Any], error: ValidationError) -> Refusal:
     """The refusal that comes first in order of precedence, with whatever else could be read."""
     reasons = [(_code(detail["type"]), detail["loc"], detail["msg"]) for detail in error.errors(include_url=False)]
     code, where, message = min(reasons, key=lambda reason: PRECEDENCE[reason[0]])
+    where_text = ".".join(str(part) for part in where)
+    return _refuse(document, code, f"{where_text}: {message.removeprefix('Value error, ')}")
+
+
+def _refuse(document: dict[str, Any], code: Code, message: str) -> Refusal:
     region, completed_at = document.get("region"), document.get("completed_at")
     return Refusal(
         code,
-        f"{'.'.join(str(part) for part in where)}: {message.removeprefix('Value error, ')}",
-        account_id=_readable_id(document.get("account_id")),
-        job_id=_readable_id(document.get("job_id")),
+        message,
+        account_id=readable_id(document.get("account_id")),
+        job_id=readable_id(document.get("job_id")),
         region=REGION_CODES.get(region) if isinstance(region, str) else None,
         duration_ms=_readable_duration(document.get("duration_s")),
         completed_us=instant_us(completed_at) if isinstance(completed_at, str) else None,
@@ -209,7 +232,8 @@ def _code(error_type: str) -> Code:
     return Code(error_type) if error_type in PRECEDENCE else Code.BAD_FIELDS
 
 
-def _readable_id(value: Any) -> str | None:
+def readable_id(value: Any) -> str | None:
+    """An id that outputs can say, where a value is one."""
     if not isinstance(value, str) or not 1 <= len(value) <= 128:
         return None
     return value if value.encode(errors="replace").decode() == value else None

@@ -8,6 +8,7 @@ class Code(StrEnum):
     """Why a record was refused. The order is the order of precedence."""
 
     NOT_JSON = "not_json"
+    DUPLICATE_KEY = "duplicate_key"
     BAD_FIELDS = "bad_fields"
     UNKNOWN_KIND = "unknown_kind"
     UNKNOWN_REGION = "unknown_region"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from meter.intake import Headers, is_cloud_event, read_job
+from meter.keys import once_each
 from meter.models import Rejected
 from meter.records import ORIGIN_HEADER
 from meter.rejects import FINAL_CODES, Code, Refusal
@@ -53,6 +54,8 @@ def read_changes(settings: Sequence[str]) -> dict[str, bytes]:
         field, equals, value = text.partition("=")
         if not equals or field not in FIELDS:
             raise SettingError(f"--set takes field=value with a field of {', '.join(FIELDS)}, got {text!r}")
+        if field in changes:
+            raise SettingError(f"--set {field}=... is given more than once: which is meant?")
         changes[field] = msgspec.json.encode(value.split(",") if field == "kinds" else value)
     return changes
 
@@ -91,10 +94,10 @@ def prepare(position: Position, rejected: Rejected, changes: Mapping[str, bytes]
 
 def corrected(value: bytes, headers: Headers, changes: Mapping[str, bytes]) -> bytes:
     """The record with some fields replaced; all else, also how numbers are written, stays as it came."""
-    document = _parts(value)
+    document = _parts(value, changes)
     if is_cloud_event(headers) or "specversion" not in document or "job_id" in document:
         return _encode(document, changes)
-    document["data"] = msgspec.Raw(_encode(_parts(_event_data(document)), changes))
+    document["data"] = msgspec.Raw(_encode(_parts(_event_data(document), changes), changes))
     return _encode(document, {})
 
 
@@ -109,11 +112,17 @@ def _event_data(document: dict[str, msgspec.Raw]) -> bytes:
         raise _CannotCorrectError("its data_base64 cannot be read; submit a corrected record") from error
 
 
-def _parts(value: bytes) -> dict[str, msgspec.Raw]:
+def _parts(value: bytes, changes: Mapping[str, bytes]) -> dict[str, msgspec.Raw]:
+    """The fields of an object, each as it is written; of those that are changed any will do."""
     try:
-        return dict(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
-    except (msgspec.MsgspecError, UnicodeError) as error:
+        parts = dict(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
+        clear, _ = once_each(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise _CannotCorrectError("it is no JSON object, so --set cannot correct it; submit a new record") from error
+    for name in parts:
+        if name not in clear and name not in changes:
+            raise _CannotCorrectError(f"it has the key {name[:128]!r} more than once: which is meant, --set must say")
+    return parts
 
 
 def _encode(document: dict[str, msgspec.Raw], changes: Mapping[str, bytes]) -> bytes:

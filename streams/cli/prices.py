@@ -203,12 +203,18 @@ async def _publish(
 
 
 def _document(file: str) -> object:
+    from meter.keys import OnceEach
+
     with opened(file) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
         text = stream.read()
+    keys = OnceEach()
     try:
-        return json.loads(text)
+        document: object = json.loads(text, object_pairs_hook=keys)
     except ValueError as error:
         raise SettingError(f"{file}: not JSON: {error}") from error
+    if keys.repeated is not None:
+        raise SettingError(f"{file}: {keys.reason}")
+    return document
 
 
 def _books() -> "tuple[PriceBooks, str]":

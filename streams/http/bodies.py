@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meter.intake import MAX_DEPTH, too_deep
+from meter.keys import OnceEach, no_such_constant
 from streams.http.problems import Problem
 from streams.http.routes import CallerRoute, Handler
 
@@ -44,18 +45,18 @@ def media_type(request: Request) -> str:
 
 
 def read_json(body: bytes) -> Any:
-    """The document of a body. Raises Problem (400) for what is no JSON, or nests too deep."""
+    """The document of a body. Raises Problem (400) for what is no JSON, nests too deep or has a key twice."""
     try:
         text = body.decode()
         if too_deep(text):
             raise Problem(400, "not_json", f"nested deeper than {MAX_DEPTH} levels")
-        return json.loads(text, parse_constant=_no_such_constant)
+        keys = OnceEach()
+        document = json.loads(text, parse_constant=no_such_constant, object_pairs_hook=keys)
     except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
         raise Problem(400, "not_json", f"the body is not JSON: {error}") from error
-
-
-def _no_such_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    if keys.repeated is not None:
+        raise Problem(400, "duplicate_key", keys.reason)
+    return document
 
 
 class _JsonRequest(Request):

@@ -212,7 +212,7 @@ def _refused(errors: list[dict[str, Any]], count: int) -> Problem:
     first, codes = errors[0], {error["code"] for error in errors}
     status = 409 if codes <= {Code.TOO_OLD, Code.IN_FUTURE} else 422
     if count == 1:
-        status = {Code.NOT_JSON: 400, Code.TOO_LARGE: 413}.get(first["code"], status)
+        status = {Code.NOT_JSON: 400, Code.DUPLICATE_KEY: 400, Code.TOO_LARGE: 413}.get(first["code"], status)
     code = first["code"] if count == 1 else "completions_refused"
     detail = first["message"] if count == 1 else f"{len(errors)} of {count} completions are wrong; none was taken"
     return Problem(status, code, detail, errors=errors)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from meter.keys import once_each, repeats_a_key
 from meter.money import EXACT, ZERO
 from meter.periods import instant_us
 from streams.errors import RefusalToStartError
@@ -341,9 +342,12 @@ def notice_row(record: Published, notice: Notice) -> Row:
 
 def command_row(record: Published) -> Row:
     """The row of `command`: its fields where they are what they should be."""
+    value = record.value or b""
     try:
-        found = msgspec.json.decode(record.value or b"", type=Command)
-    except (msgspec.MsgspecError, RecursionError):
+        found = msgspec.json.decode(value, type=Command)
+        if repeats_a_key(value):
+            found = msgspec.convert(once_each(value)[0], Command)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         found = Command()
     return (
         record.partition,

@@ -10,6 +10,7 @@ from meter.intake import Job, kinds_json, read_carefully, read_job
 from meter.models import KINDS
 from meter.outputs import MAX_ORIGINAL_BYTES
 from meter.regions import REGION_CODES
+from meter.rejects import Code, Refusal
 
 ids = st.one_of(st.text(min_size=1, max_size=130), st.just("job-1"), st.just(""), st.integers())
 instants = st.one_of(
@@ -68,6 +69,22 @@ def encode(document: Any, ascii_only: bool) -> bytes:
 def test_completions_are_read_alike(document: dict[str, Any], ascii_only: bool, kept: Any) -> None:
     value = encode(document, ascii_only)
     assert read_job(value, kept) == read_carefully(value, kept)
+
+
+@settings(max_examples=600, deadline=None)
+@given(completions, st.lists(st.tuples(st.integers(0, 7), st.booleans(), extras), min_size=1, max_size=3), headers)
+def test_completions_with_keys_that_stand_twice_are_read_alike(
+    document: dict[str, Any], more: list[tuple[int, bool, dict[str, Any]]], kept: Any
+) -> None:
+    value = encode(document, False)
+    for place, is_escaped, other in more:
+        name = json.dumps(list(document)[place % len(document)])
+        key = name if not is_escaped or name == '""' else f'"\\u{ord(name[1]):04x}{name[2:]}'
+        value = value[:-1] + b"," + key.encode() + b" :" + encode(other, True) + b"}"
+    fast, careful = read_job(value, kept), read_carefully(value, kept)
+    assert fast == careful
+    assert isinstance(careful, Refusal)
+    assert careful.code in {Code.DUPLICATE_KEY, Code.NOT_JSON}
 
 
 @settings(max_examples=600, deadline=None)

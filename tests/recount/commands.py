@@ -14,6 +14,7 @@ from tests.recount.fields import (
     day,
     exact,
     grace_hours,
+    is_name,
     issued_at_ms,
     line_of,
     mode_of,
@@ -24,7 +25,7 @@ from tests.recount.fields import (
 from tests.recount.periods import DAY_MS, day_of, day_start_ms
 from tests.recount.placement import owner
 from tests.recount.prices import ANY_REGION, Book, Contract, Prices
-from tests.recount.rules import ZONE_OF, ZONES, NotMetered, parse_object
+from tests.recount.rules import ZONE_OF, ZONES, NotMetered, parse_clear
 
 HOUR_MS = 3_600_000
 HORIZON_MS = 35 * DAY_MS
@@ -32,6 +33,8 @@ TOLERANCE_MS = 5 * 60 * 1000
 REFUND_DAYS = 92
 BOOK_MARGIN_MS = 10 * 60 * 1000
 MOST_UNPAID = 10_000
+#: The kind of a command in which a key stands twice; it is the same as no other.
+AMBIGUOUS = object()
 #: The accounts and billing days of which a job was priced.
 Metered = set[tuple[str, str]]
 
@@ -124,7 +127,10 @@ class Commands:
     def _envelope(value: bytes | None) -> tuple[Row, str]:
         """The fields, and the id: empty where none can be read."""
         try:
-            fields = parse_object(value)
+            fields, is_clear = parse_clear(value)
+            if not is_clear:
+                ids = {field: fields[field] for field in ("command_id", "account_id") if is_name(fields.get(field))}
+                return ids | {"type": AMBIGUOUS, "record": value}, ids.get("command_id", "")
             type_of = fields.get("type")
             command_id = name(fields, "command_id")
         except (NotMetered, Refused):
@@ -136,6 +142,8 @@ class Commands:
         try:
             if not fields:
                 raise Refused("bad_fields")
+            if fields["type"] is AMBIGUOUS:
+                raise Refused("duplicate_key")
             if fields["type"] not in self._do:
                 raise Refused("unknown_command")
             self._do[fields["type"]](fields, times)

@@ -23,9 +23,13 @@ class Refused(Exception):  # noqa: N818  (a verdict on a command, no error of th
 
 def name(fields: Row, field: str, longest: int = 128) -> str:
     value = fields.get(field)
-    if not isinstance(value, str) or not 1 <= len(value) <= longest or has_lone_surrogate(value):
+    if not is_name(value, longest):
         raise Refused("bad_fields")
-    return value
+    return str(value)
+
+
+def is_name(value: Any, longest: int = 128) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= longest and not has_lone_surrogate(value)
 
 
 def amount(fields: Row, field: str = "amount", negative: bool = False) -> Decimal:

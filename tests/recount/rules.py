@@ -109,15 +109,33 @@ def read(value: bytes | None, headers: list[tuple[str, bytes | None]]) -> Comple
 
 
 def parse_object(value: bytes | None) -> dict[str, Any]:
+    parsed, is_clear = parse_clear(value)
+    if not is_clear:
+        raise NotMetered("duplicate_key")
+    return parsed
+
+
+def parse_clear(value: bytes | None) -> tuple[dict[str, Any], bool]:
+    """An object without the keys that stand twice in one, and whether there are none of these, at any depth."""
+    is_clear = True
+
+    def clear(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal is_clear
+        names = [name for name, _ in pairs]
+        is_clear = is_clear and len(set(names)) == len(names)
+        return dict(pairs) if is_clear else {name: inner for name, inner in pairs if names.count(name) == 1}
+
     try:
         text = (value or b"").decode()
         # Numbers stay exact: every one of them is read from its literal.
-        parsed = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=refuse)
+        parsed = json.loads(
+            text, parse_float=Decimal, parse_int=Decimal, parse_constant=refuse, object_pairs_hook=clear
+        )
     except (ValueError, RecursionError):
         raise NotMetered("not_json") from None
     if not isinstance(parsed, dict) or depth(parsed) > DEEPEST:
         raise NotMetered("not_json")
-    return parsed
+    return parsed, is_clear
 
 
 def depth(parsed: Any) -> int:

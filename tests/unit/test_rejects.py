@@ -51,8 +51,8 @@ def test_of_several_faults_the_first_in_order_gives_the_code(first: int) -> None
 
 def test_the_codes_and_their_order_are_stable() -> None:
     assert list(PRECEDENCE) == [
-        "not_json", "bad_fields", "unknown_kind", "unknown_region", "bad_duration", "no_offset", "clock_ahead",
-        "in_future", "too_old", "conflict", "misplaced", "too_large",
+        "not_json", "duplicate_key", "bad_fields", "unknown_kind", "unknown_region", "bad_duration", "no_offset",
+        "clock_ahead", "in_future", "too_old", "conflict", "misplaced", "too_large",
     ]  # fmt: skip
     assert {Code.TOO_OLD, Code.CONFLICT} == FINAL_CODES
 

@@ -266,6 +266,7 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "code": {
         "not_json": _("Not JSON"),
+        "duplicate_key": _("A key stands there twice"),
         "bad_fields": _("Fields missing or wrong"),
         "unknown_kind": _("Unknown kind"),
         "unknown_region": _("Unknown region"),

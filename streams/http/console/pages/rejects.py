@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from sqlalchemy import Connection
 
+from meter.keys import once_each
 from meter.models import KINDS, Rejected
 from meter.rejects import FINAL_CODES
 from streams.http.console.closed import OperatorVisitor
@@ -129,10 +130,13 @@ def _fields(value: bytes) -> dict[str, str]:
 
 
 def _object(value: bytes) -> dict[str, msgspec.Raw]:
+    """The fields of an object, as they are written; none of those that stand in it twice."""
     try:
-        return dict(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
-    except (msgspec.MsgspecError, UnicodeError):
+        fields = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+        clear, _ = once_each(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return {}
+    return {name: field for name, field in fields.items() if name in clear}
 
 
 def _field(raw: msgspec.Raw) -> str:
