@@ -20,7 +20,7 @@ TYPE = "urn:recognition-meter:problem:"
 KEY_HEADER = "Idempotency-Key"
 
 #: The codes of what the server itself refuses, by status.
-_CODES = {
+STATUS_CODES = {
     400: "bad_request",
     401: "not_signed_in",
     403: "forbidden",
@@ -86,7 +86,7 @@ def of_error(error: Exception) -> Problem:
     if isinstance(error, RequestValidationError):
         return of_fields(error.errors())
     if isinstance(error, PlainHTTPException):
-        code = _CODES.get(error.status_code, "refused")
+        code = STATUS_CODES.get(error.status_code, "refused")
         return Problem(error.status_code, code, str(error.detail), headers=error.headers)
     return Problem(500, "internal_error", "this should not have happened; the server's log says more")
 

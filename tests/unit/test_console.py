@@ -18,8 +18,9 @@ from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.http.app import create_app
 from streams.http.console.forecast import Forecast, forecasts
-from streams.http.console.languages import NAMES, Format, chosen
+from streams.http.console.languages import Format
 from streams.http.console.render import back_to
+from streams.http.languages import NAMES, chosen
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
 from streams.store.migrate import migrate
@@ -81,7 +82,7 @@ def test_every_message_is_translated_with_the_same_placeholders() -> None:
         for message in messages():
             if not message.id:
                 continue
-            own = kept.get(message.id[0] if isinstance(message.id, tuple) else message.id)
+            own = kept.get(message.id[0] if isinstance(message.id, tuple) else message.id, message.context)
             assert own is not None, message.id
             texts = own.string if isinstance(own.string, tuple) else (own.string,)
             assert all(texts), message.id
@@ -138,7 +139,7 @@ async def test_a_store_that_is_away_is_a_page_that_says_so(tmp_path: Path) -> No
         style = await client.get("/console/static/console.css")
     assert (away.status_code, away.headers["content-type"]) == (503, "text/html; charset=utf-8")
     assert "The read model is away" in away.text
-    assert "读模型暂不可用" in in_chinese.text
+    assert "查询库暂不可用" in in_chinese.text
     assert style.status_code == 200
 
 

@@ -1,52 +1,21 @@
-"""The languages of the console: messages out of .po files, numbers and dates by the locale's own rules.
+"""Figures, days and instants of the console by a language's own rules; its messages are in `streams.http.languages`.
 
-English texts are the message ids. A figure is formatted from its exact decimal and never cut.
+A figure is formatted from its exact decimal and never cut.
 """
 
-import io
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cache
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_datetime, format_timedelta
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from babel.dates import format_date, format_datetime, format_timedelta, get_timezone_name
 from babel.numbers import format_decimal
-from babel.support import NullTranslations, Translations
 from markupsafe import Markup
 
 from meter.money import decimal_text
 from meter.regions import REGIONS, ZONES
-
-FOLDER = Path(__file__).parent / "locales"
-#: Language -> what it calls itself, and its locale.
-NAMES = {"en": ("English", "en_GB"), "zh": ("简体中文", "zh_Hans_CN")}
-DEFAULT = "en"
-
-
-@cache
-def translations(language: str) -> NullTranslations:
-    """The messages of a language; of English there are none to look up."""
-    path = FOLDER / language / "console.po"
-    if not path.exists():
-        return NullTranslations()
-    compiled = io.BytesIO()
-    with path.open("rb") as file:
-        write_mo(compiled, read_po(file, locale=language))
-    compiled.seek(0)
-    return Translations(compiled)
-
-
-def chosen(cookie: str | None, accept: str) -> str:
-    """The language of a reader: by the cookie, else by what the browser asks for, else English."""
-    if cookie in NAMES:
-        return str(cookie)
-    asked = (part.partition(";")[0].strip().lower()[:2] for part in accept.split(","))
-    return next((language for language in asked if language in NAMES), DEFAULT)
+from streams.http.languages import NAMES
 
 
 @dataclass(frozen=True)
@@ -104,6 +73,13 @@ class Format:
         """How long: the largest unit that fits."""
         return format_timedelta(value, locale=self.locale, threshold=1.2)
 
+    @property
+    def zone_name(self) -> str:
+        """The billing time zone: its name in the tz database, in Chinese what people call it."""
+        if self.language == "en" or self.zone.key in {"UTC", "Etc/UTC"}:
+            return self.zone.key
+        return _ZONE_NAMES.get(self.zone.key) or get_timezone_name(self.zone, locale=self.locale)
+
     def region(self, code: str) -> str:
         """The name of a region; a zone, and what is unknown, is called as it is."""
         region = _REGIONS.get(code)
@@ -120,3 +96,5 @@ _REGIONS = {region.code: region for region in REGIONS}
 _ZONES_ZH = dict(
     zip(ZONES, ("中国大陆", "硅谷、弗吉尼亚", "孟买、首尔、曼谷、香港、东京、法兰克福、新加坡"), strict=True)
 )
+#: What people say, where the locale data say it otherwise.
+_ZONE_NAMES = {"Asia/Shanghai": "北京时间"}

@@ -7,8 +7,9 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
 from streams.http.console.closed import ClosedError, closed_page
-from streams.http.console.render import here_of, plain
+from streams.http.console.render import here_of, look_of, plain
 from streams.http.problems import Problem
+from streams.http.words import reason
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ async def error_page(request: Request, problem: Problem) -> Response:
     # An address that cannot be one of ours is not found; of a form that was tampered with it is said what is wrong.
     status = 404 if problem.status_code in {400, 422} and request.method == "GET" else problem.status_code
     code = problem.code if problem.code in KNOWN else BY_STATUS.get(status, "other")
-    response = plain(request, None, "error.html", status, code=code, number=status, detail=problem.text)
+    detail = reason(look_of(request).language, problem.code, problem.text)
+    response = plain(request, None, "error.html", status, code=code, number=status, detail=detail)
     response.headers.update(problem.headers or {})
     return response

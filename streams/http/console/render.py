@@ -17,19 +17,19 @@ from sqlalchemy import Connection
 
 from meter.money import decimal_text
 from streams.http.callers import Role
-from streams.http.console.languages import NAMES, Format, chosen, translations
+from streams.http.console.languages import Format
 from streams.http.console.views import Scene, scene
+from streams.http.languages import NAMES, TAGS, chosen, translations
 from streams.http.paths import segment
 from streams.http.problems import Problem
 from streams.http.services import Services
 from streams.http.sessions import Visitor
+from streams.http.words import WORDS, reason, text, word
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 LANGUAGE_COOKIE, THEME_COOKIE = "meter_language", "meter_theme"
 THEMES = ("light", "dark")
-#: The tag of a language in a page's markup.
-TAGS = {"en": "en", "zh": "zh-Hans"}
 
 #: What a page asks of the store, in one snapshot.
 Question = Callable[[Connection, Scene], Mapping[str, Any]]
@@ -74,8 +74,9 @@ def environment(language: str) -> Environment:
         "segment": segment,
         "state_link": _state_link,
         "places": _places,
-        "kinds": lambda kinds: ", ".join(word(language, "kind", kind) for kind in kinds),
-        **{what: _words(language, what) for what in ("cause", "book", "code", "action", "outcome", "refusal")},
+        "kinds": lambda kinds: text(language, ", ").join(word(language, "kind", kind) for kind in kinds),
+        "said": lambda message, code: reason(language, code, message),
+        **{what: _words(language, what) for what in WORDS},
     }
     return found
 
@@ -87,17 +88,6 @@ def _places(amounts: Iterable[Decimal]) -> int:
 
 def _words(language: str, what: str) -> Callable[[str], str]:
     return lambda name: word(language, what, name)
-
-
-def word(language: str, what: str, name: str) -> str:
-    """A name of the contract in a reader's words; as it is where there are none."""
-    text = WORDS[what].get(name)
-    return name if text is None else translations(language).gettext(text)
-
-
-def text(language: str, message: str) -> str:
-    """A message in a language."""
-    return translations(language).gettext(message)
 
 
 @cache
@@ -234,88 +224,3 @@ ACCOUNT_PAGES = (
     ("/notices", "bell", _("Notices"), "notices"),
     ("/contract", "file-text", _("Contract and prices"), "contract"),
 )
-
-WORDS: dict[str, dict[str, str]] = {
-    "kind": {
-        "face": _("face"),
-        "text": _("text"),
-        "speech": _("speech"),
-        "opening_ending": _("opening and ending"),
-        "frame_tag": _("frame tags"),
-    },
-    "cause": {
-        "top_up": _("Top-up"),
-        "bill": _("Bill"),
-        "payment": _("Payment"),
-        "refund": _("Refund"),
-        "adjustment": _("Adjustment"),
-        "charge": _("Charge"),
-        "payment_reversed": _("Reversed payment"),
-        "credit_note": _("Credit note"),
-    },
-    "book": {
-        "cash": _("cash"),
-        "balance": _("balance"),
-        "receivable": _("receivable"),
-        "revenue": _("revenue"),
-        "rounding": _("rounding"),
-        "refunds": _("refunds"),
-        "adjustments": _("adjustments"),
-        "charges": _("charges"),
-        "credits": _("credits"),
-    },
-    "code": {
-        "not_json": _("Not JSON"),
-        "duplicate_key": _("A key stands there twice"),
-        "bad_fields": _("Fields missing or wrong"),
-        "unknown_kind": _("Unknown kind"),
-        "unknown_region": _("Unknown region"),
-        "bad_duration": _("Wrong duration"),
-        "no_offset": _("Time without an offset"),
-        "misplaced": _("On a wrong partition"),
-        "too_large": _("Too large"),
-        "in_future": _("In the future"),
-        "too_old": _("Too old"),
-        "clock_ahead": _("Stamped by a clock that was ahead"),
-        "conflict": _("Conflict with another report"),
-    },
-    "action": {
-        "open_account": _("Open account"),
-        "top_up": _("Top-up"),
-        "adjustment": _("Adjustment"),
-        "refund": _("Refund"),
-        "low_balance": _("Low-balance notice"),
-        "contract": _("Contract"),
-        "charge": _("Charge"),
-        "payment_reversed": _("Reversed payment"),
-        "credit_note": _("Credit note"),
-        "withdraw_contract": _("Contract withdrawn"),
-        "withdraw_price_book": _("Price book withdrawn"),
-        "price_book": _("Price book"),
-        "redrive": _("Send again"),
-    },
-    "outcome": {
-        "done": _("Done"),
-        "refused": _("Refused"),
-        "sent": _("Sent, not answered yet"),
-        "new": _("Taken in"),
-    },
-    "refusal": {
-        "bad_amount": _("The amount is a number with at most 2 places, and more than 0."),
-        "bad_fields": _("A field is missing or wrong."),
-        "bad_price": _("A price is a number with at most 8 places."),
-        "unknown_account": _("There is no such account."),
-        "account_exists": _("This account is open already."),
-        "over_balance": _("That would take more than the balance."),
-        "not_paid": _("Nothing was paid on this bill, or not lately."),
-        "over_paid": _("That is more than was paid on this bill and not given back."),
-        "ticket_conflict": _("This ticket refunded another amount or bill."),
-        "effective_in_past": _("This day is over or begins too soon, or jobs of it were metered already."),
-        "clock_ahead": _("The broker's clock was ahead. Send this form again as it is."),
-        "overlapping": _("The account has a contract from this day on, or from a later one."),
-        "mode_mid_month": _("Another settlement begins on the 1st of a month."),
-        "unknown_region": _("There is no such region."),
-        "key_reused": _("This form was sent before with other content. Load the page again."),
-        "kafka_unavailable": _("Kafka is away, or did not confirm. Send this form again as it is: it counts once."),
-    },
-}

@@ -15,11 +15,12 @@ from streams.http.console import views
 from streams.http.console.closed import OpenVisitor
 from streams.http.console.languages import Format
 from streams.http.console.pages.board import pager
-from streams.http.console.render import ACCOUNT_PAGES, _, account_base, look_of, page, text
+from streams.http.console.render import ACCOUNT_PAGES, _, account_base, look_of, page
 from streams.http.console.views import Scene
 from streams.http.paths import one
 from streams.http.problems import not_found
 from streams.http.sessions import Visitor
+from streams.http.words import text
 from streams.store.queries import bills, money, usage
 
 router = APIRouter()

@@ -13,11 +13,12 @@ from streams.http.console import views
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
 from streams.http.console.health import audit_page, health_page, metering_lag, reconciled
 from streams.http.console.languages import Format
-from streams.http.console.render import look_of, page, plain, text
+from streams.http.console.render import look_of, page, plain
 from streams.http.console.views import Scene
 from streams.http.problems import Problem
 from streams.http.services import AllServices
 from streams.http.sessions import Visitor, check_form
+from streams.http.words import text
 from streams.proof.reconcile import Reconciliation
 from streams.store.queries import accounts as account_queries
 from streams.store.queries import commands

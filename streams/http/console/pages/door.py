@@ -8,8 +8,8 @@ from fastapi.responses import RedirectResponse, Response
 from streams.http.access import need_same_origin
 from streams.http.callers import Role
 from streams.http.console.closed import OpenVisitor, is_closed
-from streams.http.console.languages import NAMES
 from streams.http.console.render import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, back_to, plain, see
+from streams.http.languages import NAMES
 from streams.http.services import AllServices
 from streams.http.sessions import AnyVisitor, SignInNeededError, check_form
 

@@ -13,11 +13,12 @@ from meter.regions import REGION_CODES
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
 from streams.http.console.pages.account import ONE, OWN, account_page, own_account
 from streams.http.console.pages.board import accounts_page
-from streams.http.console.render import account_base, look_of, see, word
+from streams.http.console.render import account_base, look_of, see
 from streams.http.paths import segment
 from streams.http.problems import Problem, not_found
 from streams.http.services import Services
 from streams.http.sessions import Visitor, check_form
+from streams.http.words import WORDS, reason, word
 from streams.store.queries.commands import command_by_id
 
 router = APIRouter()
@@ -100,9 +101,11 @@ def _again(request: Request, problem: Problem, kind: str, values: Mapping[str, s
     """
     if problem.status_code in (401, 403):
         raise problem
-    said = word(look_of(request).language, "refusal", problem.code)
+    language = look_of(request).language
+    known = problem.code in WORDS["refusal"]
+    said = word(language, "refusal", problem.code) if known else reason(language, problem.code, problem.text)
     kept = {"key": key} if problem.status_code >= 500 else {}
-    return {"kind": kind, "values": values, "refused": problem.text if said == problem.code else said, "kept": kept}
+    return {"kind": kind, "values": values, "refused": said, "kept": kept}
 
 
 def _top_up(values: Mapping[str, str]) -> dict[str, Any]:

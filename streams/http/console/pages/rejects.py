@@ -14,12 +14,13 @@ from meter.models import KINDS, Rejected
 from meter.rejects import FINAL_CODES
 from streams.http.console.closed import OperatorVisitor
 from streams.http.console.pages.board import pager
-from streams.http.console.render import page, see
+from streams.http.console.render import look_of, page, see
 from streams.http.console.views import Risk, Scene
 from streams.http.problems import Problem
 from streams.http.rejects import find_reject, redrive
 from streams.http.services import AllServices
 from streams.http.sessions import Visitor, check_form
+from streams.http.words import reason
 from streams.read import Position
 from streams.redrive import FIELDS
 from streams.store.queries import rejects as queries
@@ -108,7 +109,7 @@ async def redrive_now(request: Request, services: AllServices, visitor: Operator
     except Problem as problem:
         if problem.status_code not in {409, 422, 503}:
             raise
-        form = {"values": before | values, "refused": problem.text}
+        form = {"values": before | values, "refused": reason(look_of(request).language, problem.code, problem.text)}
         return await _page(request, visitor, at, form, problem.status_code)
     return see(f"/console/rejects/{at}", done="sent")
 
