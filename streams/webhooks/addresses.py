@@ -1,14 +1,16 @@
 """Where a webhook may go: a URL is looked at when it is added, and the address behind it before each request.
 
 Names are resolved by us and the request goes to the address that was looked at, so that a name which changes in
-between leads nowhere else. Private and loopback addresses only with METER_WEBHOOK_PRIVATE_ADDRESSES; link-local ones,
-where clouds keep their machines' credentials, never.
+between leads nowhere else. Private and loopback addresses only with METER_WEBHOOK_PRIVATE_ADDRESSES; whatever else is
+no global unicast address never, nor those where clouds keep their machines' credentials.
+
+The tables are those of IANA's registries of special-purpose addresses (RFC 6890). Python's own differ from version to
+version, and call some global that a cloud serves to its own machines.
 """
 
 import asyncio
-import ipaddress
 import socket
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -16,6 +18,24 @@ from streams.errors import SettingError
 
 MAX_URL_CHARS = 2_000
 _PORTS = {"https": 443, "http": 80}
+_PRIVATE = [
+    *map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8")),
+    *map(ip_network, ("fc00::/7", "::1/128")),
+]
+_GLOBAL_6 = ip_network("2000::/3")
+#: Of version 4 all that is not here is global unicast; of version 6 what is in `_GLOBAL_6` and not here.
+_NEVER = [
+    *map(ip_network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")),
+    # Protocol assignments, relays, benchmarks and documentation.
+    *map(ip_network, ("192.0.0.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.175.48.0/24")),
+    *map(ip_network, ("198.18.0.0/15", "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")),
+    # Teredo and other protocol assignments, 6to4, documentation: the first and third lead to addresses of version 4.
+    *map(ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")),
+    # Where Alibaba Cloud, Azure, AWS and Google Cloud serve a machine its credentials, besides 169.254.0.0/16.
+    *map(ip_network, ("100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::/32", "fd20:ce::254/128")),
+]
+#: Translates to the address of version 4 in its last 32 bits (RFC 6052).
+_NAT64 = ip_network("64:ff9b::/96")
 
 
 class Target(NamedTuple):
@@ -65,19 +85,20 @@ async def find_target(url: str, private: bool) -> Target:
 
 def check_address(text: str, scheme: str, private: bool) -> None:
     """See that a webhook may go to an address. Raises AddressError."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address):
-        # One of version 4 in other clothes is judged as what it is.
-        address = address.ipv4_mapped or address.sixtofour or address
-    if address.is_link_local or address.is_multicast or address.is_unspecified or _reserved(address):
+    address = _plain(ip_address(text.partition("%")[0]))
+    private_one = any(address in network for network in _PRIVATE)
+    is_global = address.version == 4 or address in _GLOBAL_6
+    if any(address in network for network in _NEVER) or not (private_one or is_global):
         raise AddressError(f"{address} is no address for webhooks")
-    if not address.is_global and not private:
+    if private_one and not private:
         raise AddressError(f"{address} is private: METER_WEBHOOK_PRIVATE_ADDRESSES=true allows that")
-    if address.is_global and scheme != "https":
+    if not private_one and scheme != "https":
         raise AddressError(f"{address} is public: it needs https://")
 
 
-def _reserved(address: IPv4Address | IPv6Address) -> bool:
-    """Loopback is reserved too in version 6; it is private here. Site-local is what `fc00::/7` was before."""
-    site_local = isinstance(address, IPv6Address) and address.is_site_local
-    return site_local or (address.is_reserved and not address.is_loopback)
+def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """One of version 4 in other clothes is judged as what it is."""
+    if isinstance(address, IPv4Address):
+        return address
+    mapped = IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else address.ipv4_mapped
+    return address if mapped is None else mapped

@@ -15,10 +15,9 @@ from sqlalchemy import Engine
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from streams.broker.ports import free_port
-from streams.errors import Exit, SettingError
+from streams.errors import Exit
 from streams.store.database import writing
 from streams.webhooks import endpoints, queue
-from streams.webhooks.addresses import AddressError, check_address, find_target, read_url
 from streams.webhooks.endpoints import Endpoint
 from streams.webhooks.events import EVENTS, message_of
 from streams.webhooks.run import Sender
@@ -328,51 +327,6 @@ class TestTheCommands:
     def test_wrong_arguments_are_one_line(self, stage: Stage, arguments: tuple[str, ...]) -> None:
         done = stage.run("sqlite", "webhooks", *arguments)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-
-
-class TestWhereAWebhookMayGo:
-    @pytest.mark.parametrize(
-        ("address", "scheme", "private"),
-        [("1.1.1.1", "https", False), ("10.0.0.1", "http", True), ("127.0.0.1", "http", True), ("::1", "https", True)],
-    )
-    def test_public_addresses_over_tls_and_private_ones_where_that_is_allowed(
-        self, address: str, scheme: str, private: bool
-    ) -> None:
-        check_address(address, scheme, private)
-
-    @pytest.mark.parametrize(
-        ("address", "scheme", "private", "why"),
-        [
-            ("1.1.1.1", "http", True, "needs https"),
-            ("10.0.0.1", "https", False, "private"),
-            ("127.0.0.1", "https", False, "private"),
-            ("::ffff:127.0.0.1", "https", False, "private"),
-            ("fd00::1", "https", False, "private"),
-            ("169.254.169.254", "http", True, "no address for webhooks"),
-            ("::ffff:169.254.169.254", "http", True, "no address for webhooks"),
-            ("fe80::1%eth0", "http", True, "no address for webhooks"),
-            ("fec0::1", "https", False, "no address for webhooks"),
-            ("2002:a00:1::1", "https", False, "private"),
-            ("2002:a9fe:a9fe::1", "https", True, "no address for webhooks"),
-            ("224.0.0.1", "http", True, "no address for webhooks"),
-            ("0.0.0.0", "http", True, "no address for webhooks"),
-        ],
-    )
-    def test_nowhere_else(self, address: str, scheme: str, private: bool, why: str) -> None:
-        with pytest.raises(AddressError, match=why):
-            check_address(address, scheme, private)
-
-    def test_a_name_is_looked_up_before_each_request(self) -> None:
-        with pytest.raises(AddressError, match="private"):
-            asyncio.run(find_target("https://localhost/", private=False))
-        assert asyncio.run(find_target("http://localhost:8080/", private=True))[1:] == ("localhost", 8080)
-        with pytest.raises(AddressError, match="cannot be resolved"):
-            asyncio.run(find_target("https://nowhere.invalid/", private=False))
-
-    def test_a_url_that_is_none_is_a_wrong_argument(self) -> None:
-        for url in ("https://exa mple.com/", "https://[::1/", "https://example.com/\n", "https://é.com/"):
-            with pytest.raises(SettingError):
-                read_url(url)
 
 
 def test_an_arrears_notice_goes_out_as_an_sms(stage: Stage, tmp_path: Path) -> None:
