@@ -17,6 +17,7 @@ from streams.engine.owners import Owners
 from streams.engine.table import BillingDay, CommittedTable
 from streams.engine.tables import OwnedTables
 from streams.errors import BrokerLostError
+from streams.observe.gate import pages_alone
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from streams.waiting import AskedToStop, unless
@@ -78,6 +79,9 @@ def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException],
         web_bind=settings.web_host,
         web_port=settings.web_port or 6066,
         web_host=settings.web_host,
+        web_router_enabled=False,
+        web_tables_enabled=False,
+        web_application_options={"middlewares": [pages_alone]},
         worker_redirect_stdouts=False,
     )
     app.meter_settings = settings

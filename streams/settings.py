@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from streams.errors import SettingError
 
 PREFIX = "METER_"
+Network = IPv4Network | IPv6Network
 _NAME = r"^[a-zA-Z0-9._-]*$"
 #: Kafka looks so often for transactions that have outlived their timeout.
 ABORTS_WITHIN_S = 10.0
@@ -64,6 +66,9 @@ class Settings(BaseSettings):
     http_body_limit_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
         4 << 20, description="a larger body is answered with 413"
     )
+    http_trusted_proxies: str = Field(
+        "", description="addresses and networks of proxies, with commas, whose X-Forwarded-* headers are believed"
+    )
     http_wait_s: Annotated[float, Field(ge=0, le=60)] = Field(
         10.0, description="how long a request waits for the meter's answer to a command"
     )
@@ -83,6 +88,12 @@ class Settings(BaseSettings):
     sasl_kerberos_service_name: str = "kafka"
     sasl_kerberos_domain_name: str | None = None
     sasl_oauth_token: SecretStr | None = Field(None, description="a bearer token for OAUTHBEARER")
+
+    @field_validator("http_trusted_proxies")
+    @classmethod
+    def _known_networks(cls, value: str) -> str:
+        _networks_of(value)
+        return value
 
     @field_validator("bootstrap_servers")
     @classmethod
@@ -144,6 +155,11 @@ class Settings(BaseSettings):
         """How long all of a transaction may take, and what comes before one. Then its process ends."""
         return self.transaction_timeout_s + self.request_timeout_s
 
+    @property
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        """The networks of `http_trusted_proxies`."""
+        return _networks_of(self.http_trusted_proxies)
+
     def topic(self, name: str) -> str:
         """The full name of a topic of the contract."""
         return self.topic_prefix + name
@@ -151,6 +167,11 @@ class Settings(BaseSettings):
     def bare(self, topic: str) -> str:
         """The contract's name of a topic of this meter."""
         return topic.removeprefix(self.topic_prefix)
+
+
+def _networks_of(text: str) -> tuple[Network, ...]:
+    """Addresses and networks, joined by commas. Raises ValueError for what is none."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _server(server: str, among: str) -> str:

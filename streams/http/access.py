@@ -73,7 +73,7 @@ class Access:
 
     def wrong(self, request: Request) -> None:
         """Count one wrong token of an address. Raises Problem (429) where there are too many."""
-        self._wrong.take(request.client.host if request.client else "")
+        self._wrong.take(_neighbourhood(request.client.host if request.client else ""))
 
     async def is_open(self) -> bool:
         """Whether there is no token at all, so that everybody on this machine is an operator.
@@ -125,6 +125,15 @@ class Access:
             used(connection, token_id, now)
 
         await self._store.write(note)
+
+
+def _neighbourhood(host: str) -> str:
+    """What is counted as one address: of version 6 the 64 bits that a site gets, since it makes the rest up."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return ""
+    return host if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _bearer(request: Request) -> str | None:

@@ -21,6 +21,7 @@ from streams.http.kafka import Log
 from streams.http.orders import Desk
 from streams.http.paths import RawPaths
 from streams.http.problems import Problem, api_problem, of_error
+from streams.http.proxies import Proxies
 from streams.http.services import Services
 from streams.http.sessions import Sessions
 from streams.http.store import Store
@@ -54,6 +55,8 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     access = Access(store, settings.http_requests_per_s)
     services = Services(settings, store, log, access, Sessions(store, access), Desk(settings, store, log))
     app = FastAPI(**DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
+    # Redirects of the framework go to wherever a request says that this host is.
+    app.router.redirect_slashes = False
     app.state.services = services
     api.install(app)
     pages = import_module("streams.http.console") if console else None
@@ -64,6 +67,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes)
     app.add_middleware(_Headers)
+    app.add_middleware(Proxies, trusted=settings.trusted_proxies)
     return app
 
 

@@ -145,6 +145,7 @@ def server_of(settings: Settings, *, console: bool) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # by default it believes whoever is on this machine; see `proxies`
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from meter import __version__
 from streams.errors import Exit, MeterError, SettingError
 from streams.kafka import reader, wait_for_broker
+from streams.observe.gate import pages_alone
 from streams.observe.logs import set_up_logs
 from streams.rights import reading
 from streams.settings import Settings
@@ -80,7 +81,7 @@ async def _pages(settings: Settings, measures: Measures) -> AsyncIterator[None]:
     if not settings.web_port:
         yield
         return
-    app = web.Application()
+    app = web.Application(middlewares=[pages_alone])
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=measures.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -24,6 +24,7 @@ def install(app: FastAPI) -> None:
     for module in (door, board, account, orders, bill, rejects):
         app.include_router(module.router, include_in_schema=False)
 
+    @app.get("/console/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def root(_: Request) -> Response:
         return door.home()
