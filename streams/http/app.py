@@ -134,6 +134,8 @@ class _Headers:
                 _complete(headers, policy)
                 for name, value in state.get("allowance", {}).items():
                     headers.setdefault(name, value)
+                for cookie in state.get("cookies", ()):
+                    headers.append("Set-Cookie", cookie)
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -2,15 +2,20 @@
 
 For the console's own handlers: `visitor` is a dependency; `sign_in` and `sign_out` set the cookie; a handler that
 changes something calls `check_form` with what the form gave.
+
+A browser has one session: a second sign-in ends the first. A token has a few, and its oldest end for more. The id of a
+session is a new one every now and then; its end and its forms' secret stay as they are. Over TLS the cookie's name
+begins with `__Host-`, so that no other host of the domain can set it, and no other name counts.
 """
 
 import hmac
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, Request, Response
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from streams.http.access import Access, need_local, need_same_origin
 from streams.http.callers import LOOPBACK, Caller, Role
@@ -20,7 +25,12 @@ from streams.http.tokens import find_token, hash_of, token_of
 from streams.store.own import console_session
 
 COOKIE = "meter_session"
+SECURE_COOKIE = f"__Host-{COOKIE}"
 LASTS = timedelta(hours=12)
+MAX_OF_A_TOKEN = 20
+#: An id is used for so long, and is taken for so long after that, of requests that were on their way.
+RENEWED_AFTER = timedelta(hours=1)
+STILL_TAKEN = timedelta(seconds=30)
 
 
 class Visitor(NamedTuple):
@@ -33,6 +43,11 @@ class Visitor(NamedTuple):
     def signed_in(self) -> bool:
         """Whether there is anything to sign out of."""
         return self.caller.token_id is not None
+
+
+class _Session(NamedTuple):
+    visitor: Visitor
+    is_old: bool
 
 
 class SignInNeededError(Problem):
@@ -52,12 +67,14 @@ class Sessions:
 
     async def visitor(self, request: Request) -> Visitor:
         """Who looks at a page. Raises SignInNeededError."""
-        cookie = request.cookies.get(COOKIE)
+        cookie = request.cookies.get(cookie_name(request))
         found = await self._store.read(lambda connection: _session(connection, cookie)) if cookie else None
-        if found is not None:
-            assert found.caller.token_id is not None
-            self._access.take(found.caller.token_id)
-            return found
+        if cookie and found is not None:
+            assert found.visitor.caller.token_id is not None
+            self._access.take(found.visitor.caller.token_id)
+            if found.is_old:
+                await self._renew(request, cookie)
+            return found.visitor
         if not await self._access.is_open():
             raise SignInNeededError
         need_local(request)
@@ -74,28 +91,51 @@ class Sessions:
         if token.role is Role.PRODUCER:
             raise Problem(403, "forbidden", "a token of role producer brings completions in; it opens no console")
         self._access.take(token.token_id)
-        session = secrets.token_urlsafe(32)
-        await self._store.write(lambda connection: _begin(connection, token.token_id, session))
-        response.set_cookie(
-            COOKIE,
-            session,
-            max_age=int(LASTS.total_seconds()),
-            httponly=True,
-            samesite="strict",
-            secure=request.url.scheme == "https",
-        )
+        session, before = secrets.token_urlsafe(32), _ids_of(request)
+
+        def begin(connection: Connection) -> None:
+            _end(connection, before)
+            _begin(connection, token.token_id, session)
+
+        await self._store.write(begin)
+        _set(request, response, session)
         return token.caller()
 
     async def sign_out(self, request: Request, response: Response) -> None:
         """End the session, in the store too."""
-        ended = hash_of(request.cookies.get(COOKIE, ""))
-        gone = delete(console_session).where(console_session.c.session_hash == ended)
+        ids = _ids_of(request)
+        await self._store.write(lambda connection: _end(connection, ids))
+        name = cookie_name(request)
+        response.delete_cookie(name, httponly=True, samesite="strict", secure=name == SECURE_COOKIE)
 
-        def end(connection: Connection) -> None:
-            connection.execute(gone)
+    async def _renew(self, request: Request, old: str) -> None:
+        """Give the session another id. The answer to this request, whatever it is, takes it to the browser."""
+        new, carrier = secrets.token_urlsafe(32), Response()
+        if await self._store.write(lambda connection: _rename(connection, old, new)):
+            _set(request, carrier, new)
+            request.scope.setdefault("state", {})["cookies"] = carrier.headers.getlist("set-cookie")
 
-        await self._store.write(end)
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+
+def cookie_name(request: Request) -> str:
+    """The name of a session's cookie: another one over TLS, ours or a trusted proxy's."""
+    return SECURE_COOKIE if request.url.scheme == "https" else COOKIE
+
+
+def _ids_of(request: Request) -> list[str]:
+    """What a browser has of sessions, those of before its way here had TLS too."""
+    return [request.cookies[name] for name in (COOKIE, SECURE_COOKIE) if name in request.cookies]
+
+
+def _set(request: Request, response: Response, session: str) -> None:
+    name = cookie_name(request)
+    response.set_cookie(
+        name,
+        session,
+        max_age=int(LASTS.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=name == SECURE_COOKIE,
+    )
 
 
 def check_form(request: Request, visitor: Visitor, given: str | None) -> None:
@@ -109,25 +149,58 @@ def check_form(request: Request, visitor: Visitor, given: str | None) -> None:
 def _begin(connection: Connection, token_id: str, session: str) -> None:
     now = datetime.now(UTC)
     connection.execute(delete(console_session).where(console_session.c.expires_at <= now))
+    of_token = select(console_session.c.session_hash).where(console_session.c.token_id == token_id)
+    kept = of_token.order_by(console_session.c.created_at.desc()).limit(MAX_OF_A_TOKEN - 1)
+    latest = [row.session_hash for row in connection.execute(kept)]
+    mine = console_session.c.token_id == token_id
+    connection.execute(delete(console_session).where(mine, console_session.c.session_hash.not_in(latest)))
+    _put(connection, session, token_id, secrets.token_urlsafe(24), now, now + LASTS)
+
+
+def _put(
+    connection: Connection, session: str, token_id: str, csrf: str, created_at: datetime, expires_at: datetime
+) -> None:
     connection.execute(
         insert(console_session).values(
             session_hash=hash_of(session),
             token_id=token_id,
-            csrf=secrets.token_urlsafe(24),
-            created_at=now,
-            expires_at=now + LASTS,
-            seen_at=now,
+            csrf=csrf,
+            created_at=created_at,
+            expires_at=expires_at,
+            seen_at=created_at,
         )
     )
 
 
-def _session(connection: Connection, cookie: str) -> Visitor | None:
-    known = select(console_session).where(console_session.c.session_hash == hash_of(cookie))
-    row = connection.execute(known).first()
-    if row is None or row.expires_at <= datetime.now(UTC):
+def _end(connection: Connection, sessions: Sequence[str]) -> None:
+    ended = console_session.c.session_hash.in_([hash_of(each) for each in sessions])
+    connection.execute(delete(console_session).where(ended))
+
+
+def _rename(connection: Connection, old: str, new: str) -> bool:
+    """Put the new id beside the old one, which is soon over. False where another request has done so already."""
+    now = datetime.now(UTC)
+    row = connection.execute(_of(old).where(console_session.c.expires_at > now + STILL_TAKEN)).first()
+    if row is None:
+        return False
+    soon_over = update(console_session).values(expires_at=now + STILL_TAKEN)
+    connection.execute(soon_over.where(console_session.c.session_hash == row.session_hash))
+    _put(connection, new, row.token_id, row.csrf, now, row.expires_at)
+    return True
+
+
+def _of(session: str) -> Select[Any]:
+    return select(console_session).where(console_session.c.session_hash == hash_of(session))
+
+
+def _session(connection: Connection, cookie: str) -> _Session | None:
+    now = datetime.now(UTC)
+    row = connection.execute(_of(cookie)).first()
+    if row is None or row.expires_at <= now:
         return None
     token = token_of(connection, row.token_id)
-    return None if token is None else Visitor(token.caller(), row.csrf)
+    is_old = now - row.created_at > RENEWED_AFTER and row.expires_at - now > STILL_TAKEN
+    return None if token is None else _Session(Visitor(token.caller(), row.csrf), is_old)
 
 
 async def visitor(request: Request) -> Visitor:

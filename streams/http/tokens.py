@@ -10,11 +10,11 @@ import secrets
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from streams.errors import MeterError, SettingError
 from streams.http.callers import Caller, Role
-from streams.store.own import api_token
+from streams.store.own import api_token, console_session
 
 PREFIX = "mtr"
 ID_BYTES = 5
@@ -93,12 +93,13 @@ def tokens(connection: Connection) -> list[Token]:
 
 
 def revoke_token(connection: Connection, token_id: str) -> None:
-    """From now on the token counts no more. Raises MeterError where there is none of this id."""
+    """From now on the token counts no more; its sessions are over. Raises MeterError where there is none of this id."""
     known = select(api_token.c.token_id).where(api_token.c.token_id == token_id)
     if connection.execute(known).first() is None:
         raise MeterError(f"there is no token {token_id!r}; `meter token list` shows what there is")
     still_valid = (api_token.c.token_id == token_id) & api_token.c.revoked_at.is_(None)
     connection.execute(update(api_token).where(still_valid).values(revoked_at=datetime.now(UTC)))
+    connection.execute(delete(console_session).where(console_session.c.token_id == token_id))
 
 
 def any_token(connection: Connection) -> bool:

@@ -1,6 +1,6 @@
 """Coming in and going out, and how pages look: sign-in, sign-out, language and theme."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
@@ -69,10 +69,13 @@ async def look(request: Request, language: Text = "", theme: Text = "", back: Te
     """Language and colours, kept in cookies; also for whoever is not signed in. Nothing else depends on them."""
     need_same_origin(request)
     response = see(back_to(back))
+    kept: dict[str, Any] = {
+        "max_age": YEAR_S, "httponly": True, "samesite": "lax", "secure": request.url.scheme == "https",
+    }  # fmt: skip
     if language in NAMES:
-        response.set_cookie(LANGUAGE_COOKIE, language, max_age=YEAR_S, httponly=True, samesite="lax")
+        response.set_cookie(LANGUAGE_COOKIE, language, **kept)
     if theme in THEMES:
-        response.set_cookie(THEME_COOKIE, theme, max_age=YEAR_S, httponly=True, samesite="lax")
+        response.set_cookie(THEME_COOKIE, theme, **kept)
     elif theme == "system":
         response.delete_cookie(THEME_COOKIE)
     return response
