@@ -32,13 +32,14 @@ from meter.command_content import digest_of, digest_of_bytes, digest_of_unread
 from meter.contracts import Contract, Mode, mode_on, terms_of
 from meter.corrections import charge, credit_line, reverse_payment, withdraw_contract, withdraw_price_book
 from meter.desk import Desk, RefusedError, Times, entry_id, known, need_notice, own
-from meter.intake import readable_id, too_deep
+from meter.intake import too_deep
 from meter.keys import once_each, repeats_a_key
 from meter.ledger import Book, Cause
 from meter.models import CommandResult, PriceBookCommand, Source
 from meter.money import EXACT
 from meter.periods import instant_us
 from meter.prices import PriceRefusal, accept_book, bad_price
+from meter.readable import readable_id
 from meter.rejects import Code
 from meter.rules import Clock, Rules
 from meter.till import Entry

@@ -5,25 +5,22 @@ the common form several times faster and hands everything it is not sure of to t
 from there; a property test holds that the two read every input alike.
 """
 
-import base64
-import binascii
 import json
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from pydantic import ValidationError
 
+from meter.events import Headers, named_types, says_event, unwrap
 from meter.keys import OnceEach, no_such_constant, repeats_a_key
-from meter.models import CLOUD_EVENT_TYPE, JobCompleted, NumberLiteral
+from meter.models import JobCompleted
 from meter.periods import instant_us
+from meter.readable import field_hint, scanned, with_what_can_be_read, wrapping
 from meter.regions import REGION_CODES
 from meter.rejects import PRECEDENCE, Code, Refusal
-from meter.rounding import duration_ms, duration_text, plain_duration_ms
-
-Headers = Sequence[tuple[str, bytes | None]]
+from meter.rounding import NumberLiteral, duration_text, plain_duration_ms
 
 #: Deeper nesting is refused by rule, so that no reader's own limit decides.
 MAX_DEPTH = 100
@@ -70,7 +67,7 @@ def read_job(value: bytes | None, headers: Headers) -> Job | Refusal:
     if (
         value is None
         or (len(value) > _SHALLOW_BYTES and value.count(b"{") + value.count(b"[") > MAX_DEPTH)
-        or (headers and is_cloud_event(headers))
+        or (headers and says_event(headers))
     ):
         return read_carefully(value, headers)
     try:
@@ -114,14 +111,15 @@ def kinds_json(kinds: tuple[str, ...]) -> str:
 def read_carefully(value: bytes | None, headers: Headers) -> Job | Refusal:
     """A record's job, or its refusal: the contract, with reasons."""
     document = _parse(value)
-    if isinstance(document, dict):
-        document = _unwrap(document, headers)
     if isinstance(document, Refusal):
-        return document
+        return document if value is None else _not_read(document, value, headers)
+    completion, refusal = unwrap(document, headers, _parse)
+    if refusal is not None:
+        return with_what_can_be_read(refusal, completion)
     try:
-        job = JobCompleted.model_validate(document)
+        job = JobCompleted.model_validate(completion)
     except ValidationError as error:
-        return _refusal(document, error)
+        return with_what_can_be_read(_refusal(completion, error), completion)
     return Job(
         job.job_id,
         job.account_id,
@@ -153,10 +151,14 @@ def _parse(value: bytes | None) -> dict[str, Any] | Refusal:
         return Refusal(Code.NOT_JSON, f"not JSON: {error}")
     if not isinstance(document, dict):
         return Refusal(Code.NOT_JSON, "not a JSON object")
-    if keys.repeated is not None:
-        data = document.get("data") if _is_envelope(document) else document
-        return _refuse(data if isinstance(data, dict) else {}, Code.DUPLICATE_KEY, keys.reason)
-    return document
+    return document if keys.repeated is None else Refusal(Code.DUPLICATE_KEY, keys.reason)
+
+
+def _not_read(refusal: Refusal, value: bytes, headers: Headers) -> Refusal:
+    """The refusal of a value that is no object: what it is, where that can be told, and what can be read of it."""
+    what = wrapping(value, named_types(headers)) if refusal.code is Code.NOT_JSON else None
+    told = refusal if what is None else refusal._replace(message=f"not a JSON object; {what}")
+    return with_what_can_be_read(told, scanned(value))
 
 
 def too_deep(text: str) -> bool:
@@ -170,76 +172,15 @@ def too_deep(text: str) -> bool:
     return deepest > MAX_DEPTH
 
 
-def is_cloud_event(headers: Headers) -> bool:
-    """Whether the record is a CloudEvent in binary mode: its attributes are headers, its value is the data."""
-    return any(name == "ce_specversion" for name, _ in headers)
-
-
-def _unwrap(document: dict[str, Any], headers: Headers) -> dict[str, Any] | Refusal:
-    """The data of a CloudEvent (1.0, binary or structured), or the document itself where it is none.
-
-    Every field comes from the data; the envelope's id and time are ignored.
-    """
-    if is_cloud_event(headers):
-        kind = next((value for name, value in headers if name == "ce_type"), None)
-        return document if kind == CLOUD_EVENT_TYPE.encode() else _wrong_type((kind or b"").decode(errors="replace"))
-    if not _is_envelope(document):
-        return document
-    if document.get("type") != CLOUD_EVENT_TYPE:
-        return _wrong_type(str(document.get("type")))
-    data = document.get("data")
-    if isinstance(document.get("data_base64"), str):
-        try:
-            data = _parse(base64.b64decode(document["data_base64"], validate=True))
-        except (binascii.Error, ValueError):
-            data = None
-    if isinstance(data, dict | Refusal):
-        return data
-    return Refusal(Code.BAD_FIELDS, "data: a CloudEvent of a completion needs a JSON object")
-
-
-def _is_envelope(document: dict[str, Any]) -> bool:
-    """Whether it is a structured CloudEvent; none of its attributes can be called `job_id`."""
-    return "specversion" in document and "job_id" not in document
-
-
-def _wrong_type(kind: str) -> Refusal:
-    return Refusal(Code.BAD_FIELDS, f"type: a CloudEvent must be {CLOUD_EVENT_TYPE}, got {kind[:128]!r}")
-
-
 def _refusal(document: dict[str, Any], error: ValidationError) -> Refusal:
-    """The refusal that comes first in order of precedence, with whatever else could be read."""
-    reasons = [(_code(detail["type"]), detail["loc"], detail["msg"]) for detail in error.errors(include_url=False)]
-    code, where, message = min(reasons, key=lambda reason: PRECEDENCE[reason[0]])
-    where_text = ".".join(str(part) for part in where)
-    return _refuse(document, code, f"{where_text}: {message.removeprefix('Value error, ')}")
-
-
-def _refuse(document: dict[str, Any], code: Code, message: str) -> Refusal:
-    region, completed_at = document.get("region"), document.get("completed_at")
-    return Refusal(
-        code,
-        message,
-        account_id=readable_id(document.get("account_id")),
-        job_id=readable_id(document.get("job_id")),
-        region=REGION_CODES.get(region) if isinstance(region, str) else None,
-        duration_ms=_readable_duration(document.get("duration_s")),
-        completed_us=instant_us(completed_at) if isinstance(completed_at, str) else None,
-    )
+    """The refusal that comes first in order of precedence."""
+    reasons = [(_code(detail["type"]), detail) for detail in error.errors(include_url=False)]
+    code, detail = min(reasons, key=lambda reason: PRECEDENCE[reason[0]])
+    where = ".".join(str(part) for part in detail["loc"])
+    hint = field_hint(document, str(detail["loc"][0]), detail["type"])
+    message = f"{where}: {detail['msg'].removeprefix('Value error, ')}"
+    return Refusal(code, f"{message}; {hint}" if hint else message)
 
 
 def _code(error_type: str) -> Code:
     return Code(error_type) if error_type in PRECEDENCE else Code.BAD_FIELDS
-
-
-def readable_id(value: Any) -> str | None:
-    """An id that outputs can say, where a value is one."""
-    if not isinstance(value, str) or not 1 <= len(value) <= 128:
-        return None
-    return value if value.encode(errors="replace").decode() == value else None
-
-
-def _readable_duration(value: Any) -> int | None:
-    if isinstance(value, NumberLiteral):
-        return duration_ms(value.text)
-    return duration_ms(value) if isinstance(value, str) and value.replace(".", "", 1).isdecimal() else None

@@ -4,7 +4,6 @@ Schemas, the HTTP API and error messages come from here. Outputs are canonical J
 model, no spaces, decimals as strings. `meter.outputs` writes the same bytes faster; a test holds the two together.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -12,9 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import PydanticCustomError
 
 from meter.money import decimal_text
-from meter.periods import MAX_INSTANT_CHARS, instant_us
+from meter.periods import MAX_INSTANT_CHARS, instant_us, is_leap_second
 from meter.regions import REGION_CODES
-from meter.rounding import DURATION_STRING, duration_ms, duration_text
+from meter.rounding import DURATION_STRING, NumberLiteral, duration_ms, duration_text
 
 KINDS = ("face", "frame_tag", "opening_ending", "speech", "text")
 
@@ -23,13 +22,6 @@ Id = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128)
 CLOUD_EVENT_TYPE = "recognition.job.completed.v1"
 
 _INSTANT_SCHEMA = {"type": "string", "format": "date-time", "maxLength": MAX_INSTANT_CHARS}
-
-
-@dataclass(frozen=True, slots=True)
-class NumberLiteral:
-    """A JSON number as it was written: no binary float comes between the record and the minutes."""
-
-    text: str
 
 
 def _kinds(value: Any) -> tuple[str, ...]:
@@ -62,10 +54,11 @@ def _duration(value: Any) -> int:
         raise ValueError("must be a number or a decimal string")
     result = duration_ms(literal) if literal is not None else None
     if result is None:
+        wrong = {"value": (literal or repr(value))[:64]}
+        if literal is None:
+            raise PydanticCustomError("bad_duration", "must be a plain number of seconds, got {value}", wrong)
         raise PydanticCustomError(
-            "bad_duration",
-            "must be more than 0 and at most 31536000 seconds, got {value}",
-            {"value": (literal or repr(value))[:64]},
+            "bad_duration", "must be more than 0 and at most 31536000 seconds, got {value}", wrong
         )
     return result
 
@@ -74,11 +67,10 @@ def _completed_at(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string")
     if instant_us(value) is None:
-        raise PydanticCustomError(
-            "no_offset",
-            "must be an RFC 3339 date-time with an offset, got {value}",
-            {"value": repr(value[:64])},
-        )
+        wrong = {"value": repr(value[:64])}
+        if is_leap_second(value):
+            raise PydanticCustomError("no_offset", "cannot be a leap second, got {value}", wrong)
+        raise PydanticCustomError("no_offset", "must be an RFC 3339 date-time with an offset, got {value}", wrong)
     return value
 
 

@@ -30,6 +30,11 @@ def instant_us(text: str) -> int | None:
     return None if minute is None or second is None else minute + second
 
 
+def is_leap_second(text: str) -> bool:
+    """Whether a text is an RFC 3339 date-time with an offset, but for being of a 61st second."""
+    return text[16:19] == ":60" and instant_us(f"{text[:17]}59{text[19:]}") is not None
+
+
 @lru_cache(maxsize=16_384)
 def _minute_us(text: str) -> int | None:
     """`2026-11-23T10:20` as if it were UTC."""

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from meter.intake import Headers
+from meter.events import Headers
 from meter.models import Origin
 
 #: The header that tells where a rerouted completion first came in.

@@ -5,7 +5,9 @@ Guide: "Of a video's length, a part of a minute counts as a whole minute." A flo
 """
 
 import re
+from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from typing import Any
 
 MAX_DURATION_S = 31_536_000  # a video of a year
 _MAX_DURATION = Decimal(MAX_DURATION_S)
@@ -14,6 +16,20 @@ _CONTEXT = Context(prec=60, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=ROUND_HALF_UP
 
 #: A duration that came as a JSON string.
 DURATION_STRING = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
+
+
+@dataclass(frozen=True, slots=True)
+class NumberLiteral:
+    """A JSON number as it was written: no binary float comes between the record and the minutes."""
+
+    text: str
+
+
+def as_number(value: Any) -> str | None:
+    """The literal of a number, however it was read; None for what is none."""
+    if isinstance(value, NumberLiteral):
+        return value.text
+    return str(value) if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else None
 
 
 def duration_ms(literal: str) -> int | None:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from meter.intake import Headers, is_cloud_event, read_job
+from meter.events import Form, Headers, form_of
+from meter.intake import read_job
 from meter.keys import once_each
 from meter.models import Rejected
 from meter.records import ORIGIN_HEADER
@@ -95,14 +96,21 @@ def prepare(position: Position, rejected: Rejected, changes: Mapping[str, bytes]
 def corrected(value: bytes, headers: Headers, changes: Mapping[str, bytes]) -> bytes:
     """The record with some fields replaced; all else, also how numbers are written, stays as it came."""
     document = _parts(value, changes)
-    if is_cloud_event(headers) or "specversion" not in document or "job_id" in document:
+    if form_of(_members(document), headers) is not Form.STRUCTURED:
         return _encode(document, changes)
     document["data"] = msgspec.Raw(_encode(_parts(_event_data(document), changes), changes))
     return _encode(document, {})
 
 
+def _members(document: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
+    """What of a record tells its form."""
+    return {name: msgspec.json.decode(document[name]) if name == "type" else None for name in document}
+
+
 def _event_data(document: dict[str, msgspec.Raw]) -> bytes:
     """The data of a CloudEvent, which may be wrapped in base64."""
+    if all(bytes(document.get(name, b"null")) != b"null" for name in ("data", "data_base64")):
+        raise _CannotCorrectError("it has both data and data_base64; submit a corrected record")
     wrapped = document.pop("data_base64", None)
     if wrapped is None:
         return bytes(document.get("data", b"{}"))

@@ -40,6 +40,9 @@ def reason(language: str, code: str, message: str | None) -> str:
 
 def _told(language: str, message: str) -> str | None:
     """A message by its sentence, which may be about a field; None where it is not known."""
+    said, _semicolon, hint = message.rpartition("; ")
+    if said and (told_hint := _told(language, hint)) and (told := _told(language, said)):
+        return f"{told.rstrip('。')}，{told_hint}"
     for pattern, meaning in _sentences(language):
         if found := pattern.fullmatch(message):
             return _filled(language, meaning, found.groups())
@@ -57,9 +60,15 @@ def _filled(language: str, meaning: str, values: tuple[str, ...]) -> str:
     def value(place: re.Match[str]) -> str:
         given = values[int(place[1]) - 1]
         quoted = _QUOTED.fullmatch(given)
-        return quoted[2] if quoted else (_told(language, given) or given).rstrip("。")
+        return quoted[2] if quoted else (_told_all(language, given) or given).rstrip("。")
 
     return _PLACE.sub(value, meaning)
+
+
+def _told_all(language: str, given: str) -> str | None:
+    """One sentence, or several with commas between them."""
+    told = [_told(language, each) for each in given.split(", ")]
+    return _told(language, given) or ("，".join(each for each in told if each) if all(told) else None)
 
 
 @cache

@@ -25,8 +25,9 @@ KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "pgettext": ((1, "c"
 SAID_IN = ("meter", "streams/http", "streams/redrive.py", "streams/commands", "streams/store/queries")
 SAID_BY = {
     "RefusedError": 0, "PriceRefusal": 0, "_refused": 0, "Refusal": 0, "refuse": 1, "Problem": 1, "unavailable": 0,
+    "_wrong": None, "Meant": None, "Told": None, "Repair": None, "Count": None, "Unit": None, "Beginning": None,
     "not_found": None, "PydanticCustomError": 0, "ValueError": None, "Kept": None,
-    "_wrong_type": None, "BadCursorError": None, "SettingError": None, "_CannotCorrectError": None,
+    "BadCursorError": None, "SettingError": None, "_CannotCorrectError": None,
 }  # fmt: skip
 #: Modules whose errors no caller of the API is told of.
 NOT_TOLD = {
@@ -35,6 +36,11 @@ NOT_TOLD = {
 }  # fmt: skip
 #: Names that a sentence is kept under before it is said.
 KEPT_AS = {"message", "detail", "notice", "reason", "text", "said", "refusal", "bad", "why", "REMEDY"}
+#: Functions that return one.
+RETURNED_BY = {
+    "_reason", "final_reason", "_of_meant", "_of_told", "_too_long", "region_hint", "kinds_hint", "duration_hint",
+    "instant_hint", "field_hint", "wrapping",
+}  # fmt: skip
 #: Of pydantic's own errors, those that our models can give.
 OF_PYDANTIC = {
     "missing", "extra_forbidden", "string_type", "string_too_short", "string_too_long", "string_pattern_mismatch",
@@ -121,7 +127,7 @@ def _kept() -> Iterator[ast.expr]:
                 yield from node.value.values if isinstance(node.value, ast.Dict) else [node.value]
             elif isinstance(node, ast.Dict):
                 yield from _values(node, "message", "detail")
-            elif isinstance(node, ast.FunctionDef) and node.name in {"_reason", "final_reason"}:
+            elif isinstance(node, ast.FunctionDef) and node.name in RETURNED_BY:
                 yield from (each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value)
 
 

@@ -31,7 +31,7 @@ durations = st.one_of(
     st.none(),
 )
 extras = st.dictionaries(
-    st.sampled_from(["x", "specversion", "type", "data", "traceparent"]),
+    st.sampled_from(["x", "specversion", "type", "data", "data_base64", "traceparent"]),
     st.recursive(st.one_of(st.text(max_size=5), st.floats(), st.none()), lambda inner: st.lists(inner, max_size=2)),
     max_size=2,
 )
@@ -56,6 +56,8 @@ headers = st.sampled_from(
         (("trace", b"1"),),
         (("ce_specversion", b"1.0"), ("ce_type", b"recognition.job.completed.v1")),
         (("ce_specversion", b"1.0"),),
+        (("content-type", b"application/json"),),
+        (("Content-Type", b"application/cloudevents+json; charset=utf-8"), ("ce_specversion", b"0.3")),
     ]
 )
 

@@ -8,7 +8,7 @@ import re
 from base64 import b64decode
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from zoneinfo import ZoneInfo
 
 BILLING_ZONE = ZoneInfo("Asia/Shanghai")
@@ -17,6 +17,7 @@ HORIZON_US = 35 * 24 * 3600 * 1_000_000
 DEEPEST = 100
 LONGEST_S = 31_536_000
 LONGEST_INSTANT = 64
+EVENT = "recognition.job.completed.v1"
 KINDS = {"face", "text", "speech", "opening_ending", "frame_tag"}
 
 MAINLAND = Decimal("0.28")
@@ -90,7 +91,7 @@ class NotMetered(Exception):  # noqa: N818  (a verdict on a record, no error of 
 
 def read(value: bytes | None, headers: list[tuple[str, bytes | None]]) -> Completion:
     """The completion in a record's value; raises `NotMetered(code)` for the first rule that it breaks."""
-    fields = contract_fields(parse_object(value), dict(headers))
+    fields = contract_fields(parse_object(value), headers)
     account_id, job_id = identifier(fields, "account_id"), identifier(fields, "job_id")
     region, kinds = fields.get("region"), fields.get("kinds")
     duration, completed_at = fields.get("duration_s"), fields.get("completed_at")
@@ -144,30 +145,45 @@ def depth(parsed: Any) -> int:
     return 0 if inner is None else 1 + max(map(depth, inner), default=0)
 
 
-def refuse(constant: str) -> None:
+def refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def contract_fields(parsed: dict[str, Any], headers: dict[str, bytes | None]) -> dict[str, Any]:
+def contract_fields(parsed: dict[str, Any], headers: list[tuple[str, bytes | None]]) -> dict[str, Any]:
     """The fields of the contract: the object itself, or the `data` of a CloudEvent."""
-    if "ce_specversion" in headers:
-        if headers.get("ce_type") != b"recognition.job.completed.v1":
+    named: dict[str, set[bytes | None]] = {}
+    for name, value in headers:
+        named.setdefault(name.lower(), set()).add(value)
+    kinds = {(value or b"").split(b";")[0].strip().lower() for value in named.get("content-type", set())}
+    if any(kind.startswith(b"application/cloudevents") for kind in kinds):
+        return event_data(parsed, kinds)
+    if "ce_specversion" in named or "ce_type" in named:
+        event = "specversion" in parsed and "job_id" not in parsed
+        attributes = named.get("ce_specversion"), named.get("ce_type")
+        if attributes != ({b"1.0"}, {EVENT.encode()}) or event:
             raise NotMetered("bad_fields")
         return parsed
-    if "specversion" not in parsed or "job_id" in parsed:  # no attribute of an event can have that name
-        return parsed
-    if parsed.get("type") != "recognition.job.completed.v1":
-        raise NotMetered("bad_fields")
-    if isinstance(parsed.get("data_base64"), str):
-        return parse_object(decode_base64(parsed["data_base64"]))
-    if not isinstance(parsed.get("data"), dict):
-        raise NotMetered("bad_fields")
-    return parsed["data"]
+    if "job_id" in parsed or ("specversion" not in parsed and parsed.get("type") != EVENT):
+        return parsed  # no attribute of an event can be called job_id
+    return event_data(parsed, set())
 
 
-def decode_base64(text: str) -> bytes:
+def event_data(parsed: dict[str, Any], kinds: set[bytes]) -> dict[str, Any]:
+    data, coded = parsed.get("data"), parsed.get("data_base64")
+    unread = [kind for kind in kinds if kind not in (b"application/cloudevents+json", b"application/cloudevents")]
+    if any(kind.startswith(b"application/cloudevents") for kind in unread):
+        raise NotMetered("bad_fields")
+    if parsed.get("specversion") != "1.0" or parsed.get("type") != EVENT:
+        raise NotMetered("bad_fields")
+    found = data if coded is None else parse_object(decode_base64(coded))
+    if not isinstance(found, dict) or (data is not None and coded is not None):
+        raise NotMetered("bad_fields")
+    return found
+
+
+def decode_base64(text: Any) -> bytes:
     try:
-        return b64decode(text, validate=True)
+        return b64decode(text, validate=True) if isinstance(text, str) else refuse("what is no text")
     except ValueError:
         raise NotMetered("bad_fields") from None
 
