@@ -42,7 +42,7 @@ chaos: setup ## The long chaos run: 1,000,000 records, kills, freezes, a broker 
 	$(BIN)/python -m tests.chaos --long $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 	$(if $(FAULT),,$(BIN)/python -m tests.chaos --long --days $(if $(SEED),--seed $(SEED)))
 
-chaos-cluster: setup ## The same on three brokers: every kind of fault, some 35 minutes (SEED=n FAULT=skip|double|ghost|tear)
+chaos-cluster: setup ## The same on three brokers: every kind of fault, some 40 minutes (SEED=n FAULT=skip|double|ghost|tear)
 	$(BIN)/python -m tests.chaos --cluster --long $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 
 simulate: setup ## Replay one seeded simulation of a partition (SEED=n)
