@@ -15,7 +15,9 @@ from meter.notes import NoteKind
 from meter.regions import ZONE_OF
 from meter.settlement import Kind
 
-_MONEY = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,2})?")
+#: Money of commands: CNY, at most 2 places.
+MONEY_PATTERN = r"-?[0-9]{1,12}(\.[0-9]{1,2})?"
+_MONEY = re.compile(MONEY_PATTERN)
 
 
 def _money(value: Any) -> Decimal:

@@ -137,8 +137,8 @@ REFUSALS: dict[str, str] = {
     # the API's own
     "unknown_parameter": _("There is no such parameter."),
     "repeated_parameter": _("A parameter is given more than once."),
-    "key_reused": _("This form was sent before with other content. Load the page again."),
-    "bad_key": _("The key has 1 to 128 printable ASCII characters."),
+    "key_reused": _("This number was used for something else. Take another one, or load the page again."),
+    "bad_key": _("At most 128 letters, digits and signs of a keyboard."),
     "bad_cursor": _("There is no such page of the list."),
     "bad_length": _("There are too many in one request, or none."),
     "bad_request": _("The request is wrong."),
@@ -247,6 +247,7 @@ WORDS: dict[str, dict[str, str]] = {
         "kinds": _("Recognised"),
         "line": _("Line"),
         "mode": _("Settled"),
+        "number": _("Number"),
         "position": _("Where"),
         "prices": _("Prices"),
         "reason": _("Reason"),

@@ -220,11 +220,13 @@ async def test_without_kafka_figures_stay_and_a_form_keeps_its_key(tmp_path: Pat
         assert page.status_code == 200
         assert "Kafka is away" in page.text
         fields = dict(re.findall(r'name="(csrf|key)" value="([^"]+)"', page.text))
-        answer = await client.post("/console/accounts/A/top-up", data=fields | {"amount": "5.00"})
+        given = {"amount": "5.00", "number": "payment-4711", "step": "confirm"}
+        answer = await client.post("/console/accounts/A/top-up", data=fields | given)
     assert answer.status_code == 503
     assert "it counts once" in answer.text
     assert set(re.findall(r'name="key" value="([^"]+)"', answer.text)) == {fields["key"]}
-    assert 'value="5.00"' in answer.text
+    assert 'name="amount" value="5.00"' in answer.text
+    assert 'name="number" value="payment-4711"' in answer.text
 
 
 @asynccontextmanager

@@ -130,12 +130,12 @@ class Audited(NamedTuple):
 _SHOWN = {"v", "command_id", "type", "issued_at", "account_id"}
 
 
-def audit_page(connection: Connection, account_id: str | None, after: str | None) -> Page[Audited]:
+def audit_page(connection: Connection, account_id: str | None, after: str | None, limit: int) -> Page[Audited]:
     """What was done, the latest first; of one account, or all."""
     query = select(audit_entry)
     if account_id is not None:
         query = query.where(audit_entry.c.account_id == account_id)
-    return page(connection, query, (audit_entry.c.id,), _audited, after=after, limit=50, descending=True)
+    return page(connection, query, (audit_entry.c.id,), _audited, after=after, limit=limit, descending=True)
 
 
 def _audited(row: Row[Any]) -> Audited:

@@ -44,7 +44,8 @@ class Format:
         sign = text.replace("-", "\u2212")  # a minus that is as wide as a digit
         missing = places - digits
         pad = Markup(' data-pad="{}"').format("0" * missing) if missing > 0 else ""
-        return Markup('<span class="money"{}>{}</span>').format(pad, sign)
+        size = next((name for least, name in _LONG if len(sign) >= least), "")
+        return Markup('<span class="money{}"{}>{}</span>').format(size, pad, sign)
 
     def day(self, value: str | date) -> str:
         """A billing day, with its weekday."""
@@ -92,6 +93,8 @@ def _date(value: str | date) -> date:
     return value if isinstance(value, date) else date.fromisoformat(value)
 
 
+#: Amounts of so many characters are set smaller where they stand large, so that none is broken or cut.
+_LONG = ((19, " longer"), (13, " long"))
 _REGIONS = {region.code: region for region in REGIONS}
 _ZONES_ZH = dict(
     zip(ZONES, ("中国大陆", "硅谷、弗吉尼亚", "孟买、首尔、曼谷、香港、东京、法兰克福、新加坡"), strict=True)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from meter.money import decimal_text
 from streams.http.callers import Role
+from streams.http.console.labels import labelled
 from streams.http.console.languages import Format
 from streams.http.console.views import Scene, scene
 from streams.http.languages import NAMES, TAGS, chosen, translations
@@ -127,7 +128,7 @@ def plain(request: Request, visitor: Visitor | None, template: str, status: int 
 
 def _html(markup: str, status: int) -> HTMLResponse:
     """A page. Its forms say which site they come from, which browsers hide under `no-referrer`."""
-    return HTMLResponse(markup, status, {"Referrer-Policy": "same-origin"})
+    return HTMLResponse(labelled(markup), status, {"Referrer-Policy": "same-origin"})
 
 
 def around(request: Request, look: Look, visitor: Visitor | None, zone: ZoneInfo) -> dict[str, Any]:
@@ -207,6 +208,9 @@ def _(message: str) -> str:
     """Marks a message for the catalogues."""
     return message
 
+
+#: Of a command whose answer takes its time.
+SENT = _("The command was sent; the meter has not answered yet. The page shows it once it has.")
 
 OPERATOR_PAGES = (
     ("/console/overview", "layout-dashboard", _("Overview"), "/console/overview"),

@@ -341,6 +341,22 @@ def terms(connection: Connection, here: Scene, account_id: str) -> Terms:
     return Terms(now, list(reversed(agreed)), prices)
 
 
+class AccountRow(NamedTuple):
+    """An account in the list. `mode`: how it is settled today; `month`: CNY used from the 1st of the month on."""
+
+    account: accounts.Account
+    mode: str
+    month: Decimal
+
+
+def account_rows(connection: Connection, here: Scene, found: Sequence[accounts.Account]) -> list[AccountRow]:
+    """Accounts with what the list shows of them beside."""
+    ids = [each.account_id for each in found]
+    used = usage.of_accounts(connection, ids, f"{here.today[:7]}-01", here.today)
+    modes = [mode_on(account_contracts(connection, each, here.rules), here.today) for each in ids]
+    return [AccountRow(each, mode, used[each.account_id]) for each, mode in zip(found, modes, strict=True)]
+
+
 def account_total(connection: Connection, state: Service | None) -> int:
     """How many accounts there are."""
     found = accounts.accounts_by_state(connection)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Row, func, literal, select
 
@@ -64,17 +64,20 @@ def accounts(
     *,
     search: str | None = None,
     state: Service | None = None,
+    sort: Literal["account", "owed", "balance"] = "account",
     after: str | None = None,
     limit: int = 50,
 ) -> Page[Account]:
-    """Accounts by id, of which `search` is a part (ASCII letters in either case)."""
+    """Accounts by id, or those that owe or have most first; `search`: a part of it (ASCII letters in either case)."""
     query = select(account)
     if search:
         pattern = "%" + search.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
         query = query.where(func.lower(account.c.account_id).like(func.lower(literal(pattern, Words())), escape="/"))
     if state is not None:
         query = query.where(account.c.state == str(state))
-    return page(connection, query, (account.c.account_id,), account_of, after=after, limit=limit)
+    by_id = (account.c.account_id,)
+    order = by_id if sort == "account" else (account.c[sort], *by_id)
+    return page(connection, query, order, account_of, after=after, limit=limit, descending=sort != "account")
 
 
 def account_by_id(connection: Connection, account_id: str) -> Account | None:

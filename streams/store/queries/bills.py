@@ -67,10 +67,11 @@ def bills(
     account_id: str | None = None,
     period: str | None = None,
     state: Literal["open", "paid"] | None = None,
+    sort: Literal["latest", "largest"] = "latest",
     after: str | None = None,
     limit: int = 50,
 ) -> Page[Bill]:
-    """Bills, the latest first. `period`: a day, or a month with its days. Raises SettingError, BadCursorError."""
+    """Bills, the latest or largest first. `period`: a day, or a month with its days. Raises SettingError."""
     query = _bills()
     if account_id is not None:
         query = query.where(bill.c.account_id == account_id)
@@ -83,7 +84,8 @@ def bills(
         )
     elif state == "paid":
         query = query.where(bill_standing.c.paid_at.is_not(None))
-    return page(connection, query, (bill.c.issued_at, bill.c.bill_id), _bill, after=after, limit=limit, descending=True)
+    order = (bill.c.issued_at if sort == "latest" else bill.c.payable, bill.c.bill_id)
+    return page(connection, query, order, _bill, after=after, limit=limit, descending=True)
 
 
 def _is_of(period: str) -> ColumnElement[bool]:

@@ -1,27 +1,37 @@
-"""Pages of a list by keyset: a cursor says where the next one begins, whatever is added meanwhile."""
+"""Pages of a list by keyset: a cursor says where the next one begins, whatever is added meanwhile.
+
+A cursor that begins with `~` says where the page before ends, for whoever goes back.
+"""
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, Row, Select, literal, tuple_
 
+from meter.money import decimal_text
 from streams.errors import SettingError
-from streams.store.types import Day, Moment
+from streams.store.sums import money_order
+from streams.store.types import Day, Moment, Money
 
 MAX_LIMIT = 1000
+BACK = "~"
 
+_MONEY = re.compile(r"-?[0-9]{1,30}\.[0-9]{2,30}")
 _T = TypeVar("_T")
 
 
 class Page(NamedTuple, Generic[_T]):
-    """Some rows, and the cursor of those that follow; None: there are none."""
+    """Some rows, and the cursors of those that follow and of those before; None: there are none."""
 
     rows: tuple[_T, ...]
     next: str | None
+    previous: str | None = None
 
 
 class BadCursorError(SettingError):
@@ -44,24 +54,43 @@ def page(
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise SettingError(f"limit is 1 to {MAX_LIMIT}, got {limit}")
+    is_back = after is not None and after.startswith(BACK)
+    down = descending is not is_back
     if after is not None:
-        query = query.where(_beyond(order, _read(after, order), descending))
-    query = query.order_by(*[column.desc() if descending else column.asc() for column in order])
+        query = query.where(_beyond(order, _read(after.removeprefix(BACK), order), down))
+    query = query.order_by(*[key.desc() if down else key.asc() for key in map(_key, order)])
     found = connection.execute(query.limit(limit + 1)).all()
-    more = found[limit - 1] if len(found) > limit else None
-    return Page(tuple(make(row) for row in found[:limit]), None if more is None else _cursor(more, order))
+    is_more, rows = len(found) > limit, found[:limit]
+    if is_back:
+        rows = rows[::-1]
+    is_before, is_after = (is_more, bool(rows)) if is_back else (after is not None and bool(rows), is_more)
+    return Page(
+        tuple(make(row) for row in rows),
+        _cursor(rows[-1], order) if is_after else None,
+        BACK + _cursor(rows[0], order) if is_before else None,
+    )
+
+
+def _key(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return money_order(column) if isinstance(column.type, Money) else column
 
 
 def _beyond(order: Sequence[Column[Any]], values: Sequence[Any], descending: bool) -> ColumnElement[bool]:
-    here = tuple_(*order)
-    there = tuple_(*[literal(value, column.type) for column, value in zip(order, values, strict=True)])
+    here = tuple_(*map(_key, order))
+    there = tuple_(*[_key(literal(value, column.type)) for column, value in zip(order, values, strict=True)])
     return here < there if descending else here > there
 
 
 def _cursor(row: Row[Any], order: Sequence[Column[Any]]) -> str:
     values = [row._mapping[column.name] for column in order]
-    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    plain = [_plain(value) for value in values]
     return base64.urlsafe_b64encode(msgspec.json.encode(plain)).decode().rstrip("=")
+
+
+def _plain(value: Any) -> str | int:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return decimal_text(value) if isinstance(value, Decimal) else value
 
 
 def _read(cursor: str, order: Sequence[Column[Any]]) -> list[Any]:
@@ -83,6 +112,10 @@ def _typed(value: str | int, column: Column[Any], bad: BadCursorError) -> Any:
         raise bad
     if not isinstance(value, str):
         raise bad
+    if isinstance(column.type, Money):
+        if not _MONEY.fullmatch(value):
+            raise bad
+        return Decimal(value)
     try:
         if isinstance(column.type, Day):
             return date.fromisoformat(value).isoformat()

@@ -1,8 +1,9 @@
 """Usage: daily totals of an account or of all, the jobs behind them, and what is not billed yet."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Column, Connection, Row, Select, Table, func, select
 
@@ -145,13 +146,16 @@ def jobs(
     end: str | None = None,
     region: str | None = None,
     *,
+    sort: Literal["latest", "longest"] = "latest",
     after: str | None = None,
     limit: int = 100,
 ) -> Page[Job]:
-    """An account's priced jobs, the latest day first, and of a day the one priced last."""
+    """An account's priced jobs, the one completed last first, or the one of most minutes."""
     query = _within(select(priced_usage), priced_usage, start, end, region)
     query = query.where(priced_usage.c.account_id == account_id)
-    order = (priced_usage.c.day, priced_usage.c.position)
+    table = priced_usage.c
+    latest = (table.day, table.completed_at, table.position)  # by day first: that is what the index has
+    order = latest if sort == "latest" else (table.minutes, *latest)
     return page(connection, query, order, job_of, after=after, limit=limit, descending=True)
 
 
@@ -185,6 +189,16 @@ def job_of(row: Row[Any]) -> Job:
         origin=origin,
         recorded_at=row.recorded_at,
     )
+
+
+def of_accounts(connection: Connection, account_ids: Sequence[str], start: str, end: str) -> dict[str, Decimal]:
+    """What each of some accounts used in the days `start` to `end` inclusive, in CNY; 0.00 where nothing."""
+    table = daily_total.c
+    query = select(table.account_id, money_sum(table.amount)).where(
+        table.account_id.in_(account_ids), table.day >= start, table.day <= end
+    )
+    found = {row[0]: row[1] for row in connection.execute(query.group_by(table.account_id))}
+    return {account_id: found.get(account_id, ZERO) for account_id in account_ids}
 
 
 def unbilled(connection: Connection, account_id: str) -> list[Usage]:

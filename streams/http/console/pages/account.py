@@ -1,8 +1,8 @@
 """The pages of an account: for operators below its id, for a customer without one. Both see the same figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import msgspec
 from fastapi import APIRouter, Path, Request
@@ -10,12 +10,14 @@ from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import Connection
 
 from meter.billing_models import LedgerEntry
+from meter.regions import ZONE_OF
 from streams.http.callers import Role
 from streams.http.console import views
 from streams.http.console.closed import OpenVisitor
+from streams.http.console.forms import CUSTOMERS, FORMS
 from streams.http.console.languages import Format
-from streams.http.console.pages.board import pager
-from streams.http.console.render import ACCOUNT_PAGES, _, account_base, look_of, page
+from streams.http.console.pages.board import ROWS, asked_form, choice, link, pager
+from streams.http.console.render import ACCOUNT_PAGES, SENT, _, account_base, look_of, page, see
 from streams.http.console.views import Scene
 from streams.http.paths import one
 from streams.http.problems import not_found
@@ -29,7 +31,8 @@ ONE = "/console/accounts" + one("account_id")
 OWN = "/console/account"
 AccountId = Annotated[str, Path(max_length=128)]
 SPANS = (7, 30, 90)
-JOBS_SHOWN = 15
+JobSort = Literal["latest", "longest"]
+BillSort = Literal["latest", "largest"]
 
 
 class Tab(NamedTuple):
@@ -110,6 +113,8 @@ async def account_usage(request: Request, visitor: OpenVisitor, account_id: Acco
 async def account_tab(request: Request, visitor: OpenVisitor, account_id: AccountId, tab: str) -> Response:
     """An account's bills, ledger, notices, contract."""
     visitor.caller.need(Role.OPERATOR)
+    if tab in FORMS:  # the address of a form that was shown again, loaded anew
+        return see(account_base(visitor, account_id), form=tab)
     return await account_page(request, visitor, account_id, _tab(tab))
 
 
@@ -131,6 +136,7 @@ async def account_page(
     """One page of an account; `form`: the kind, values and refusal of a form that is shown again."""
     language = look_of(request).language
     every = [Tab(path, name, text(language, title)) for path, _, title, name in ACCOUNT_PAGES]
+    form = form or asked_form(request, FORMS if visitor.caller.role is Role.OPERATOR else CUSTOMERS)
     tabs = Tabs(every, next(each.text for each in every if each.name == tab))
 
     def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:
@@ -155,25 +161,46 @@ def _usage(request: Request, connection: Connection, here: Scene, account_id: st
     show = "minutes" if request.query_params.get("show") == "minutes" else "amount"
     language = look_of(request).language
     name, other = Format(language, here.days.zone).region, text(language, _("Other regions"))
+    days = views.day_range(here.today, span)
     return {
         "u": views.usage_page(connection, here, account_id, span, show, name, other),
         "forecast": views.account_forecasts(connection, here, account_id),
-        "jobs": usage.jobs(connection, account_id, limit=JOBS_SHOWN).rows,
+        **_jobs(request, connection, account_id, days),
+    }
+
+
+def _jobs(request: Request, connection: Connection, account_id: str, days: Sequence[str]) -> dict[str, Any]:
+    """The jobs of the days that are shown, or of one of them, and of one region."""
+    given = request.query_params
+    day = given["day"] if given.get("day", "") in days else None
+    region = given["region"] if given.get("region", "") in ZONE_OF else None
+    sort, sorts = choice(request, "sort", ("latest", "longest"), "#jobs")
+    found = usage.jobs(
+        connection, account_id, day or days[0], day or days[-1], region,
+        sort=cast(JobSort, sort), after=given.get("after"), limit=ROWS,
+    )  # fmt: skip
+    return {
+        "jobs": found.rows,
+        "jobs_of": {"day": day, "region": region, "all": link(request, "#jobs", day=None, region=None, after=None)},
+        "sort": sort,
+        "sorts": sorts,
+        **pager(request, found, "#jobs"),
     }
 
 
 def _bills(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
     after = request.query_params.get("after")
-    found = bills.bills(connection, account_id=account_id, after=after, limit=30)
-    notes = money.notes(connection, account_id, limit=30).rows
-    return {"rows": found.rows, "notes": notes, **pager(request, after, found.next)}
+    sort, sorts = choice(request, "sort", ("latest", "largest"))
+    found = bills.bills(connection, account_id=account_id, sort=cast(BillSort, sort), after=after, limit=ROWS)
+    notes = money.notes(connection, account_id, limit=ROWS).rows
+    return {"rows": found.rows, "notes": notes, "sort": sort, "sorts": sorts, **pager(request, found)}
 
 
 def _ledger(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
     after = request.query_params.get("after")
-    found = money.ledger(connection, account_id, after=after, limit=40)
+    found = money.ledger(connection, account_id, after=after, limit=ROWS)
     rows = [{**entry._asdict(), "postings": _postings(entry)} for entry in found.rows]
-    return {"rows": rows, **pager(request, after, found.next)}
+    return {"rows": rows, **pager(request, found)}
 
 
 def _postings(entry: money.Entry) -> list[dict[str, Any]]:
@@ -184,8 +211,8 @@ def _postings(entry: money.Entry) -> list[dict[str, Any]]:
 
 def _notices(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
     after = request.query_params.get("after")
-    found = money.notices(connection, account_id=account_id, after=after, limit=40)
-    return {"rows": found.rows, **pager(request, after, found.next)}
+    found = money.notices(connection, account_id=account_id, after=after, limit=ROWS)
+    return {"rows": found.rows, **pager(request, found)}
 
 
 def _contract(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
@@ -200,7 +227,11 @@ DONE = {
     "top-up": _("The top-up is booked."),
     "refund": _("The refund is booked."),
     "adjust": _("The adjustment is booked."),
+    "charge": _("The charge is booked."),
+    "credit-note": _("The credit note is issued."),
+    "reversal": _("The payment is reversed."),
+    "withdraw-contract": _("The contract is withdrawn."),
     "contract": _("The contract is agreed."),
     "threshold": _("The notice is set."),
-    "sent": _("The command was sent; the meter has not answered yet. The page shows it once it has."),
+    "sent": SENT,
 }

@@ -1,7 +1,8 @@
 """Pages about all of it, for operators: overview, accounts, prices, health, audit."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, Response
@@ -9,11 +10,12 @@ from sqlalchemy import Connection
 
 from meter.arrears import Service
 from meter.regions import ZONES
-from streams.http.console import views
+from streams.http.console import forms, views
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
+from streams.http.console.forms import OPEN, WITHDRAW_BOOK
 from streams.http.console.health import audit_page, health_page, metering_lag, reconciled
 from streams.http.console.languages import Format
-from streams.http.console.render import look_of, page, plain
+from streams.http.console.render import SENT, _, look_of, page, plain
 from streams.http.console.views import Scene
 from streams.http.problems import Problem
 from streams.http.services import AllServices
@@ -22,8 +24,13 @@ from streams.http.words import text
 from streams.proof.reconcile import Reconciliation
 from streams.store.queries import accounts as account_queries
 from streams.store.queries import commands
+from streams.store.queries.pages import Page
 
 router = APIRouter()
+
+#: Rows of a list on a page.
+ROWS = 20
+AccountSort = Literal["account", "owed", "balance"]
 
 
 def _zones(request: Request, here: Scene) -> list[str]:
@@ -81,47 +88,98 @@ async def accounts_page(
     status: int = 200,
 ) -> HTMLResponse:
     """The list of accounts, with the form that opens one as it was filled in."""
+    form = form or asked_form(request, {"open": OPEN})
     language = look_of(request).language
     wanted = Service(state) if state in set(Service) else None
     names = [("", "All"), ("good", "Good"), ("in_arrears", "In arrears"), ("stopped", "Stopped")]
 
     def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:
-        found = account_queries.accounts(connection, search=q[:128] or None, state=wanted, after=after)
+        sort, sorts = choice(request, "sort", ("account", "owed", "balance"))
+        found = account_queries.accounts(
+            connection, search=q[:128] or None, state=wanted, sort=cast(AccountSort, sort), after=after, limit=ROWS
+        )
         return {
             "q": q[:128],
             "state": wanted or "",
             "states": [(code, text(language, name)) for code, name in names],
-            "rows": found.rows,
+            "rows": views.account_rows(connection, here, found.rows),
+            "month": here.today[:7],
+            "sort": sort,
+            "sorts": sorts,
             "total": views.account_total(connection, wanted),
             "form": form,
             **(form["kept"] if form else {}),
-            **pager(request, after, found.next),
+            **pager(request, found),
         }
 
     return await page(request, visitor, "accounts.html", ask, status)
 
 
-def pager(request: Request, after: str | None, following: str | None) -> dict[str, str | None]:
-    """The links to the first and the next page of a list."""
-    url = request.url
-    first = url.remove_query_params("after")
-    next_page = None if following is None else url.include_query_params(after=following)
+def pager(request: Request, found: Page[Any], anchor: str = "") -> dict[str, Any]:
+    """The links to the first page of a list, the one before and the next."""
+    after = request.query_params.get("after")
     return {
-        "first": f"{request.scope['path']}?{first.query}" if after else None,
-        "following": None if next_page is None else f"{request.scope['path']}?{next_page.query}",
+        "pages": {
+            "first": link(request, anchor, after=None) if after else None,
+            "previous": None if found.previous is None else link(request, anchor, after=found.previous),
+            "next": None if found.next is None else link(request, anchor, after=found.next),
+        }
     }
+
+
+def link(request: Request, anchor: str = "", **changes: str | None) -> str:
+    """This page with other query parameters; None takes one away."""
+    query = {**request.query_params, **changes}
+    text = urlencode({name: value for name, value in query.items() if value is not None})
+    path = quote(request.scope["path"], safe="/")
+    return f"{path}?{text}{anchor}" if text else f"{path}{anchor}"
+
+
+def asked_form(request: Request, known: Mapping[str, forms.Form]) -> dict[str, Any] | None:
+    """The form that the address asks for, filled in with what it says; None: it asks for none."""
+    kind = request.query_params.get("form", "")
+    if kind not in known:
+        return None
+    values = {name: request.query_params.get(name, "")[:600] for name in known[kind].checks}
+    values = {name: value for name, value in values.items() if value}
+    return {"kind": kind, "values": values, "errors": {}, "refused": None, "review": None, "kept": {}}
+
+
+def choice(request: Request, name: str, given: tuple[str, ...], anchor: str = "") -> tuple[str, dict[str, str]]:
+    """Which of some ways to sort is asked for, the first unless another, and the link of each."""
+    asked = request.query_params.get(name, "")
+    links = {each: link(request, anchor, **{name: each, "after": None}) for each in given}
+    return asked if asked in given else given[0], links
 
 
 @router.get("/console/prices")
 async def prices(request: Request, visitor: OperatorVisitor) -> Response:
     """The price book that is in force, those to come, and those before."""
+    return await prices_page(request, visitor)
+
+
+async def prices_page(
+    request: Request, visitor: Visitor, *, form: Mapping[str, Any] | None = None, status: int = 200
+) -> HTMLResponse:
+    """The price books, with the form that withdraws one."""
+    form = form or asked_form(request, {"withdraw-book": WITHDRAW_BOOK})
+    said = {"withdraw-book": _("The price book is withdrawn."), "sent": SENT}.get(request.query_params.get("done", ""))
+    language = look_of(request).language
 
     def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:
         published = commands.price_books(connection, here.rules)
         now = commands.books_of(published).book_on(here.today)
-        return {"books": list(reversed(published)), "now": now, "today": here.today, "zones": ZONES}
+        return {
+            "books": list(reversed(published)),
+            "now": now,
+            "today": here.today,
+            "zones": ZONES,
+            "form": form,
+            "done": said and text(language, said),
+            **(form["kept"] if form else {}),
+        }
 
-    return await page(request, visitor, "prices.html", ask)
+    return await page(request, visitor, "prices.html", ask, status)
 
 
 @router.get("/console/health")
@@ -154,7 +212,7 @@ async def audit(
     """Who commanded what, when, and what came of it."""
 
     def ask(connection: Connection, _: Scene) -> Mapping[str, Any]:
-        found = audit_page(connection, account or None, after)
-        return {"rows": found.rows, "account": account or "", **pager(request, after, found.next)}
+        found = audit_page(connection, account or None, after, ROWS)
+        return {"rows": found.rows, "account": account or "", **pager(request, found)}
 
     return await page(request, visitor, "audit.html", ask)

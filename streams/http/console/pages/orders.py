@@ -1,24 +1,28 @@
-"""Forms that command something: each is one command, whatever often it is sent, by the key that it carries."""
+"""What the forms do: say what is wrong, show what would happen, and give the command once that is confirmed."""
 
 import asyncio
-import re
 import time
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import Response
 
-from meter.regions import REGION_CODES
+from meter.periods import milliseconds
+from streams.commands.writing import new_command
+from streams.http.console import forms, views
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
+from streams.http.console.forms import FORMS, OPEN, WITHDRAW_BOOK, field_of
 from streams.http.console.pages.account import ONE, OWN, account_page, own_account
-from streams.http.console.pages.board import accounts_page
+from streams.http.console.pages.board import accounts_page, prices_page
 from streams.http.console.render import account_base, look_of, see
+from streams.http.console.review import Review, review
+from streams.http.orders import command_id
 from streams.http.paths import segment
 from streams.http.problems import Problem, not_found
 from streams.http.services import Services
 from streams.http.sessions import Visitor, check_form
-from streams.http.words import WORDS, reason, word
+from streams.http.words import WORDS, reason, text, word
 from streams.store.queries.commands import command_by_id
 
 router = APIRouter()
@@ -34,12 +38,23 @@ async def open_account(
 ) -> Response:
     """Open an account."""
     check_form(request, visitor, csrf)
-    try:
-        done = await _order(request, visitor, "open_account", key, {"account_id": account_id})
-    except Problem as problem:
-        form = _again(request, problem, "open", {"account_id": account_id}, key)
-        return await accounts_page(request, visitor, form=form, status=problem.status_code)
-    return see(f"/console/accounts/{segment(account_id)}", done="open" if done else "sent")
+
+    async def again(form: Mapping[str, Any], status: int) -> Response:
+        return await accounts_page(request, visitor, form=form, status=status)
+
+    given = _Given("open", OPEN, {"account_id": account_id.strip()}, key, is_confirmed=True)
+    return await _give(request, visitor, given, {}, again, f"/console/accounts/{segment(account_id.strip())}")
+
+
+@router.post("/console/prices/withdraw")
+async def withdraw_book(request: Request, visitor: OperatorVisitor) -> Response:
+    """Withdraw a price book that has not begun."""
+
+    async def again(form: Mapping[str, Any], status: int) -> Response:
+        return await prices_page(request, visitor, form=form, status=status)
+
+    given = await _read(request, visitor, "withdraw-book", WITHDRAW_BOOK)
+    return await _give(request, visitor, given, {}, again, "/console/prices")
 
 
 @router.post(OWN + "/threshold")
@@ -59,18 +74,105 @@ async def send(
 async def _send(request: Request, visitor: Visitor, account_id: str, kind: str) -> Response:
     if kind not in FORMS:
         raise not_found(f"there is no form {kind[:100]!r}")
+
+    async def again(form: Mapping[str, Any], status: int) -> Response:
+        return await account_page(request, visitor, account_id, "usage", form=form, status=status)
+
+    given = await _read(request, visitor, kind, FORMS[kind])
+    return await _give(request, visitor, given, {"account_id": account_id}, again, account_base(visitor, account_id))
+
+
+class _Given(NamedTuple):
+    """A form as it was sent. `is_edited`: not yet what is meant; `is_confirmed`: what would happen was seen."""
+
+    kind: str
+    form: forms.Form
+    values: Mapping[str, str]
+    key: str
+    is_edited: bool = False
+    is_confirmed: bool = False
+
+    @property
+    def command_key(self) -> str:
+        """What makes it the same command when it is sent again."""
+        return self.values["number"] if self.form.has_number else self.key
+
+    def shown(self, language: str, problem: Problem | None = None, found: Review | None = None) -> dict[str, Any]:
+        """The form as a page shows it again: as it was filled in, and what is wrong with it, or what it would do."""
+        errors: dict[str, str] = {}
+        refused = None
+        if problem is not None:
+            known = problem.code in WORDS["refusal"]
+            said = word(language, "refusal", problem.code) if known else reason(language, problem.code, problem.text)
+            about = field_of(self.form, problem.code)
+            if about is None:
+                refused = said
+            else:
+                errors[about] = said
+        # What may have been taken all the same keeps its key, so that sent again it is the same command.
+        keeps = found is not None or (problem is not None and problem.status_code >= 500)
+        return {
+            "kind": self.kind,
+            "values": self.values,
+            "errors": errors,
+            "refused": refused,
+            "review": found,
+            "kept": {"key": self.key} if keeps and self.key else {},
+        }
+
+
+async def _read(request: Request, visitor: Visitor, kind: str, form: forms.Form) -> _Given:
     async with request.form(max_files=0, max_fields=20) as given:
         values = {name: value.strip() for name, value in given.items() if isinstance(value, str)}
     check_form(request, visitor, values.pop("csrf", ""))
-    key = values.pop("key", "")
-    command, read = FORMS[kind]
+    own = {name: values.get(name, "") for name in form.checks}
+    step = values.get("step", "")
+    return _Given(kind, form, own, values.get("key", ""), step == "edit", step == "confirm" or not form.is_reviewed)
+
+
+_Again = Callable[[Mapping[str, Any], int], Awaitable[Response]]
+
+
+async def _give(
+    request: Request, visitor: Visitor, given: _Given, whose: Mapping[str, str], again: _Again, then: str
+) -> Response:
+    """One step of a form: `again` shows it again, `then` is where it leads once it is done."""
+    language = look_of(request).language
+    if given.is_edited:
+        return await again(given.shown(language), 200)
+    if wrong := given.form.wrong(given.values):
+        said = {name: text(language, message) for name, message in wrong.items()}
+        return await again(given.shown(language) | {"errors": said}, 422)
+    fields = given.form.command_fields(given.values) | dict(whose)
+    found: Review | None = None
     try:
-        fields = read(values) | {"account_id": account_id}
-        done = await _order(request, visitor, command, key, fields)
+        if given.form.is_reviewed:
+            found = await _review(request, visitor, given, fields)
+            if found.refused is not None and not given.is_confirmed:
+                raise Problem(409, found.refused, found.refused)
+            if not given.is_confirmed:
+                return await again(given.shown(language, found=found), 200)
+        is_done = await _order(request, visitor, given.form.command, given.command_key, fields)
     except Problem as problem:
-        form = _again(request, problem, kind, values, key)
-        return await account_page(request, visitor, account_id, "usage", form=form, status=problem.status_code)
-    return see(account_base(visitor, account_id), done=kind if done else "sent")
+        if problem.status_code in (401, 403):
+            raise
+        found = found if problem.status_code >= 500 else None
+        return await again(given.shown(language, problem, found), problem.status_code)
+    return see(then, done=given.kind if is_done else "sent")
+
+
+async def _review(request: Request, visitor: Visitor, given: _Given, fields: Mapping[str, Any]) -> Review:
+    services: Services = request.app.state.services
+    own_id = command_id(visitor.caller, given.command_key)
+
+    def ask(connection: Any) -> Review:
+        here = views.scene(connection)
+        if here is None:
+            raise Problem(503, "no_figures", "no projector has run yet")
+        command = new_command(given.form.command, here.rules, milliseconds(here.now), own_id, **fields)
+        return review(connection, here, command)
+
+    return await services.store.read(ask)
 
 
 async def _order(request: Request, visitor: Visitor, command: str, key: str, fields: Mapping[str, Any]) -> bool:
@@ -92,67 +194,3 @@ async def _shown(services: Services, command_id: str) -> None:
         if any(each.status is not None for each in found):
             return
         await asyncio.sleep(LOOK_EVERY_S)
-
-
-def _again(request: Request, problem: Problem, kind: str, values: Mapping[str, str], key: str) -> dict[str, Any]:
-    """The form as it was filled in, and why it was refused. Raises the problem where it is not about the form.
-
-    Where it may have been taken all the same, it keeps its key, so that sent again it is the same command.
-    """
-    if problem.status_code in (401, 403):
-        raise problem
-    language = look_of(request).language
-    known = problem.code in WORDS["refusal"]
-    said = word(language, "refusal", problem.code) if known else reason(language, problem.code, problem.text)
-    kept = {"key": key} if problem.status_code >= 500 else {}
-    return {"kind": kind, "values": values, "refused": said, "kept": kept}
-
-
-def _top_up(values: Mapping[str, str]) -> dict[str, Any]:
-    return {"amount": values.get("amount", "")}
-
-
-def _refund(values: Mapping[str, str]) -> dict[str, Any]:
-    return {name: values.get(name, "") for name in ("ticket", "bill_id", "amount")}
-
-
-def _adjustment(values: Mapping[str, str]) -> dict[str, Any]:
-    return {name: values.get(name, "") for name in ("amount", "reason")}
-
-
-def _low_balance(values: Mapping[str, str]) -> dict[str, Any]:
-    return {"threshold": values.get("threshold") or None}
-
-
-def _contract(values: Mapping[str, str]) -> dict[str, Any]:
-    grace = values.get("grace_hours", "")
-    if grace and not re.fullmatch(r"[0-9]{1,4}", grace):
-        raise Problem(422, "bad_fields", f"the hours are a whole number, got {grace!r}")
-    return {
-        "effective_from": values.get("effective_from", ""),
-        "mode": values.get("mode") or None,
-        "prices": _prices(values.get("prices", "")),
-        "grace_hours": int(grace) if grace else None,
-    }
-
-
-def _prices(lines: str) -> dict[str, str]:
-    """`ap-tokyo = 0.30`, a line each. Of unknown regions the meter says that they are."""
-    prices: dict[str, str] = {}
-    for line in filter(None, map(str.strip, lines.splitlines())):
-        name, equals, price = (part.strip() for part in line.rpartition("="))
-        region = REGION_CODES.get(name, name)
-        if not equals or region in prices:
-            raise Problem(422, "bad_fields", f"a line is REGION = CNY, each region once, got {line[:200]!r}")
-        prices[region] = price
-    return prices
-
-
-#: Form -> the command that it gives, and its fields from what was filled in.
-FORMS = {
-    "top-up": ("top_up", _top_up),
-    "refund": ("refund", _refund),
-    "adjust": ("adjustment", _adjustment),
-    "contract": ("contract", _contract),
-    "threshold": ("low_balance", _low_balance),
-}

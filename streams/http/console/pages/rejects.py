@@ -13,7 +13,7 @@ from meter.keys import once_each
 from meter.models import KINDS, Rejected
 from meter.rejects import FINAL_CODES
 from streams.http.console.closed import OperatorVisitor
-from streams.http.console.pages.board import pager
+from streams.http.console.pages.board import ROWS, pager
 from streams.http.console.render import look_of, page, see
 from streams.http.console.views import Risk, Scene
 from streams.http.problems import Problem
@@ -45,7 +45,7 @@ async def rejects(
 
     def ask(connection: Connection, _: Scene) -> Mapping[str, Any]:
         found = queries.rejects(
-            connection, code=code or None, account_id=account or None, open_only=show != "all", after=after
+            connection, code=code or None, account_id=account or None, open_only=show != "all", after=after, limit=ROWS
         )
         risks = queries.at_risk(connection)
         return {
@@ -56,7 +56,7 @@ async def rejects(
             "account": account or "",
             "show": show,
             "final": FINAL_CODES,
-            **pager(request, after, found.next),
+            **pager(request, found),
         }
 
     return await page(request, visitor, "rejects.html", ask)

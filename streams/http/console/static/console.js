@@ -95,14 +95,30 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(document, true));
 
   /* -- dialogs -- */
+  /* It begins at what is wrong, else at what would happen, else at the first field. */
+  function open(dialog) {
+    dialog.removeAttribute("open"); // as it was sent, for browsers without scripts
+    dialog.showModal();
+    const first = dialog.querySelector("[aria-invalid]") || dialog.querySelector("[data-first]")
+      || dialog.querySelector("form input:not([type=hidden]), form select, form textarea");
+    first?.focus();
+  }
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-open]");
-    if (opener) document.getElementById(opener.dataset.open)?.showModal();
+    const dialog = opener && document.getElementById(opener.dataset.open);
+    if (dialog) {
+      event.preventDefault();
+      opener.closest("details.menu")?.removeAttribute("open");
+      open(dialog);
+    } else if (!event.target.closest("details.menu")) {
+      document.querySelectorAll("details.menu[open]").forEach((menu) => menu.removeAttribute("open"));
+    }
     if (event.target.closest("[data-close]")) event.target.closest("dialog")?.close();
     if (event.target.closest("[data-print]")) window.print();
     if (event.target.matches("dialog")) event.target.close();
   });
-  document.querySelector("dialog[data-now]")?.showModal();
+  const asked = document.querySelector("dialog[data-now]");
+  if (asked) open(asked);
 
   /* -- a form is sent once: the server would see that it is the same command, and so does the reader -- */
   document.addEventListener("submit", (event) => {
@@ -115,8 +131,15 @@
       if (button.classList.contains("main")) button.prepend(Object.assign(document.createElement("span"), { className: "spin" }));
     }));
   });
-  /* A page that comes back from the browser's memory may be sent again. */
-  window.addEventListener("pageshow", (event) => { if (event.persisted) window.location.reload(); });
+  /* A page that comes back from the browser's memory may be sent again: it is the same command. */
+  window.addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    for (const form of document.querySelectorAll("form[data-sent]")) {
+      delete form.dataset.sent;
+      form.querySelectorAll(".spin").forEach((spin) => spin.remove());
+      form.querySelectorAll("[aria-disabled]").forEach((button) => button.removeAttribute("aria-disabled"));
+    }
+  });
 
   /* -- the server is away: what is shown stays, and its age is said -- */
   for (const name of ["htmx:sendError", "htmx:timeout"]) {
