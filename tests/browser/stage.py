@@ -72,6 +72,9 @@ def usage() -> list[dict[str, Any]]:
         a_job(SCRIPT, "<b>bold</b>", at(today, 9), 900) | {"kinds": ["<img src=x>"]},
         a_job("A", "guide-example", at(today, 9), 7200),
     ]
+    # What a producer gets wrong, it gets wrong again and again.
+    jobs += [a_job("mountain-sports", f"wrong-{n:02}", at(1, 7, n), 600, "") for n in range(25)]
+    jobs += [a_job("mountain-sports", f"large-{n}", at(3 + n, 7), 9_000_000 + 1_234_567 * n) for n in range(2)]
     return sorted(jobs, key=lambda job: str(job["completed_at"]))
 
 

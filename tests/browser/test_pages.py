@@ -16,6 +16,8 @@ from tests.browser.stage import IN_ARREARS, Stage
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
 LARGEST_BYTES = 250_000
+#: How long a page may be on a phone: some eight screens.
+LONGEST_PX = 7000
 
 
 class Look(NamedTuple):
@@ -80,7 +82,9 @@ def test_dialogs_and_the_way_in_have_no_serious_violation(visitors: Visitors, pi
     only = ONLY[scheme]
     wrong = {"sign-in": serious(nobody, only=only)}
     page.goto(account_path("harbour-news"))
-    for dialog in ("top-up", "refund", "adjust", "contract", "threshold"):
+    for dialog in ("top-up", "refund", "adjust", "charge", "credit-note", "reversal", "contract", "threshold"):
+        if dialog in ("charge", "credit-note", "reversal", "contract"):
+            page.locator("details.menu summary").click()
         page.locator(f"[data-open={dialog}]").click()
         wrong[dialog] = serious(page, only=only)
         if dialog == "contract" and scheme == "light":
@@ -129,27 +133,53 @@ def test_pages_of_what_went_wrong_have_no_serious_violation(
     assert not any(wrong.values()), wrong
 
 
-#: What does not fit a phone's width: the page itself, links to go on with, names in charts.
+#: What does not fit a width: the page itself, links to go on with, names in charts; an amount that takes two lines, is
+#: cut by what it is in, or has none of its own width.
 TOO_WIDE = """() => {
+  const hidden = (e) => !e.checkVisibility() || e.closest("thead, dialog:not([open]), details:not([open]) > :not(summary)");
+  const cut = (e) => {
+    const own = e.getBoundingClientRect();
+    if (e.getClientRects().length !== 1 || own.left < 0 || own.right > innerWidth + 1) return true;
+    for (let up = e.parentElement; up; up = up.parentElement) {
+      const box = up.getBoundingClientRect();
+      const clips = getComputedStyle(up).overflowX !== "visible";
+      if (clips && (own.left < box.left - 1 || own.right > box.left + up.clientLeft + up.clientWidth + 1)) return true;
+    }
+    return false;
+  };
+  const amounts = [...document.querySelectorAll(".money, .kpi time, td time, td.num")]
+    .filter((e) => !hidden(e) && (e.matches(".money") ? cut(e) : e.scrollWidth > e.clientWidth + 1 && e.matches("td")));
   const links = [...document.querySelectorAll("nav a, .tabs a, .switches button")]
     .filter((a) => a.getBoundingClientRect().right > innerWidth || a.getBoundingClientRect().left < 0);
   const charts = [...document.querySelectorAll("figure canvas")].map((canvas) => Chart.getChart(canvas))
     .filter((chart) => chart.legend.legendHitBoxes.some((box) => box.left + box.width > chart.width)
       || chart.chartArea.height < 120 || chart.canvas.getBoundingClientRect().right > innerWidth);
   const page = document.documentElement.scrollWidth > innerWidth ? ["page"] : [];
-  return [...page, ...links.map((a) => a.textContent.trim()), ...charts.map((chart) => chart.canvas.ariaLabel)];
+  return [...page, ...amounts.map((e) => `amount ${e.textContent.trim()}`), ...links.map((a) => a.textContent.trim()), ...charts.map((chart) => chart.canvas.ariaLabel)];
 }"""
 
 
-@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
-def test_a_phone_shows_pages_without_scrolling_sideways(visitors: Visitors, language: str) -> None:
-    pages = {who: visitors.signed_in(who, width=390, language=language) for who in ("operator", "A")}
+@pytest.mark.parametrize(
+    ("width", "language", "scheme"),
+    [(390, "en-GB", "light"), (390, "zh-CN", "dark"), (768, "en-GB", "dark"), (768, "zh-CN", "light"),
+     (1024, "en-GB", "light"), (1024, "zh-CN", "dark"), (1440, "en-GB", "dark"), (1440, "zh-CN", "light")],
+)  # fmt: skip
+def test_nothing_is_cut_or_scrolls_sideways(visitors: Visitors, width: int, language: str, scheme: str) -> None:
+    pages = {
+        who: visitors.signed_in(who, width=width, language=language, scheme=scheme)
+        for who in (("operator", "A") if width == 390 else ("operator",))
+    }
     wrong = {}
     for look in looks(first_bill(pages["operator"])):
-        page = pages[look.who or "operator"]
+        if look.who not in pages:
+            continue  # the same templates
+        page = pages[look.who]
         page.goto(look.path)
         page.wait_for_function(DRAWN)
-        if found := page.evaluate(TOO_WIDE):
+        found = page.evaluate(TOO_WIDE)
+        if page.evaluate("document.documentElement.scrollHeight") > LONGEST_PX:
+            found.append("endless")
+        if found:
             wrong[look.path] = found
     assert wrong == {}
 

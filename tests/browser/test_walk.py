@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.looking import ONLY, PATIENCE_MS, Visitors, account_path, await_figure, figure, serious, shoot
 from tests.browser.stage import AWKWARD, DAYS, IN_ARREARS, SCRIPT, STOPPED, Stage, a_job, at
@@ -54,8 +54,14 @@ def test_a_stopped_customers_console_is_closed_until_a_top_up(visitors: Visitors
         assert customer.request.get(path).status == 403, path
     operator.goto(account_path(STOPPED))
     operator.get_by_role("button", name="Top up").first.click()
+    expect(operator.locator("#top-up-amount")).to_be_focused()
     operator.locator("#top-up-amount").fill("100")
+    operator.locator("#top-up-number").fill("payment-1")
     operator.locator("dialog[open] button.main").dblclick()
+    expect(operator.locator("dialog[open]")).to_contain_text("The service is restored")
+    assert serious(operator) == []
+    shoot(operator, pictures / "review.png")
+    operator.get_by_role("button", name="Confirm: Top up").dblclick()
     expect(operator.get_by_role("status").first).to_contain_text("The top-up is booked.")
     await_figure(operator, "state", "Good")
     await_figure(operator, "balance", "15.34")
@@ -66,9 +72,10 @@ def test_sent_twice_a_form_is_one_command(stage: Stage, visitors: Visitors) -> N
     page = visitors.signed_in("operator")
     page.goto(account_path(IN_ARREARS))
     form = {name: page.locator(f"#top-up input[name={name}]").get_attribute("value") for name in ("csrf", "key")}
+    given = {"amount": "5.00", "number": "payment-2", "step": "confirm"}
     for _ in range(2):
         answer = page.request.post(
-            account_path(IN_ARREARS, "/top-up"), form=form | {"amount": "5.00"}, headers={"Origin": stage.address}
+            account_path(IN_ARREARS, "/top-up"), form=form | given, headers={"Origin": stage.address}
         )
         assert answer.ok
     page.reload()
@@ -81,9 +88,57 @@ def test_a_wrong_amount_is_said_in_the_form_with_what_was_filled_in(visitors: Vi
     page.get_by_role("button", name="Adjust").first.click()
     page.locator("#adjust-amount").fill("-9999")
     page.locator("#adjust-reason").fill("too much")
+    page.locator("#adjust-number").fill("case-1")
     page.locator("#adjust button.main").click()
     expect(page.get_by_role("alert")).to_have_text("That would take more than the balance.")
+    expect(page.locator("#adjust-amount")).to_be_focused()
     assert page.locator("#adjust-reason").input_value() == "too much"
+
+
+def test_nothing_is_booked_twice(visitors: Visitors) -> None:
+    page = visitors.signed_in("operator")
+    page.goto(account_path(AWKWARD))
+    before = Decimal(figure(page, "balance").replace(",", ""))
+    balance = f"{before + 5:,.2f}"
+    _top_up(page)
+    page.get_by_role("button", name="Confirm: Top up").dblclick()
+    expect(page.get_by_role("status").first).to_contain_text("The top-up is booked.")
+    await_figure(page, "balance", balance)
+    page.go_back()
+    page.get_by_role("button", name="Confirm: Top up").click()
+    expect(page.get_by_role("status").first).to_contain_text("The top-up is booked.")
+    page.reload()
+    await_figure(page, "balance", balance)
+    _top_up(page)  # the answer was lost, and the form is filled in anew
+    expect(page.locator("dialog[open]")).to_contain_text("This was done already")
+    page.get_by_role("button", name="Confirm: Top up").click()
+    expect(page.get_by_role("status").first).to_contain_text("The top-up is booked.")
+    await_figure(page, "balance", balance)
+    page.goto(account_path(AWKWARD, "/ledger"))
+    assert page.locator("tbody").get_by_text("payment-4711").count() == 1
+
+
+def _top_up(page: Page) -> None:
+    page.goto(account_path(AWKWARD))
+    page.get_by_role("button", name="Top up").first.click()
+    page.locator("#top-up-amount").fill("5")
+    page.locator("#top-up-number").fill("payment-4711")
+    page.locator("dialog[open] button.main").click()
+    page.get_by_role("button", name="Confirm: Top up").wait_for()
+
+
+def test_a_bill_has_its_refund(visitors: Visitors) -> None:
+    page = visitors.signed_in("operator")
+    page.goto(account_path("harbour-news", "/bills"))
+    page.locator("td a.mono").last.click()
+    bill = page.locator("p.mono").first.inner_text()
+    page.get_by_role("link", name="Refund").click()
+    assert page.locator("#refund-bill_id").input_value() == bill
+    page.locator("#refund-ticket").fill("T-1")
+    page.locator("#refund-amount").fill("0.01")
+    page.locator("dialog[open] button.main").click()
+    page.get_by_role("button", name="Confirm: Refund").click()
+    expect(page.get_by_role("status").first).to_contain_text("The refund is booked.")
 
 
 def test_a_refused_record_is_corrected_and_sent_again(visitors: Visitors) -> None:
