@@ -1,4 +1,4 @@
-"""`python -m tests.browser.pictures FOLDER`: every page at three widths, light and dark, in both languages, to look at."""
+"""`python -m tests.browser.pictures FOLDER`: every page, at three widths, light and dark, in both languages."""
 
 import sys
 import tempfile

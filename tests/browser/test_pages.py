@@ -136,7 +136,8 @@ def test_pages_of_what_went_wrong_have_no_serious_violation(
 #: What does not fit a width: the page itself, links to go on with, names in charts; an amount that takes two lines, is
 #: cut by what it is in, or has none of its own width.
 TOO_WIDE = """() => {
-  const hidden = (e) => !e.checkVisibility() || e.closest("thead, dialog:not([open]), details:not([open]) > :not(summary)");
+  const hidden = (e) => !e.checkVisibility() || e.closest("thead, dialog:not([open])")
+    || e.closest("details:not([open]) > :not(summary)");
   const cut = (e) => {
     const own = e.getBoundingClientRect();
     if (e.getClientRects().length !== 1 || own.left < 0 || own.right > innerWidth + 1) return true;
@@ -155,7 +156,8 @@ TOO_WIDE = """() => {
     .filter((chart) => chart.legend.legendHitBoxes.some((box) => box.left + box.width > chart.width)
       || chart.chartArea.height < 120 || chart.canvas.getBoundingClientRect().right > innerWidth);
   const page = document.documentElement.scrollWidth > innerWidth ? ["page"] : [];
-  return [...page, ...amounts.map((e) => `amount ${e.textContent.trim()}`), ...links.map((a) => a.textContent.trim()), ...charts.map((chart) => chart.canvas.ariaLabel)];
+  return [...page, ...amounts.map((e) => `amount ${e.textContent.trim()}`), ...links.map((a) => a.textContent.trim()),
+    ...charts.map((chart) => chart.canvas.ariaLabel)];
 }"""
 
 

@@ -213,7 +213,7 @@ def _(message: str) -> str:
 SENT = _("The command was sent; the meter has not answered yet. The page shows it once it has.")
 
 OPERATOR_PAGES = (
-    ("/console/overview", "layout-dashboard", _("Overview"), "/console/overview"),
+    ("/console/overview", "layout-dashboard", _("Overview"), ("/console/overview", "/console/days")),
     ("/console/accounts", "users", _("Accounts"), ("/console/accounts", "/console/bills")),
     ("/console/rejects", "circle-alert", _("Refused records"), "/console/rejects"),
     ("/console/prices", "tags", _("Prices"), "/console/prices"),

@@ -1,7 +1,7 @@
 """What the pages show, read from the store in one snapshot each. Sums are exact; a share is for drawing only."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from meter.arrears import Service
 from meter.contracts import Contract, Contracts, contract_on, contract_price, mode_on
 from meter.money import EXACT, ZERO
 from meter.periods import BillingDays
-from meter.regions import ZONE_OF, ZONES
+from meter.regions import REGIONS, ZONE_OF, ZONES
 from meter.rules import Clock, Rules
 from streams.http.console.forecast import Forecast, forecasts
 from streams.store.queries import accounts, bills, commands, freshness, overview, usage
@@ -86,10 +86,18 @@ class ChartRow(NamedTuple):
     sum: Decimal | int
 
 
+class Series(NamedTuple):
+    """A series of a chart: its name, the region or zone that it is of (empty: of several), and its colour's number."""
+
+    name: str
+    key: str
+    colour: int
+
+
 class ChartTable(NamedTuple):
     """Days by series, in CNY (`money`) or minutes."""
 
-    series: tuple[str, ...]
+    series: tuple[Series, ...]
     rows: tuple[ChartRow, ...]
     money: bool
 
@@ -111,20 +119,28 @@ def day_range(last: str, count: int) -> list[str]:
 
 
 def chart_table(
-    rows: Iterable[usage.Usage], days: Sequence[str], names: Sequence[tuple[str, frozenset[str]]], money: bool
+    rows: Iterable[usage.Usage], days: Sequence[str], series: Mapping[Series, frozenset[str]], money: bool
 ) -> ChartTable:
-    """Usage by day, in series that are each a name and its regions."""
-    series_of = {region: name for name, regions in names for region in regions}
-    cells: dict[tuple[str, str], Decimal | int] = {}
+    """Usage by day, in series that are each of some regions."""
+    series_of = {region: one for one, regions in series.items() for region in regions}
+    cells: dict[tuple[str, Series], Decimal | int] = {}
     for row in rows:
         key = row.day, series_of[row.region]
         cells[key] = _plus(cells.get(key, ZERO if money else 0), row.amount if money else row.minutes)
-    table = [tuple(cells.get((day, name), ZERO if money else 0) for name, _ in names) for day in days]
+    table = [tuple(cells.get((day, one), ZERO if money else 0) for one in series) for day in days]
     return ChartTable(
-        tuple(name for name, _ in names),
+        tuple(series),
         tuple(ChartRow(day, values, _total(values, money)) for day, values in zip(days, table, strict=True)),
         money,
     )
+
+
+def series_of_region(name: str, region: str) -> Series:
+    """A region or zone in a chart: of one colour, whoever's usage it is."""
+    return Series(name, region, _COLOURS.get(region, 0))
+
+
+_COLOURS = {name: number for number, name in enumerate((*ZONES, *(region.code for region in REGIONS)), 1)}
 
 
 def _plus(a: Decimal | int, b: Decimal | int) -> Decimal | int:
@@ -202,7 +218,7 @@ def overview_page(connection: Connection, here: Scene, zones: Sequence[str] = ZO
     days = day_range(found.day, 14)
     rows = usage.totals(connection, days[0], days[-1])
     sums = {day: usage.sum_of([row for row in rows if row.day == day]) for day in days[-2:]}
-    names = [(name, _of_zone(zone)) for name, zone in zip(zones, ZONES, strict=True)]
+    series = {series_of_region(name, zone): of_zone(zone) for name, zone in zip(zones, ZONES, strict=True)}
     states = list(found.accounts.values())
     shown = OverviewPage(
         found.day,
@@ -211,7 +227,7 @@ def overview_page(connection: Connection, here: Scene, zones: Sequence[str] = ZO
         Risk.of(found.rejects),
         found.owed,
         sum(each.accounts for each in states if each.state is not Service.GOOD),
-        chart_table(rows, days, names, money=True) if rows else ChartTable((), (), True),
+        chart_table(rows, days, series, money=True) if rows else ChartTable((), (), True),
         states,
         shares(found.by_region),
         _attention(connection),
@@ -220,7 +236,8 @@ def overview_page(connection: Connection, here: Scene, zones: Sequence[str] = ZO
     return shown._replace(mark=mark(shown))
 
 
-def _of_zone(zone: str) -> frozenset[str]:
+def of_zone(zone: str) -> frozenset[str]:
+    """The regions of a price zone; completions may name the zone itself."""
     return frozenset(region for region, of in ZONE_OF.items() if of == zone)
 
 
@@ -298,10 +315,10 @@ def usage_page(
     days = day_range(here.today, span)
     rows = usage.account_usage(connection, account_id, days[0], days[-1])
     parts = shares(rows)
-    names = [(name(part.region), frozenset({part.region})) for part in parts[:SERIES]]
+    series = {series_of_region(name(part.region), part.region): frozenset({part.region}) for part in parts[:SERIES]}
     if rest := frozenset(part.region for part in parts[SERIES:]):
-        names.append((other, rest))
-    table = chart_table(rows, days, names, money=show == "amount")
+        series[Series(other, "", 0)] = rest
+    table = chart_table(rows, days, series, money=show == "amount")
     return UsagePage(span, show, days[0], days[-1], table, parts, usage.sum_of(rows))
 
 

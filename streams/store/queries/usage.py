@@ -1,6 +1,6 @@
 """Usage: daily totals of an account or of all, the jobs behind them, and what is not billed yet."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
@@ -105,13 +105,21 @@ class AccountDay(NamedTuple):
 
 
 def day_totals(
-    connection: Connection, day: str, *, region: str | None = None, after: str | None = None, limit: int = 100
+    connection: Connection,
+    day: str,
+    *,
+    region: str | None = None,
+    regions: Collection[str] | None = None,
+    after: str | None = None,
+    limit: int = 100,
 ) -> Page[AccountDay]:
     """The totals of a day, account by account."""
     table = daily_total
     query = select(table).where(table.c.day == day)
     if region is not None:
         query = query.where(table.c.region == region)
+    if regions is not None:
+        query = query.where(table.c.region.in_(sorted(regions)))
     order = (table.c.account_id, table.c.region)
     return page(connection, query, order, AccountDay._make, after=after, limit=limit)
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from meter.arrears import Service
 from meter.regions import ZONES
+from streams.http.answers import BillingDay
 from streams.http.console import forms, views
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
 from streams.http.console.forms import OPEN, WITHDRAW_BOOK
@@ -23,7 +24,7 @@ from streams.http.sessions import Visitor, check_form
 from streams.http.words import text
 from streams.proof.reconcile import Reconciliation
 from streams.store.queries import accounts as account_queries
-from streams.store.queries import commands
+from streams.store.queries import commands, usage
 from streams.store.queries.pages import Page
 
 router = APIRouter()
@@ -150,6 +151,20 @@ def choice(request: Request, name: str, given: tuple[str, ...], anchor: str = ""
     asked = request.query_params.get(name, "")
     links = {each: link(request, anchor, **{name: each, "after": None}) for each in given}
     return asked if asked in given else given[0], links
+
+
+@router.get("/console/days")
+async def of_day(
+    request: Request, visitor: OperatorVisitor, day: BillingDay, region: str = "", after: str | None = None
+) -> Response:
+    """Who used what on a billing day: what is behind a bar of the overview."""
+
+    def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:
+        regions = views.of_zone(region) if region in ZONES else None
+        found = usage.day_totals(connection, day, regions=regions, after=after, limit=ROWS)
+        return {"day": day, "region": region if regions else "", "rows": found.rows, **pager(request, found)}
+
+    return await page(request, visitor, "day.html", ask)
 
 
 @router.get("/console/prices")

@@ -11,7 +11,6 @@
     probe.remove();
     return found;
   };
-  const palette = () => [1, 2, 3, 4, 5, 6].map((n) => colour(`--chart-${n}`));
   const charts = new Map();
 
   function readTable(figure) {
@@ -19,15 +18,51 @@
     const rows = [...figure.querySelectorAll("tbody tr")];
     const cells = rows.map((row) => [...row.querySelectorAll("td[data-value]")]);
     return {
-      labels: rows.map((row) => row.querySelector("th").dataset.label),
+      labels: rows.map((row) => row.querySelector("th").dataset.short),
+      links: rows.map((row) => row.querySelector("th a")?.href),
+      totals: cells.map((row) => row.reduce((sum, cell) => sum + Number(cell.dataset.value), 0)),
       sums: rows.map((row) => row.querySelector("td[data-sum]").textContent.trim()),
       series: heads.map((th, at) => ({
         name: th.textContent,
+        colour: colour(`--region-${th.dataset.colour}`),
+        links: cells.map((row) => row[at].querySelector("a")?.href),
         values: cells.map((row) => Number(row[at].dataset.value)),
         texts: cells.map((row) => row[at].textContent.trim()),
       })),
     };
   }
+
+  /* Where the scale ends: one day in ten may be far above all others (four times the next), which would be flat lines
+     beside it. Its bar is cut then, and says its sum. Undefined: all fit. */
+  function scaleEnd(totals) {
+    const used = totals.filter((total) => total > 0).sort((a, b) => b - a);
+    for (let above = 1; above <= Math.ceil(used.length / 10) && above < used.length; above++)
+      if (used.length > 3 && used[above - 1] > 4 * used[above]) return 1.25 * used[above];
+    return undefined;
+  }
+  /* What is cut has a gap at the top, and its sum above it. */
+  const cutBars = {
+    id: "cutBars",
+    afterDatasetsDraw(chart, _, { end, totals, sums }) {
+      if (!end) return;
+      const { ctx, chartArea: area } = chart;
+      ctx.save();
+      ctx.font = `600 11.5px ${Chart.defaults.font.family}`;
+      ctx.textAlign = "center";
+      totals.forEach((total, at) => {
+        if (total <= end) return;
+        const bar = chart.getDatasetMeta(0).data[at];
+        ctx.fillStyle = colour("--surface");
+        for (const y of [area.top + 20, area.top + 25]) ctx.fillRect(bar.x - bar.width, y, 2 * bar.width, 2.5);
+        const half = ctx.measureText(sums[at]).width / 2 + 5;
+        const x = Math.min(Math.max(bar.x, area.left + half), area.right - half);
+        ctx.fillRect(x - half, area.top - 2, 2 * half, 18);
+        ctx.fillStyle = colour("--text");
+        ctx.fillText(sums[at], x, area.top + 11);
+      });
+      ctx.restore();
+    },
+  };
 
   /* A name that is wider than there is room, as on a phone, ends in dots; the table has all of it. */
   function fitting(chart, name, room) {
@@ -44,29 +79,42 @@
 
   function draw(figure, quiet) {
     const table = readTable(figure);
-    const colours = palette();
     const soft = colour("--faint"), line = colour("--line"), unit = figure.dataset.unit;
+    const end = figure.dataset.whole ? undefined : scaleEnd(table.totals);
+    const numbers = new Intl.NumberFormat(document.documentElement.lang);
+    figure.querySelector("[data-clipped]").hidden = !end;
     const still = quiet || matchMedia("(prefers-reduced-motion: reduce)").matches;
     charts.get(figure)?.destroy();
     charts.set(figure, new Chart(figure.querySelector("canvas"), {
       type: "bar",
       data: {
         labels: table.labels,
-        datasets: table.series.map((one, at) => ({
-          label: one.name, data: one.values, backgroundColor: colours[at % colours.length], borderRadius: 3,
+        datasets: table.series.map((one) => ({
+          label: one.name, data: one.values, backgroundColor: one.colour, borderRadius: 3,
           borderSkipped: "bottom", maxBarThickness: 34, categoryPercentage: 0.72, barPercentage: 1, stack: "all",
         })),
       },
+      plugins: [cutBars],
       options: {
+        onClick: (event, _, chart) => {
+          const [bar] = chart.getElementsAtEventForMode(event, "nearest", { intersect: true }, false);
+          const link = bar ? table.series[bar.datasetIndex].links[bar.index] : undefined;
+          if (link) window.location = link;
+        },
+        onHover: (event, _, chart) => {
+          const on = chart.getElementsAtEventForMode(event, "nearest", { intersect: true }, false).length > 0;
+          chart.canvas.style.cursor = on ? "pointer" : "default";
+        },
         maintainAspectRatio: false, responsive: true, animation: still ? false : { duration: 350 },
         interaction: { mode: "index", intersect: false },
         scales: {
           x: { stacked: true, grid: { display: false }, border: { color: line },
             ticks: { color: soft, maxRotation: 0, autoSkipPadding: 14, font: { size: 11.5 } } },
-          y: { stacked: true, beginAtZero: true, grid: { color: line }, border: { display: false },
-            ticks: { color: soft, maxTicksLimit: 5, padding: 8, font: { size: 11.5 } } },
+          y: { stacked: true, beginAtZero: true, max: end, title: { display: true, text: unit, color: soft, font: { size: 11.5 } }, grid: { color: line }, border: { display: false },
+            ticks: { color: soft, maxTicksLimit: 5, padding: 8, font: { size: 11.5 }, callback: (value) => (value === end ? "" : numbers.format(value)) } },
         },
         plugins: {
+          cutBars: { end, totals: table.totals, sums: table.sums },
           legend: { display: table.series.length > 1, position: "bottom", align: "start",
             labels: { generateLabels: legendOf, color: colour("--soft"), boxWidth: 9, boxHeight: 9, useBorderRadius: true, borderRadius: 2, padding: 14 } },
           tooltip: { padding: 11, cornerRadius: 8, boxPadding: 5, usePointStyle: true,
@@ -114,6 +162,8 @@
       document.querySelectorAll("details.menu[open]").forEach((menu) => menu.removeAttribute("open"));
     }
     if (event.target.closest("[data-close]")) event.target.closest("dialog")?.close();
+    const whole = event.target.closest("[data-whole]")?.closest("figure");
+    if (whole) { whole.dataset.whole = "yes"; draw(whole, true); }
     if (event.target.closest("[data-print]")) window.print();
     if (event.target.matches("dialog")) event.target.close();
   });
