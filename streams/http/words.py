@@ -205,6 +205,7 @@ WORDS: dict[str, dict[str, str]] = {
         "withdraw_price_book": _("Price book withdrawn"),
         "price_book": _("Price book"),
         "redrive": _("Send again"),
+        "webhook_retry": _("Webhook messages tried again"),
     },
     "outcome": {
         "done": _("Done"),

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from streams.errors import Exit, MeterError
 from streams.store.database import is_postgres
 from streams.store.own import webhook_delivery, webhook_endpoint, webhook_position
+from streams.store.queries.pages import Page, page
 from streams.webhooks.endpoints import Endpoint
 from streams.webhooks.events import EVENTS, Message
 
@@ -191,6 +192,19 @@ def _finish(connection: Connection, delivery: Delivery, **values: Any) -> None:
     )
 
 
+def dead_page(connection: Connection, *, after: str | None = None, limit: int = 50) -> Page[Dead]:
+    """The same, the latest first, page by page."""
+    table = webhook_delivery.c
+    columns = [getattr(table, name) for name in Dead._fields]
+    query = (
+        select(*columns)
+        .join(webhook_endpoint, webhook_endpoint.c.endpoint_id == table.endpoint_id)
+        .where(table.state == DEAD, webhook_endpoint.c.removed_at.is_(None))
+    )
+    order = (table.created_at, table.event_id, table.endpoint_id)
+    return page(connection, query, order, Dead._make, after=after, limit=limit, descending=True)
+
+
 def dead(connection: Connection, endpoint_id: str | None = None) -> list[Dead]:
     """The messages that were given up, of endpoints that are still there."""
     table = webhook_delivery.c
@@ -228,6 +242,7 @@ __all__ = [
     "Put",
     "claim",
     "dead",
+    "dead_page",
     "delivered",
     "failed",
     "put",

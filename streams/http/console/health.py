@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Connection, Row, select
 
 from meter import topics
 from streams.errors import BrokerLostError, MeterError
+from streams.http.console.views import Scene
 from streams.http.problems import Problem, unavailable
 from streams.http.services import Services
 from streams.kafka import admin, reader
@@ -21,6 +23,8 @@ from streams.settings import Settings
 from streams.store.own import audit_entry
 from streams.store.queries.freshness import Reached, positions
 from streams.store.queries.pages import Page, page
+from streams.store.queries.settling import Period, closed_periods
+from streams.webhooks.endpoints import listed
 
 INPUTS = (topics.COMPLETED, topics.REROUTED, topics.COMMANDS)
 LOOK_S = 3.0
@@ -60,6 +64,50 @@ async def _lag(settings: Settings, partitions: int) -> list[Waiting]:
     return found
 
 
+class Worker(NamedTuple):
+    """A worker of the group: its name, where it is, and the partitions that it owns."""
+
+    name: str
+    host: str
+    partitions: list[int]
+
+
+class Workers(NamedTuple):
+    """The workers; `unowned`: partitions that nobody meters. `is_settled`: no hand-over is under way."""
+
+    all: list[Worker]
+    unowned: list[int]
+    is_settled: bool
+
+
+async def workers(services: Services) -> Workers | None:
+    """Who meters what, as the group's coordinator says; None where Kafka does not."""
+    if not services.log.is_up:
+        return None
+    with suppress(TimeoutError, KafkaError, BrokerLostError, Problem):
+        rules = await services.log.rules()
+        return await asyncio.wait_for(_workers(services.settings, rules.partitions), LOOK_S)
+    return None
+
+
+async def _workers(settings: Settings, partitions: int) -> Workers:
+    async with admin(settings) as client:
+        (answer,) = await client.describe_consumer_groups([settings.app_id])
+    _, _, state, _, _, members, *_ = answer.groups[0]
+    topic = settings.topic(topics.COMPLETED)
+    found = [_worker(member, topic) for member in members]
+    owned = {partition for each in found for partition in each.partitions}
+    unowned = [partition for partition in range(partitions) if partition not in owned]
+    return Workers(sorted(found), unowned, state == "Stable")
+
+
+def _worker(member: Any, topic: str) -> Worker:
+    member_id, _, host, _, assignment = member[:5]
+    given = ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else []
+    # A member's id is its name and a UUID.
+    return Worker(member_id[:-37], host.removeprefix("/"), sorted(tp.partition for tp in given if tp.topic == topic))
+
+
 class Topic(NamedTuple):
     """A topic of the read model: how far it is projected."""
 
@@ -71,18 +119,27 @@ class Topic(NamedTuple):
 
 
 class Health(NamedTuple):
-    """The read model by topic, and the workers' lag where it is known."""
+    """The read model by topic; workers and their lag where they are known; periods with their state.
+
+    `webhooks`: how many there are, messages that wait, and those that were given up.
+    """
 
     topics: list[Topic]
     metering: list[Waiting] | None
+    workers: Workers | None
+    periods: list[tuple[Period, str]]
+    webhooks: tuple[int, int, int]
 
 
-def health_page(connection: Connection, metering: list[Waiting] | None) -> Health:
+def health_page(connection: Connection, here: Scene, metering: list[Waiting] | None, found: Workers | None) -> Health:
     """How far each topic is, as of now."""
     now, by_topic = datetime.now(UTC), dict[str, list[Reached]]()
     for each in positions(connection):
         by_topic.setdefault(each.topic, []).append(each)
-    return Health([_topic(name, rows, now) for name, rows in by_topic.items()], metering)
+    periods = [(each, each.state(here.now)) for each in closed_periods(connection, here.rules, here.now)]
+    told = listed(connection)
+    counts = len(told), sum(each.waiting for each in told), sum(each.dead for each in told)
+    return Health([_topic(name, rows, now) for name, rows in by_topic.items()], metering, found, periods, counts)
 
 
 def _topic(name: str, rows: list[Reached], now: datetime) -> Topic:

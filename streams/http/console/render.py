@@ -218,6 +218,7 @@ OPERATOR_PAGES = (
     ("/console/rejects", "circle-alert", _("Refused records"), "/console/rejects"),
     ("/console/prices", "tags", _("Prices"), "/console/prices"),
     ("/console/health", "activity", _("Health"), "/console/health"),
+    ("/console/webhooks", "plug-zap", _("Webhooks"), "/console/webhooks"),
     ("/console/audit", "scroll-text", _("Audit"), "/console/audit"),
 )
 #: Path after the account's own, icon, title, tab.

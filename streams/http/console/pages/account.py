@@ -113,7 +113,7 @@ async def account_usage(request: Request, visitor: OpenVisitor, account_id: Acco
 async def account_tab(request: Request, visitor: OpenVisitor, account_id: AccountId, tab: str) -> Response:
     """An account's bills, ledger, notices, contract."""
     visitor.caller.need(Role.OPERATOR)
-    if tab in FORMS:  # the address of a form that was shown again, loaded anew
+    if tab in FORMS and tab not in TABS:  # the address of a form that was shown again, loaded anew
         return see(account_base(visitor, account_id), form=tab)
     return await account_page(request, visitor, account_id, _tab(tab))
 

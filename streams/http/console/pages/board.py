@@ -1,5 +1,6 @@
 """Pages about all of it, for operators: overview, accounts, prices, health, audit."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import quote, urlencode
@@ -14,7 +15,7 @@ from streams.http.answers import BillingDay
 from streams.http.console import forms, views
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
 from streams.http.console.forms import OPEN, WITHDRAW_BOOK
-from streams.http.console.health import audit_page, health_page, metering_lag, reconciled
+from streams.http.console.health import audit_page, health_page, metering_lag, reconciled, workers
 from streams.http.console.languages import Format
 from streams.http.console.render import SENT, _, look_of, page, plain
 from streams.http.console.views import Scene
@@ -200,9 +201,13 @@ async def prices_page(
 @router.get("/console/health")
 async def health(request: Request, visitor: OperatorVisitor, services: AllServices) -> Response:
     """How far the figures are, part by part."""
-    lag = await metering_lag(services)
+    lag, found = await asyncio.gather(metering_lag(services), workers(services))
     kafka = {"up": services.log.is_up, "why": services.log.why_down}
-    return await page(request, visitor, "health.html", lambda c, here: {"h": health_page(c, lag), "kafka": kafka})
+
+    def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:
+        return {"h": health_page(connection, here, lag, found), "kafka": kafka}
+
+    return await page(request, visitor, "health.html", ask)
 
 
 @router.post("/console/health/reconcile")

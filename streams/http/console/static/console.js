@@ -49,6 +49,7 @@
       ctx.save();
       ctx.font = `600 11.5px ${Chart.defaults.font.family}`;
       ctx.textAlign = "center";
+      let before = -Infinity, row = 0;
       totals.forEach((total, at) => {
         if (total <= end) return;
         const bar = chart.getDatasetMeta(0).data[at];
@@ -56,9 +57,11 @@
         for (const y of [area.top + 20, area.top + 25]) ctx.fillRect(bar.x - bar.width, y, 2 * bar.width, 2.5);
         const half = ctx.measureText(sums[at]).width / 2 + 5;
         const x = Math.min(Math.max(bar.x, area.left + half), area.right - half);
-        ctx.fillRect(x - half, area.top - 2, 2 * half, 18);
+        row = x - half < before ? 1 - row : 0; // beside each other they stand in two rows
+        before = x + half;
+        ctx.fillRect(x - half, area.top - 18 + 16 * row, 2 * half, 16);
         ctx.fillStyle = colour("--text");
-        ctx.fillText(sums[at], x, area.top + 11);
+        ctx.fillText(sums[at], x, area.top - 6 + 16 * row);
       });
       ctx.restore();
     },
@@ -105,6 +108,7 @@
           const on = chart.getElementsAtEventForMode(event, "nearest", { intersect: true }, false).length > 0;
           chart.canvas.style.cursor = on ? "pointer" : "default";
         },
+        layout: { padding: { top: end ? 20 : 0 } },
         maintainAspectRatio: false, responsive: true, animation: still ? false : { duration: 350 },
         interaction: { mode: "index", intersect: false },
         scales: {
