@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     http_body_limit_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
         4 << 20, description="a larger body is answered with 413"
     )
+    http_access_log: bool = Field(True, description="whether each request to the API and the console is a line")
     http_trusted_proxies: str = Field(
         "", description="addresses and networks of proxies, with commas, whose X-Forwarded-* headers are believed"
     )

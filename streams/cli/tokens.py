@@ -1,5 +1,7 @@
 """`meter token`: who may use the API and the console."""
 
+import getpass
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from meter.periods import BillingDays
     from streams.http.callers import Role
-    from streams.http.tokens import NewToken, Token
+    from streams.http.tokens import By, NewToken, Token
 
 app = typer.Typer(no_args_is_help=True, help="Tokens of the API and the console: make, list and revoke them.")
 
@@ -59,7 +61,7 @@ def create(
     def make(connection: "Connection") -> "tuple[NewToken, bool, str]":
         days = days_of(connection)
         ends = _read_expires(expires, days)
-        made = create_token(connection, wanted, account, label, ends)
+        made = create_token(connection, wanted, account, label, ends, _this_user())
         valid = [token for token in tokens(connection) if token.state(datetime.now(UTC)) == "active"]
         return made, any(token.role is Role.OPERATOR for token in valid), local_time(days, ends)
 
@@ -107,8 +109,18 @@ def revoke(token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id, f
     """
     from streams.http.tokens import revoke_token
 
-    _in_store(lambda connection: revoke_token(connection, token))
+    _in_store(lambda connection: revoke_token(connection, token, _this_user()))
     say(f"token {token} is revoked")
+
+
+def _this_user() -> "By":
+    """Whoever runs this command, as this machine calls them."""
+    from streams.http.tokens import By
+
+    try:
+        return By(user=getpass.getuser())
+    except (KeyError, OSError):  # nobody has this number
+        return By(user=f"user {os.getuid()}")
 
 
 def _read_role(text: str) -> "Role":
@@ -143,10 +155,13 @@ def _read_expires(text: str | None, days: "BillingDays") -> datetime | None:
 def _in_store(work: "Callable[[Connection], Result]") -> Result:
     """Do something in the store, which needs no Kafka."""
     from streams.connect import settings_of_command
+    from streams.observe.logs import set_up_logs
     from streams.store.database import open_engine, store_errors, writing
     from streams.store.migrate import migrate
 
-    engine = open_engine(settings_of_command())
+    settings = settings_of_command()
+    set_up_logs(settings)
+    engine = open_engine(settings)
     try:
         migrate(engine)
         with store_errors(engine), writing(engine) as connection:

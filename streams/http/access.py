@@ -16,6 +16,7 @@ from fastapi import Depends, Path, Request
 from sqlalchemy import Connection
 
 from meter.arrears import Service
+from streams.http import traces
 from streams.http.callers import LOOPBACK, Caller, Role
 from streams.http.limits import Buckets
 from streams.http.problems import Problem
@@ -73,7 +74,9 @@ class Access:
 
     def wrong(self, request: Request) -> None:
         """Count one wrong token of an address. Raises Problem (429) where there are too many."""
-        self._wrong.take(_neighbourhood(request.client.host if request.client else ""))
+        remote = traces.remote_of(request)
+        self._wrong.take(_neighbourhood(remote or ""))
+        traces.security.warning("a wrong token", remote=remote, method=request.method)
 
     async def is_open(self) -> bool:
         """Whether there is no token at all, so that everybody on this machine is an operator.
@@ -195,7 +198,8 @@ async def caller(request: Request) -> Caller:
     """Dependency: who is asking; found out once for a request."""
     if CALLER not in request.scope:
         access: Access = request.app.state.services.access
-        request.scope[CALLER] = await access.identify(request)
+        request.scope[CALLER] = who = await access.identify(request)
+        traces.known(request, who)
     known: Caller = request.scope[CALLER]
     return known
 

@@ -25,6 +25,7 @@ from streams.http.proxies import Proxies
 from streams.http.services import Services
 from streams.http.sessions import Sessions
 from streams.http.store import Store
+from streams.http.traces import Traces, note_refusal
 from streams.settings import Settings
 from streams.store.database import open_engine
 
@@ -44,6 +45,16 @@ PAGE_POLICY = (
 POOL_SIZE = 20
 
 
+class _Application(FastAPI):
+    """What is around everything, answers to bugs too: true addresses, traces, headers."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The framework's own stack, within ours."""
+        settings: Settings = self.state.services.settings
+        traces = Traces(_Headers(super().build_middleware_stack()), settings.http_access_log)
+        return Proxies(traces, settings.trusted_proxies)
+
+
 def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     """The application of a process; it connects to Kafka when it starts, and goes on trying while there is none.
 
@@ -54,7 +65,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     log = Log(settings)
     access = Access(store, settings.http_requests_per_s)
     services = Services(settings, store, log, access, Sessions(store, access), Desk(settings, store, log))
-    app = FastAPI(**DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
+    app = _Application(**DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     # Redirects of the framework go to wherever a request says that this host is.
     app.router.redirect_slashes = False
     app.state.services = services
@@ -66,8 +77,6 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     app.add_middleware(RawPaths)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes)
-    app.add_middleware(_Headers)
-    app.add_middleware(Proxies, trusted=settings.trusted_proxies)
     return app
 
 
@@ -96,9 +105,11 @@ def _handle_problems(app: FastAPI, pages: Any) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
             error.headers = {"Allow": ", ".join(_methods_of(app, request))}
+        problem = of_error(error)
+        note_refusal(request, problem)
         if pages is None or not _wants_page(request):
-            return await api_problem(request, error)
-        page: Response | Awaitable[Response] = pages.error_page(request, of_error(error))
+            return api_problem(request, problem)
+        page: Response | Awaitable[Response] = pages.error_page(request, problem)
         return page if isinstance(page, Response) else await page
 
     for kind in (Problem, HTTPException, RequestValidationError, Exception):

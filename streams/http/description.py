@@ -101,9 +101,10 @@ HEADERS = {
     "Retry-After": _header("in how many seconds to ask again", "1"),
     "Location": _header("where to ask for what was made, or for what became of it", "/v1/commands/payment-4711"),
     "WWW-Authenticate": _header("how to say who asks", 'Bearer realm="meter"'),
+    "X-Request-Id": _header("of this request, in the log too", "6f1d0c9e7a554c399a752f0f7f2b1f10"),
     "Allow": _header("what may be asked", "GET, HEAD"),
 }
-_LIMITS = ("RateLimit-Policy", "RateLimit")
+_LIMITS = ("X-Request-Id", "RateLimit-Policy", "RateLimit")
 
 #: What may go wrong with each operation: status, what that means, an example's code and detail, its headers.
 _EVERYWHERE = (

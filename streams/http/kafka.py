@@ -20,10 +20,12 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from meter import topics
+from meter.events import Headers
 from meter.models import CommandResult
 from meter.rules import Rules
 from streams.errors import MeterError, RefusalToStartError
 from streams.http.problems import Problem, unavailable
+from streams.http.traces import trace_headers
 from streams.kafka import no_broker, offsets, reader
 from streams.rights import API
 from streams.settings import Settings
@@ -50,7 +52,13 @@ class Outgoing(NamedTuple):
     key: bytes | None
     value: bytes
     timestamp_ms: int
-    headers: Sequence[tuple[str, bytes | None]] = ()
+    headers: Headers = ()
+
+
+def with_trace(headers: Headers, trace: list[tuple[str, bytes]]) -> Headers:
+    """A record's headers with those of this request's trace, in place of another's."""
+    names = {name for name, _ in trace}
+    return [*(header for header in headers if header[0] not in names), *trace]
 
 
 class _Waiting(NamedTuple):
@@ -110,6 +118,8 @@ class Log:
     async def commit(self, records: Sequence[Outgoing]) -> None:
         """Put records into the log, on all in-sync replicas, all or none. Raises Problem (503) where Kafka is away."""
         await self.need()
+        if trace := trace_headers():
+            records = [each._replace(headers=with_trace(each.headers, trace)) for each in records]
         waiting = _Waiting(records, asyncio.get_running_loop().create_future())
         self._queue.put_nowait(waiting)
         await waiting.committed

@@ -52,6 +52,12 @@ def one(name: str) -> str:
     return f"/{{{name}:id}}"
 
 
+def route_of(scope: Scope) -> str | None:
+    """The route that answers a request, with the names of its parameters in place of what they are."""
+    route = scope.get("route")
+    return getattr(route, "path_format", None)
+
+
 class RawPaths:
     """Routes by the path as it was sent, so that an encoded slash is part of an id and not of the route."""
 
@@ -61,4 +67,7 @@ class RawPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (raw := scope.get("raw_path")):
             scope = {**scope, "path": raw.decode("latin-1")}
-        await self._app(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            scope.setdefault("state", {})["route"] = route_of(scope)

@@ -5,14 +5,11 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as PlainHTTPException
-
-log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:recognition-meter:problem:"
@@ -63,9 +60,10 @@ class Problem(HTTPException):
             **self.extra,
         }
 
-    def response(self) -> Response:
+    def response(self, request_id: str | None = None) -> Response:
         """The answer of the API."""
-        body = json.dumps(self.document(), ensure_ascii=False).encode(errors="replace")
+        named = {} if request_id is None else {"request_id": request_id}
+        body = json.dumps(self.document() | named, ensure_ascii=False).encode(errors="replace")
         return Response(body, self.status_code, self.headers, MEDIA_TYPE)
 
 
@@ -80,7 +78,7 @@ def not_found(detail: str) -> Problem:
 
 
 def of_error(error: Exception) -> Problem:
-    """Any exception as a problem. What was not meant to happen is logged, and says nothing of the inside."""
+    """Any exception as a problem. What was not meant to happen says nothing of the inside."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
@@ -110,12 +108,9 @@ def _field(error: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-async def api_problem(request: Request, error: Exception) -> Response:
-    """The handler of every exception below /v1."""
-    problem = of_error(error)
-    if problem.status_code >= 500 and not isinstance(error, Problem):
-        log.error("a request failed", path=request.url.path, exc_info=error)
-    return problem.response()
+def api_problem(request: Request, problem: Problem) -> Response:
+    """A problem as the API answers it, with the id of its request, by which the log says more."""
+    return problem.response(request.scope.get("state", {}).get("request_id"))
 
 
 class FieldError(BaseModel):
@@ -139,6 +134,7 @@ class ProblemDocument(BaseModel):
     status: int
     code: str
     detail: str
+    request_id: str | None = None
     errors: list[FieldError] = Field(default_factory=list)
 
 

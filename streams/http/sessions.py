@@ -17,6 +17,7 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import Depends, Request, Response
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
+from streams.http import traces
 from streams.http.access import Access, need_local, need_same_origin
 from streams.http.callers import LOOPBACK, Caller, Role
 from streams.http.problems import Problem
@@ -74,10 +75,12 @@ class Sessions:
             self._access.take(found.visitor.caller.token_id)
             if found.is_old:
                 await self._renew(request, cookie)
+            traces.known(request, found.visitor.caller)
             return found.visitor
         if not await self._access.is_open():
             raise SignInNeededError
         need_local(request)
+        traces.known(request, LOOPBACK)
         return Visitor(LOOPBACK, self._own)
 
     async def sign_in(self, request: Request, response: Response, text: str) -> Caller:
@@ -99,13 +102,18 @@ class Sessions:
 
         await self._store.write(begin)
         _set(request, response, session)
-        return token.caller()
+        who = token.caller()
+        traces.known(request, who)
+        traces.security.info("signed in", remote=traces.remote_of(request), **traces.said_of(who))
+        return who
 
     async def sign_out(self, request: Request, response: Response) -> None:
         """End the session, in the store too."""
         ids = _ids_of(request)
         await self._store.write(lambda connection: _end(connection, ids))
         name = cookie_name(request)
+        who = request.scope.get("state", {}).get("caller")
+        traces.security.info("signed out", remote=traces.remote_of(request), **traces.said_of(who))
         response.delete_cookie(name, httponly=True, samesite="strict", secure=name == SECURE_COOKIE)
 
     async def _renew(self, request: Request, old: str) -> None:

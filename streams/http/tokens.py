@@ -6,20 +6,36 @@ A random secret of this length needs no slow hash: there is nothing to guess.
 import base64
 import hashlib
 import hmac
+import json
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import structlog
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from streams.errors import MeterError, SettingError
 from streams.http.callers import Caller, Role
-from streams.store.own import api_token, console_session
+from streams.store.own import api_token, audit_entry, console_session
+
+security = structlog.get_logger(__name__, log="security")
 
 PREFIX = "mtr"
 ID_BYTES = 5
 SECRET_BYTES = 32
 MAX_CHARS = 200
+
+
+class By(NamedTuple):
+    """Who makes and revokes tokens: a token's id and its address, or a user of this machine."""
+
+    token_id: str | None = None
+    remote: str | None = None
+    user: str | None = None
+
+
+UNKNOWN = By()
 
 
 class NewToken(NamedTuple):
@@ -63,8 +79,12 @@ def create_token(
     account_id: str | None = None,
     label: str | None = None,
     expires_at: datetime | None = None,
+    by: By = UNKNOWN,
 ) -> NewToken:
-    """Make a token. Raises SettingError where role and account do not go together, or it has expired already."""
+    """Make a token, and write down `by` whom.
+
+    Raises SettingError where role and account do not go together, or it has expired already.
+    """
     now = datetime.now(UTC)
     if (role is Role.ACCOUNT) is (account_id is None):
         raise SettingError("a token of role account names its account, and no other does")
@@ -84,6 +104,8 @@ def create_token(
         "expires_at": expires_at,
     }
     connection.execute(insert(api_token).values(values))
+    said = {"role": role.value, "label": label, "expires_at": None if expires_at is None else expires_at.isoformat()}
+    _note(connection, "create_token", token_id, account_id, by, said)
     return NewToken(token_id, f"{PREFIX}_{token_id}_{secret}")
 
 
@@ -92,14 +114,16 @@ def tokens(connection: Connection) -> list[Token]:
     return [_token(row) for row in connection.execute(select(api_token).order_by(api_token.c.created_at))]
 
 
-def revoke_token(connection: Connection, token_id: str) -> None:
+def revoke_token(connection: Connection, token_id: str, by: By = UNKNOWN) -> None:
     """From now on the token counts no more; its sessions are over. Raises MeterError where there is none of this id."""
-    known = select(api_token.c.token_id).where(api_token.c.token_id == token_id)
-    if connection.execute(known).first() is None:
+    known = connection.execute(select(api_token).where(api_token.c.token_id == token_id)).first()
+    if known is None:
         raise MeterError(f"there is no token {token_id!r}; `meter token list` shows what there is")
     still_valid = (api_token.c.token_id == token_id) & api_token.c.revoked_at.is_(None)
     connection.execute(update(api_token).where(still_valid).values(revoked_at=datetime.now(UTC)))
     connection.execute(delete(console_session).where(console_session.c.token_id == token_id))
+    if known.revoked_at is None:
+        _note(connection, "revoke_token", token_id, known.account_id, by, {"role": known.role, "label": known.label})
 
 
 def any_token(connection: Connection) -> bool:
@@ -135,6 +159,26 @@ def valid(row: Row[tuple[object, ...]]) -> Token | None:
 def used(connection: Connection, token_id: str, at: datetime) -> None:
     """Note when a token was last used."""
     connection.execute(update(api_token).where(api_token.c.token_id == token_id).values(last_used_at=at))
+
+
+def _note(
+    connection: Connection, action: str, token_id: str, account_id: str | None, by: By, said: Mapping[str, str | None]
+) -> None:
+    """A row of the audit trail, and a line of the log."""
+    what = {"token": token_id} | {name: value for name, value in said.items() if value is not None}
+    row = {
+        "at": datetime.now(UTC),
+        "token_id": by.token_id,
+        "role": Role.OPERATOR.value,
+        "remote": by.remote,
+        "action": action,
+        "account_id": account_id,
+        "outcome": "done",
+        "detail": json.dumps(what | ({} if by.user is None else {"user": by.user})),
+    }
+    connection.execute(insert(audit_entry).values(row))
+    made = "a token was made" if action == "create_token" else "a token was revoked"
+    security.info(made, account_id=account_id, remote=by.remote, by=by.token_id or by.user, **what)
 
 
 def _token(row: Row[tuple[object, ...]]) -> Token:

@@ -2,10 +2,13 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
 
 from streams.settings import Settings
+from streams.visible import visible
 
 
 def set_up_logs(settings: Settings) -> None:
@@ -15,10 +18,11 @@ def set_up_logs(settings: Settings) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    # JSON is ASCII, and one line whatever it says.
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [_made_visible, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -32,7 +36,7 @@ def set_up_logs(settings: Settings) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                renderer,
+                *renderers,
             ],
         )
     )
@@ -41,10 +45,21 @@ def set_up_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
-    # What these say is about their own insides, and aiokafka repeats it ten times a second while a broker is away.
-    for name in ("faust", "mode", "aiokafka", "asyncio", "alembic", "uvicorn"):
+    # What these say is about their own insides; aiokafka repeats it ten times a second while a broker is away,
+    # and httpx names the addresses of webhooks, which may be secrets.
+    for name in ("faust", "mode", "aiokafka", "asyncio", "alembic", "uvicorn", "httpx", "httpcore"):
         level = "CRITICAL" if name == "aiokafka" else "WARNING"
         logging.getLogger(name).setLevel("DEBUG" if settings.log_level == "debug" else level)
+
+
+def _made_visible(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What came from outside makes no line that looks like one of the log, and drives nobody's terminal."""
+    for name, value in event.items():
+        if name == "exception":
+            event[name] = "\n".join(f"  {visible(line)}" for line in value.split("\n"))
+        elif isinstance(value, str):
+            event[name] = visible(value)
+    return event
 
 
 def _is_for_operators(record: logging.LogRecord) -> bool:

@@ -2,7 +2,6 @@
 
 from urllib.parse import urlencode
 
-import structlog
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -10,8 +9,6 @@ from streams.http.console.closed import ClosedError, closed_page
 from streams.http.console.render import here_of, look_of, plain
 from streams.http.problems import Problem
 from streams.http.words import reason
-
-log = structlog.get_logger(__name__)
 
 #: Pages with words of their own, by code, else by status.
 KNOWN = {
@@ -28,8 +25,6 @@ BY_STATUS = {403: "forbidden", 404: "not_found", 405: "not_found", 429: "too_man
 
 async def error_page(request: Request, problem: Problem) -> Response:
     """The page of a problem; a part of a page that asks again by itself makes the browser load the whole one."""
-    if problem.status_code >= 500 and problem.code == "internal_error":
-        log.error("a page failed", path=request.url.path)
     if request.headers.get("hx-request") and (problem.status_code == 401 or isinstance(problem, ClosedError)):
         return Response(status_code=problem.status_code, headers={"HX-Redirect": "/console"})
     if problem.status_code == 401:
