@@ -10,6 +10,10 @@ import re
 #: Characters that Python calls printable and that show nothing: fillers, joiners, selectors of variations.
 _BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
+#: What begins a formula, in full width too.
+_FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
 
 def visible(text: str) -> str:
     r"""Text with all that cannot be seen as its escape: controls, directions, line ends, blanks of other kinds.
@@ -27,6 +31,16 @@ def visible_json(text: str) -> str:
     if text.isprintable() and not _BLANK.search(text):
         return text
     return "".join(c if _is_seen(c) else "".join(f"\\u{unit:04x}" for unit in _utf16(c)) for c in text)
+
+
+def cell(text: str) -> str:
+    """Text for a cell of a CSV file: visible, and marked as text where a spreadsheet would take it for a formula.
+
+    >>> cell("=1+1"), cell("-1.80"), cell("-A")
+    ("'=1+1", '-1.80', "'-A")
+    """
+    shown = visible(text)
+    return f"'{shown}" if shown[:1] in _FORMULA and not _NUMBER.fullmatch(shown) else shown
 
 
 def _shown(character: str) -> str:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from streams.visible import visible, visible_json
+
 NUMBERS = frozenset(
     {"jobs", "minutes", "amount", "unit price", "at risk", "payable", "refunded", "change", "balance", "unpaid"}
 )
@@ -12,32 +14,27 @@ NUMBERS = frozenset(
 
 def complain(line: str) -> None:
     """One line about what is wrong."""
-    print(f"meter: {printable(line)}", file=sys.stderr, flush=True)
+    print(f"meter: {visible(line)}", file=sys.stderr, flush=True)
 
 
 def note(line: str) -> None:
     """One line about what goes on."""
-    print(printable(line), file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 def say(line: str) -> None:
     """One line of the answer."""
-    print(printable(line), flush=True)
+    print(visible(line), flush=True)
 
 
 def say_json(value: Any) -> None:
     """One line of JSON."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(visible_json(json.dumps(value, ensure_ascii=False)), flush=True)
 
 
 def counted(number: int, noun: str) -> str:
     """So many of something whose plural ends with s."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def printable(text: str) -> str:
-    """The text with control characters escaped: what came in from a topic must not drive somebody's terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, last: Sequence[str] = ()) -> None:
@@ -51,7 +48,7 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, last: Se
     for name, foot in zip(columns, last or [""] * len(columns), strict=True):
         table.add_column(name, foot, justify="right" if name in NUMBERS else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(printable, row))
+        table.add_row(*map(visible, row))
     Console(width=width, markup=False, highlight=False, emoji=False).print(table)
 
 

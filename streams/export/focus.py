@@ -28,6 +28,7 @@ from streams.store.database import one_moment
 from streams.store.decode import Bill, BillLine
 from streams.store.queries.commands import books_of, price_books
 from streams.store.schema import bill, ledger_entry, posting
+from streams.visible import cell
 
 PIECE_ROWS = 5_000
 SERVICE = "Content recognition"
@@ -71,7 +72,7 @@ def export_focus(engine: Engine, rules: Rules, span: Span, issuer: str, account:
             table.writeheader()
             rows = 0
             for charge in _charges(connection, charges, span, account):
-                table.writerow(charge)
+                table.writerow({name: cell(said) if isinstance(said, str) else said for name, said in charge.items()})
                 rows += 1
     return Written(path, rows)
 

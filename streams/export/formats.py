@@ -11,6 +11,7 @@ from meter.money import CURRENCY, decimal_text
 from streams.errors import SettingError
 from streams.export.files import as_text
 from streams.export.usage import PIECE_ROWS, Rows
+from streams.visible import cell
 
 CSV_COLUMNS = (
     "day", "account_id", "job_id", "region", "kinds", "completed_at", "duration_s", "minutes", "unit_price", "amount",
@@ -56,9 +57,9 @@ def write_csv(pieces: Iterable[Rows], file: BinaryIO) -> int:
 
 def _csv_row(row: Row[Any]) -> tuple[Any, ...]:
     return (
-        row.day, row.account_id, row.job_id, row.region, row.kinds.replace(",", ";"), utc(row.completed_at),
+        row.day, cell(row.account_id), cell(row.job_id), row.region, row.kinds.replace(",", ";"), utc(row.completed_at),
         row.duration_s, row.minutes, decimal_text(row.unit_price), decimal_text(row.amount), CURRENCY,
-        row.price_version, utc(row.recorded_at), row.source_topic, row.source_partition, row.source_offset,
+        cell(row.price_version), utc(row.recorded_at), row.source_topic, row.source_partition, row.source_offset,
         row.origin_topic, row.origin_partition, row.origin_offset,
     )  # fmt: skip
 

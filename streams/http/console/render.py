@@ -19,6 +19,7 @@ from meter.money import decimal_text
 from streams.http.callers import Role
 from streams.http.console.labels import labelled
 from streams.http.console.languages import Format
+from streams.http.console.seen import all_visible, held
 from streams.http.console.views import Scene, scene
 from streams.http.languages import NAMES, TAGS, chosen, translations
 from streams.http.paths import segment
@@ -66,6 +67,7 @@ def environment(language: str) -> Environment:
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=held,
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,
@@ -128,7 +130,7 @@ def plain(request: Request, visitor: Visitor | None, template: str, status: int 
 
 def _html(markup: str, status: int) -> HTMLResponse:
     """A page. Its forms say which site they come from, which browsers hide under `no-referrer`."""
-    return HTMLResponse(labelled(markup), status, {"Referrer-Policy": "same-origin"})
+    return HTMLResponse(all_visible(labelled(markup)), status, {"Referrer-Policy": "same-origin"})
 
 
 def around(request: Request, look: Look, visitor: Visitor | None, zone: ZoneInfo) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from streams.http.problems import Problem
 from streams.http.services import AllServices
 from streams.http.sessions import Visitor, check_form
 from streams.store.queries import money
+from streams.visible import cell
 
 router = APIRouter()
 
@@ -71,7 +72,7 @@ async def as_csv(services: AllServices, visitor: OpenVisitor, bill_id: BillId) -
     rows = csv.writer(text, lineterminator="\r\n")
     rows.writerow([*HEAD, *LINE])
     bill = whole.bill
-    head = [bill.bill_id, _cell(bill.account_id), bill.period]
+    head = [bill.bill_id, cell(bill.account_id), bill.period]
     for line in whole.lines:
         amounts = [decimal_text(line.unit_price), decimal_text(line.amount)]
         used = [line.kind, line.region, line.day, line.jobs, line.minutes]
@@ -79,11 +80,6 @@ async def as_csv(services: AllServices, visitor: OpenVisitor, bill_id: BillId) -
     rows.writerow([*head, "rounding", "", "", "", "", "", decimal_text(bill.rounding), ""])
     headers = {"Content-Disposition": f'attachment; filename="{bill.bill_id}.csv"'}
     return Response(text.getvalue().encode("utf-8-sig"), 200, headers, "text/csv; charset=utf-8")
-
-
-def _cell(text: str) -> str:
-    """An id that a spreadsheet would take for a formula is marked as text."""
-    return f"'{text}" if text[:1] in "=+-@\t\r" else text
 
 
 @router.get(ONE + "/json")

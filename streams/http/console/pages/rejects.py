@@ -24,6 +24,7 @@ from streams.http.words import reason
 from streams.read import Position
 from streams.redrive import FIELDS
 from streams.store.queries import rejects as queries
+from streams.visible import visible
 
 router = APIRouter()
 
@@ -153,11 +154,11 @@ def _field(raw: msgspec.Raw) -> str:
 def _shown(value: bytes) -> str:
     """The original to look at: JSON set out on lines, with its numbers as they came; else as it is."""
     if len(value) <= SHOWN_BYTES and _object(value):
-        return msgspec.json.format(value, indent=2).decode(errors="replace")
+        return _text(msgspec.json.format(value, indent=2))
     return _text(value[:SHOWN_BYTES])
 
 
 def _text(value: bytes) -> str:
     """Bytes as text, with what cannot be printed escaped."""
     text = value.decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    return "\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n"))
