@@ -132,14 +132,15 @@ def status(as_json: Json = False) -> int:
     ends = _ends(settings, 1 + max((row.partition for row in reached), default=0))
     rows = [row._replace(end_offset=max(row.end_offset, ends.get((row.topic, row.partition), 0))) for row in reached]
     topics = [
-        _topic(topic, [row for row in rows if row.topic == topic]) for topic in dict.fromkeys(r.topic for r in rows)
+        _topic(topic, [row for row in rows if row.topic == topic], days)
+        for topic in dict.fromkeys(r.topic for r in rows)
     ]
     if as_json:
         say_json(topics)
     elif not topics:
         say("nothing was projected yet: run `meter projector`")
     else:
-        say_table(("topic", "lag", "last record", "looked at"), [_cells(topic, days) for topic in topics])
+        say_table(("topic", "lag", "last record", "looked at"), [_cells(topic) for topic in topics])
     return 0
 
 
@@ -156,17 +157,17 @@ def _ends(settings: "Settings | None", partitions: int) -> dict[Any, int]:
         return {}
 
 
-def _topic(name: str, rows: list[Any]) -> dict[str, Any]:
+def _topic(name: str, rows: list[Any], days: "BillingDays") -> dict[str, Any]:
     seen = [row.record_at for row in rows if row.record_at is not None]
     oldest = min(row.polled_at for row in rows)
     return {
         "topic": name,
         "lag": sum(row.lag for row in rows),
-        "last_record_at": max(seen).isoformat() if seen else None,
-        "looked_at": oldest.isoformat(),
+        "last_record_at": local_time(days, max(seen)) if seen else None,
+        "looked_at": local_time(days, oldest),
         "age_s": round((datetime.now(UTC) - oldest).total_seconds(), 1),
     }
 
 
-def _cells(topic: dict[str, Any], days: "BillingDays") -> tuple[str, ...]:
-    return topic["topic"], f"{topic['lag']:,}", local_time(days, topic["last_record_at"]), f"{topic['age_s']:g} s ago"
+def _cells(topic: dict[str, Any]) -> tuple[str, ...]:
+    return topic["topic"], f"{topic['lag']:,}", topic["last_record_at"] or "", f"{topic['age_s']:g} s ago"

@@ -1,4 +1,4 @@
-"""Instants for people: RFC 3339 in the billing time zone, as in the contract. JSON has them as they are kept."""
+"""Instants as the contract has them, for people and in JSON: RFC 3339 in the billing time zone."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,12 +11,9 @@ if TYPE_CHECKING:
 
 def days_of(connection: "Connection") -> "BillingDays":
     """The billing days of a store's meter; before a projector has told of it, those of a new one."""
-    from meter.periods import BillingDays
-    from meter.rules import Rules
-    from streams.store.queries.meter import rules_of
+    from streams.store.queries import meter
 
-    rules = rules_of(connection)
-    return BillingDays((rules or Rules(meter_id="none")).time_zone)
+    return meter.days_of(connection)
 
 
 def local_time(days: "BillingDays", instant: datetime | str | None) -> str:

@@ -88,7 +88,7 @@ def list_tokens(as_json: Json = False) -> None:
     now = datetime.now(UTC)
     if as_json:
         for token in found:
-            say_json({**_texts(token), "state": token.state(now)})
+            say_json({**_texts(token, days), "state": token.state(now)})
     elif found:
         columns = ("token", "role", "account", "label", "created", "expires", "last used", "state")
         say_table(columns, [(*_cells(token, days), token.state(now)) for token in found])
@@ -170,13 +170,13 @@ def _in_store(work: "Callable[[Connection], Result]") -> Result:
         engine.dispose()
 
 
-def _texts(token: "Token") -> dict[str, str | None]:
-    return {name: _text(value) for name, value in token._asdict().items()}
+def _texts(token: "Token", days: "BillingDays") -> dict[str, str | None]:
+    return {name: _text(value, days) for name, value in token._asdict().items()}
 
 
-def _text(value: object) -> str | None:
+def _text(value: object, days: "BillingDays") -> str | None:
     if isinstance(value, datetime):
-        return value.isoformat(timespec="seconds")
+        return local_time(days, value)
     return None if value is None else str(value)
 
 

@@ -76,12 +76,11 @@ def _warn_of_address(url: str, private: bool) -> None:
 
 
 def _print_added(endpoint: "Endpoint", days: "BillingDays", as_json: bool) -> None:
-    document = _document(endpoint)
+    document = _document(endpoint, days)
     if as_json:
         say_json({**document, "secret": endpoint.secret})
     else:
-        cells = dict(zip(document, _cells(endpoint, days), strict=True))
-        say_fields({**cells, "secret": endpoint.secret})
+        say_fields({**dict(zip(document, _cells(endpoint, days), strict=True)), "secret": endpoint.secret})
 
 
 @app.command("list")
@@ -98,7 +97,7 @@ def list_webhooks(as_json: Json = False) -> None:
         found, days = listed(connection), days_of(connection)
     if as_json:
         for each in found:
-            say_json({**_document(each.endpoint), "waiting": each.waiting, "dead": each.dead})
+            say_json({**_document(each.endpoint, days), "waiting": each.waiting, "dead": each.dead})
     elif found:
         rows = [(*_cells(each.endpoint, days), str(each.waiting), str(each.dead)) for each in found]
         say_table(
@@ -140,10 +139,10 @@ def dead(webhook: EndpointOption = None, as_json: Json = False) -> None:
     from streams.webhooks.queue import dead as dead_messages
 
     with _store(settings_of_command()) as engine, engine.connect() as connection:
-        found = dead_messages(connection, webhook)
+        found, days = dead_messages(connection, webhook), days_of(connection)
     if as_json:
         for each in found:
-            say_json({**each._asdict(), "created_at": each.created_at.isoformat()})
+            say_json({**each._asdict(), "created_at": local_time(days, each.created_at)})
     elif found:
         rows = [
             (each.event_id, each.event, each.account_id, each.endpoint_id, str(each.attempts), each.last_error or "")
@@ -243,15 +242,14 @@ def _store(settings: "Settings") -> "Iterator[Engine]":
 
 
 def _cells(endpoint: "Endpoint", days: "BillingDays") -> tuple[str, ...]:
-    *cells, _ = _document(endpoint).values()
-    return *(cell or "all" for cell in cells), local_time(days, endpoint.created_at)
+    return tuple(cell or "all" for cell in _document(endpoint, days).values())
 
 
-def _document(endpoint: "Endpoint") -> dict[str, str | None]:
+def _document(endpoint: "Endpoint", days: "BillingDays") -> dict[str, str | None]:
     return {
         "webhook": endpoint.endpoint_id,
         "url": endpoint.url,
         "events": ",".join(endpoint.events),
         "account": endpoint.account_id,
-        "added": endpoint.created_at.isoformat(timespec="seconds"),
+        "added": local_time(days, endpoint.created_at),
     }

@@ -19,10 +19,10 @@ from meter.arrears import Service
 from streams.http import traces
 from streams.http.callers import LOOPBACK, Caller, Role
 from streams.http.limits import Buckets
-from streams.http.problems import Problem
+from streams.http.problems import Problem, unknown_account
 from streams.http.store import Store
 from streams.http.tokens import Token, any_token, find_token, used
-from streams.store.queries.accounts import account_by_id
+from streams.store.queries.accounts import Account, account_by_id
 
 FRESH_S = 5.0
 #: How long a token is believed that was valid when the store was last there.
@@ -224,22 +224,44 @@ async def account_read(
 ) -> str:
     """Dependency: the account of the path, if the caller may read all of it now: a stopped one's console is closed."""
     who.need_account(account_id)
-    if who.role is Role.ACCOUNT:
-        await need_running(request, account_id)
+    found = await _account(request, account_id)
+    if found is None:
+        raise unknown_account(account_id)
+    _need_running(who, found)
     return account_id
 
 
-async def account_always(account_id: Annotated[str, Path(min_length=1, max_length=128)], who: Anyone) -> str:
+async def account_always(
+    account_id: Annotated[str, Path(min_length=1, max_length=128)], request: Request, who: Anyone
+) -> str:
     """Dependency: the account of the path, if the caller may read it, also while it is stopped."""
     who.need_account(account_id)
+    if await _account(request, account_id) is None:
+        raise unknown_account(account_id)
     return account_id
 
 
-async def need_running(request: Request, account_id: str) -> None:
-    """Raises Problem (403) while the account is stopped."""
+async def account_ordered(
+    account_id: Annotated[str, Path(min_length=1, max_length=128)], request: Request, who: Anyone
+) -> str:
+    """Dependency: the account of the path, if the caller may change something of it now.
+
+    Whether it is there the meter says, who knows it before the read model does.
+    """
+    who.need_account(account_id)
+    if who.role is Role.ACCOUNT and (found := await _account(request, account_id)) is not None:
+        _need_running(who, found)
+    return account_id
+
+
+async def _account(request: Request, account_id: str) -> Account | None:
     store: Store = request.app.state.services.store
-    found = await store.read(lambda connection: account_by_id(connection, account_id))
-    if found is not None and found.state is Service.STOPPED:
+    return await store.read(lambda connection: account_by_id(connection, account_id))
+
+
+def _need_running(who: Caller, found: Account) -> None:
+    """Raises Problem (403) where the customer's account is stopped."""
+    if who.role is Role.ACCOUNT and found.state is Service.STOPPED:
         raise Problem(
             403,
             "account_stopped",
@@ -249,3 +271,4 @@ async def need_running(request: Request, account_id: str) -> None:
 
 OpenAccount = Annotated[str, Depends(account_read)]
 AnyAccount = Annotated[str, Depends(account_always)]
+OrderedAccount = Annotated[str, Depends(account_ordered)]

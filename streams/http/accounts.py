@@ -29,7 +29,7 @@ from streams.http.documents import (
     UsageItem,
 )
 from streams.http.paths import one
-from streams.http.problems import PROBLEMS, not_found
+from streams.http.problems import PROBLEMS, unknown_account
 from streams.http.services import AllServices
 from streams.store.queries import accounts, bills, money, usage
 from streams.store.queries.commands import AgreedContract, contract_in_force, contracts, low_balance
@@ -69,7 +69,7 @@ def account_document(connection: Connection, account_id: str) -> AccountDocument
     found = accounts.account_by_id(connection, account_id)
     rules = rules_of(connection)
     if found is None or rules is None:
-        raise not_found(f"there is no account {account_id!r}")
+        raise unknown_account(account_id)
     day = today(connection, rules, datetime.now(UTC))
     agreed = contracts(connection, account_id, rules)
     return AccountDocument(
@@ -112,15 +112,20 @@ async def show_usage(
     start: From = None,
     to: To = None,
     region: Region = None,
+    after: After = None,
+    limit: Limit = 50,
 ) -> Response:
-    """An account's usage by billing day and region, and its sum."""
-    return await ask(lambda connection: usage_document(usage.account_usage(connection, account, start, to, region)))
+    """An account's usage by billing day and region, and the sum of all of it, whatever page this is."""
+    span = usage.Span(start, to, region)
+    return await ask(
+        lambda connection: usage_document(usage.account_page(connection, account, span, after=after, limit=limit))
+    )
 
 
-def usage_document(rows: list[usage.Usage]) -> UsageDocument:
-    """Usage with its sum."""
-    items = [UsageItem.model_validate(row) for row in rows]
-    return UsageDocument(items=items, sum=SumItem.model_validate(usage.sum_of(rows)))
+def usage_document(found: usage.Summed) -> UsageDocument:
+    """A page of usage, with the sum of all pages."""
+    items = [UsageItem.model_validate(row) for row in found.page.rows]
+    return UsageDocument(items=items, next=found.page.next, sum=SumItem.model_validate(found.sum))
 
 
 @router.get(ONE + "/jobs", response_model=Page[JobItem], responses=PROBLEMS)

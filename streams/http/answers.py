@@ -4,17 +4,26 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
-import msgspec
 from fastapi import Depends, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FieldSerializationInfo,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from sqlalchemy import Connection
 
-from meter.periods import instant_us
+from meter.periods import BillingDays, instant_us, milliseconds
 from meter.regions import REGION_CODES
 from streams.http.services import AllServices, Services
 from streams.store.queries.freshness import data_as_of
+from streams.store.queries.meter import days_of
 from streams.store.queries.pages import MAX_LIMIT
 from streams.store.queries.pages import Page as Rows
 
@@ -27,9 +36,24 @@ AS_OF_KEPT_S = 1.0
 
 
 class Document(BaseModel):
-    """What an answer says. Amounts are exact decimal strings in CNY, instants are UTC, days are billing days."""
+    """What an answer says. Amounts are exact decimal strings in CNY, instants are in the billing time zone."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+def _in_zone(moment: datetime, info: FieldSerializationInfo) -> str:
+    """An instant as the topics say it; `info.context["days"]`: the meter's billing days."""
+    assert info.context is not None
+    days: BillingDays = info.context["days"]
+    return days.text(milliseconds(moment))
+
+
+#: An instant of a document: RFC 3339, to the millisecond, in the billing time zone.
+Moment = Annotated[
+    datetime,
+    PlainSerializer(_in_zone, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 
 
 class Page(Document, Generic[Item]):
@@ -97,32 +121,37 @@ After = Annotated[str | None, Query(min_length=1, max_length=1000, description="
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many at most")]
 
 
+class Seen(NamedTuple):
+    """The time up to which everything is surely shown (None: no projector has looked at all topics yet), and where."""
+
+    as_of: datetime | None
+    days: BillingDays
+
+
 class Age:
-    """The time up to which everything is surely shown, asked of the store now and then."""
+    """How old figures are, and their time zone, asked of the store now and then."""
 
     def __init__(self) -> None:
-        self._as_of: datetime | None = None
+        self._seen: Seen | None = None
         self._asked_s = float("-inf")
 
-    async def as_of(self, services: Services) -> datetime | None:
-        """None: no projector has looked at all topics yet."""
+    async def look(self, services: Services) -> Seen:
+        """What is known now. Raises Problem (503) where the store is away."""
         now = time.monotonic()
-        if now - self._asked_s > AS_OF_KEPT_S:
-            self._as_of = await services.store.read(data_as_of)
+        if self._seen is None or now - self._asked_s > AS_OF_KEPT_S:
+            self._seen = await services.store.read(lambda connection: Seen(data_as_of(connection), days_of(connection)))
             self._asked_s = now
-        return self._as_of
+        return self._seen
 
 
-async def answer(
-    request: Request, document: BaseModel | dict[str, Any] | bytes, *, cache: str = REVALIDATE
-) -> Response:
+async def answer(request: Request, document: BaseModel | bytes, *, cache: str = REVALIDATE) -> Response:
     """An answer with its tag, 304 where the client has it already."""
-    services: Services = request.app.state.services
-    body = document if isinstance(document, bytes) else _encode(document)
+    age: Age = request.app.state.age
+    seen = await age.look(request.app.state.services)
+    body = document if isinstance(document, bytes) else encoded(document, seen.days)
     headers = {"Cache-Control": cache, "Vary": "Authorization"}
-    as_of = await request.app.state.age.as_of(services)
-    if as_of is not None:
-        headers[AS_OF] = text(as_of)
+    if seen.as_of is not None:
+        headers[AS_OF] = seen.days.text(milliseconds(seen.as_of))
     return tagged(request, body, headers)
 
 
@@ -143,7 +172,7 @@ class Asking:
         self._store = services.store
 
     async def __call__(
-        self, question: Callable[[Connection], BaseModel | dict[str, Any] | bytes], *, cache: str = REVALIDATE
+        self, question: Callable[[Connection], BaseModel | bytes], *, cache: str = REVALIDATE
     ) -> Response:
         """The answer, as `answer` makes it. Raises what the question raises, and Problem (503)."""
         return await answer(self._request, await self._store.read(question), cache=cache)
@@ -151,27 +180,22 @@ class Asking:
     async def page(self, document: type[BaseModel], question: Callable[[Connection], Rows[Any]]) -> Response:
         """A page of the rows that a question finds, each as a document."""
 
-        def in_documents(connection: Connection) -> dict[str, Any]:
-            rows = question(connection)
-            items = [document.model_validate(row).model_dump(mode="json") for row in rows.rows]
-            return {"items": items, "next": rows.next}
-
-        return await self(in_documents)
+        return await self(lambda connection: page_of(document, question(connection)))
 
 
 #: Dependency: how a handler of a read answers.
 Ask = Annotated[Asking, Depends()]
 
 
-def text(moment: datetime) -> str:
-    """An instant as answers say it: UTC, to the millisecond."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def page_of(document: type[Item], rows: Rows[Any]) -> Page[Item]:
+    """Rows of a list as documents of a kind."""
+    assert issubclass(document, BaseModel)
+    return Page(items=[document.model_validate(row) for row in rows.rows], next=rows.next)
 
 
-def _encode(document: BaseModel | dict[str, Any]) -> bytes:
-    if isinstance(document, BaseModel):
-        return document.model_dump_json(by_alias=True).encode()
-    return msgspec.json.encode(document)
+def encoded(document: BaseModel, days: BillingDays) -> bytes:
+    """A document as JSON, with its instants in the billing time zone."""
+    return document.model_dump_json(by_alias=True, context={"days": days}).encode()
 
 
 def _has(known: str, tag: str) -> bool:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from streams.http.problems import Problem, not_found
+from streams.http.problems import Problem, unknown_account
 
 
 class Role(StrEnum):
@@ -31,7 +31,7 @@ class Caller(NamedTuple):
         """Raises Problem (404) where the account is not the caller's to see: as if it were not there."""
         self.need(Role.OPERATOR, Role.ACCOUNT)
         if self.role is Role.ACCOUNT and self.account_id != account_id:
-            raise not_found(f"there is no account {account_id[:128]!r}")
+            raise unknown_account(account_id)
 
 
 #: Everybody on this machine, as long as there is no token.

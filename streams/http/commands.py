@@ -16,8 +16,8 @@ from meter.models import Id, PriceBookCommand
 from meter.regions import ZONE_OF
 from streams.commands.verdict import is_final
 from streams.commands.writing import digest_of
-from streams.http.access import Anyone, OpenAccount, Operator
-from streams.http.answers import After, Ask, BillingDay, Limit, Page, answer
+from streams.http.access import Anyone, Operator, OrderedAccount
+from streams.http.answers import After, Ask, BillingDay, Limit, Page, answer, page_of
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
 from streams.http.documents import AuditItem, CommandDocument
@@ -189,7 +189,7 @@ async def agree(give: Give, who: Operator, account_id: AccountId, body: Contract
 
 
 @router.put(ONE + "/low-balance", response_model=CommandDocument, responses=SENT)
-async def set_low_balance(give: Give, who: Anyone, account: OpenAccount, body: LowBalanceBody) -> CommandDocument:
+async def set_low_balance(give: Give, who: Anyone, account: OrderedAccount, body: LowBalanceBody) -> CommandDocument:
     """Set the balance below which the customer gets a notice. The customer may do that too."""
     return await give(who, "low_balance", body, account_id=account)
 
@@ -232,7 +232,7 @@ async def list_audit(ask: Ask, _: Operator, after: After = None, limit: Limit = 
     return await ask(lambda connection: audit(connection, after=after, limit=limit))
 
 
-def audit(connection: Connection, *, after: str | None = None, limit: int = 50) -> dict[str, Any]:
+def audit(connection: Connection, *, after: str | None = None, limit: int = 50) -> Page[AuditItem]:
     """A page of the audit trail, the latest first."""
     rows = page(
         connection,
@@ -243,5 +243,4 @@ def audit(connection: Connection, *, after: str | None = None, limit: int = 50) 
         limit=limit,
         descending=True,
     )
-    items = [AuditItem.model_validate(row).model_dump(mode="json") for row in rows.rows]
-    return {"items": items, "next": rows.next}
+    return page_of(AuditItem, rows)

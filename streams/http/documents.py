@@ -1,12 +1,11 @@
 """What the reads answer with, made from the rows of the read model."""
 
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
 from meter.models import Amount
-from streams.http.answers import Document
+from streams.http.answers import Document, Moment, Page
 
 State = Literal["good", "in_arrears", "stopped"]
 
@@ -19,10 +18,10 @@ class AccountItem(Document):
 
     account_id: str
     state: State
-    since: datetime = Field(validation_alias="in_state_since")
+    since: Moment = Field(validation_alias="in_state_since")
     balance: Amount
     owed: Amount
-    seen_at: datetime
+    seen_at: Moment
 
 
 class OpenBillItem(Document):
@@ -30,7 +29,7 @@ class OpenBillItem(Document):
 
     bill_id: str
     payable: Amount
-    entered_at: datetime
+    entered_at: Moment
 
 
 class ContractItem(Document):
@@ -49,7 +48,7 @@ class AccountDocument(AccountItem):
     reason: str | None
     unpaid: Amount
     may_start_jobs: bool
-    deadline: datetime | None
+    deadline: Moment | None
     open_bills: list[OpenBillItem]
     mode: str
     contract: ContractItem | None
@@ -76,10 +75,12 @@ class SumItem(Document):
     amount: Amount
 
 
-class UsageDocument(Document):
-    """Usage by billing day and region, and its sum. A day goes on counting jobs that come in late."""
+class UsageDocument(Page[UsageItem]):
+    """Usage by billing day and region, page by page. A day goes on counting jobs that come in late.
 
-    items: list[UsageItem]
+    `sum`: of all pages, each time.
+    """
+
     sum: SumItem
     currency: Literal["CNY"] = "CNY"
 
@@ -126,9 +127,9 @@ class BillItem(Document):
     total: Amount
     payable: Amount
     rounding: Amount
-    issued_at: datetime
+    issued_at: Moment
     lines: int
-    paid_at: datetime | None
+    paid_at: Moment | None
     refunded: Amount
     credited: Amount
 
@@ -150,7 +151,7 @@ class EntryItem(Document):
     """An entry of the ledger: its change of the balance, the balance and what open bills come to after it."""
 
     entry_id: str
-    at: datetime
+    at: Moment
     cause: str
     reference: str
     reason: str | None
@@ -171,11 +172,11 @@ class NoteItem(Document):
     command_id: str
     day: str
     amount: Amount
-    issued_at: datetime
+    issued_at: Moment
     reason: str | None
     reference: str | None
     line: int | None
-    paid_at: datetime | None
+    paid_at: Moment | None
     refunded: Amount
     credited: Amount
 
@@ -197,12 +198,12 @@ class NoticeItem(Document):
     notice_id: str
     account_id: str
     kind: str
-    at: datetime
+    at: Moment
     bill_id: str | None
     payable: Amount | None
     owed: Amount | None
     balance: Amount | None
-    deadline: datetime | None
+    deadline: Moment | None
 
 
 class ServiceDocument(Document):
@@ -221,7 +222,7 @@ class BookItem(Document):
     version: str
     effective_from: str | None
     prices: dict[str, Amount]
-    published_at: datetime | None
+    published_at: Moment | None
     command_id: str | None
 
 
@@ -243,7 +244,7 @@ class RejectItem(Document):
     account_id: str | None
     job_id: str | None
     amount_at_risk: Amount | None
-    recorded_at: datetime
+    recorded_at: Moment
     source: PositionItem
     priced_later: bool
 
@@ -259,8 +260,8 @@ class TopicItem(Document):
 
     topic: str
     lag: int
-    record_at: datetime | None
-    as_of: datetime | None
+    record_at: Moment | None
+    as_of: Moment | None
 
 
 class StatusDocument(Document):
@@ -271,7 +272,7 @@ class StatusDocument(Document):
     kafka: Literal["up", "down"]
     kafka_problem: str | None
     store: Literal["up", "down"]
-    as_of: datetime | None
+    as_of: Moment | None
     topics: list[TopicItem]
 
 
@@ -288,7 +289,7 @@ class AuditItem(Document):
     """Who commanded what, when, and what came of it. `token_id` null: on a machine without tokens."""
 
     id: int
-    at: datetime
+    at: Moment
     token_id: str | None
     role: str
     remote: str | None

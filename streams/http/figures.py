@@ -3,14 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
 from meter import __version__
+from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.http.access import Operator, need
 from streams.http.accounts import usage_document
-from streams.http.answers import After, Ask, BillingDay, From, Limit, Page, Region, To
+from streams.http.answers import After, Ask, BillingDay, From, Limit, Page, Region, To, encoded, tagged
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Role
 from streams.http.documents import (
@@ -27,15 +28,26 @@ from streams.http.services import AllServices
 from streams.store.queries import usage
 from streams.store.queries.commands import PublishedBook, books_of, price_books
 from streams.store.queries.freshness import data_as_of, freshness
-from streams.store.queries.meter import rules_of, today
+from streams.store.queries.meter import days_of, rules_of, today
 
 router = APIRouter(prefix="/v1", tags=["figures"], route_class=JsonRoute)
+#: While the store is away no instants are known.
+NO_DAYS = BillingDays("UTC")
 
 
 @router.get("/totals", response_model=UsageDocument, responses=PROBLEMS)
-async def show_totals(ask: Ask, _: Operator, start: From = None, to: To = None, region: Region = None) -> Response:
-    """The usage of all accounts by billing day and region, and its sum."""
-    return await ask(lambda connection: usage_document(usage.totals(connection, start, to, region)))
+async def show_totals(
+    ask: Ask,
+    _: Operator,
+    start: From = None,
+    to: To = None,
+    region: Region = None,
+    after: After = None,
+    limit: Limit = 50,
+) -> Response:
+    """The usage of all accounts by billing day and region, and the sum of all of it, whatever page this is."""
+    span = usage.Span(start, to, region)
+    return await ask(lambda connection: usage_document(usage.totals_page(connection, span, after=after, limit=limit)))
 
 
 @router.get("/totals" + one("day") + "/accounts", response_model=Page[AccountDayItem], responses=PROBLEMS)
@@ -91,24 +103,27 @@ def _book(each: PublishedBook) -> BookItem:
 
 
 @router.get("/status", response_model=StatusDocument, responses=PROBLEMS)
-async def show_status(services: AllServices, _: Operator) -> StatusDocument:
+async def show_status(request: Request, services: AllServices, _: Operator) -> Response:
     """Whether Kafka and the store are there, and how old what is shown is. Answers whatever is away."""
 
-    def question(connection: Connection) -> dict[str, Any]:
+    def question(connection: Connection) -> tuple[dict[str, Any], BillingDays]:
         rules = rules_of(connection)
         topics = [TopicItem.model_validate(each) for each in freshness(connection).values()]
-        return {"topics": topics, "as_of": data_as_of(connection), "meter_id": rules and rules.meter_id}
+        known = {"topics": topics, "as_of": data_as_of(connection), "meter_id": rules and rules.meter_id}
+        return known, days_of(connection)
 
     found: dict[str, Any] = {"topics": [], "as_of": None, "meter_id": None}
+    days = NO_DAYS
     is_there = True
     try:
-        found = await services.store.read(question)
+        found, days = await services.store.read(question)
     except Problem:
         is_there = False
-    return StatusDocument(
+    status = StatusDocument(
         version=__version__,
         kafka="up" if services.log.is_up else "down",
         kafka_problem=services.log.why_down,
         store="up" if is_there else "down",
         **found,
     )
+    return tagged(request, encoded(status, days), {"Vary": "Authorization"})

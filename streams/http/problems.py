@@ -77,6 +77,11 @@ def not_found(detail: str) -> Problem:
     return Problem(404, "not_found", detail)
 
 
+def unknown_account(account_id: str) -> Problem:
+    """404 for an account that is not there, or that is not the caller's to see: the meter's own code."""
+    return Problem(404, "unknown_account", f"there is no account {account_id[:128]!r}")
+
+
 def of_error(error: Exception) -> Problem:
     """Any exception as a problem. What was not meant to happen says nothing of the inside."""
     if isinstance(error, Problem):

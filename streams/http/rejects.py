@@ -69,7 +69,7 @@ async def list_rejects(
 ) -> Response:
     """Refused records, the latest first."""
 
-    def question(connection: Connection) -> dict[str, Any]:
+    def question(connection: Connection) -> Page[RejectItem]:
         found = rejects.rejects(
             connection,
             code=code,
@@ -80,7 +80,7 @@ async def list_rejects(
             after=after,
             limit=limit,
         )
-        return {"items": [RejectItem(**_fields(row)).model_dump(mode="json") for row in found.rows], "next": found.next}
+        return Page(items=[RejectItem(**_fields(row)) for row in found.rows], next=found.next)
 
     return await ask(question)
 

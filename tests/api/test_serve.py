@@ -87,7 +87,7 @@ def test_a_token_ends_as_a_day_begins_in_the_billing_zone(meter: Meter, fresh: d
     done = meter.run("token", "create", "--role", "operator", "--expires", "2099-12-31", **fresh)
     assert ", until 2099-12-31T00:00:00.000+08:00; it is shown this once" in done.stderr
     assert "2099-12-31T00:00:00.000+08:00" in meter.run("token", "list", **fresh).stdout
-    assert '"expires_at": "2099-12-30T16:00:00+00:00"' in meter.run("token", "list", "--json", **fresh).stdout
+    assert '"expires_at": "2099-12-31T00:00:00.000+08:00"' in meter.run("token", "list", "--json", **fresh).stdout
 
 
 @pytest.mark.parametrize(

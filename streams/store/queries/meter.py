@@ -15,6 +15,11 @@ def rules_of(connection: Connection) -> Rules | None:
     return None if found is None else Rules.model_validate_json(found)
 
 
+def days_of(connection: Connection) -> BillingDays:
+    """The billing days of the meter; before a projector has run, those of a new one."""
+    return BillingDays((rules_of(connection) or Rules(meter_id="none")).time_zone)
+
+
 def today(connection: Connection, rules: Rules, now: datetime) -> str:
     """The billing day: of `now`, or on a meter with a simulated clock the latest that the store knows of."""
     days = BillingDays(rules.time_zone)

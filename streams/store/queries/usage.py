@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Column, Connection, Row, Select, Table, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, func, select
 
 from meter.money import EXACT, ZERO
 from streams.store.queries.pages import Page, page
@@ -74,6 +74,44 @@ def totals(
 ) -> list[Usage]:
     """The totals of all accounts by day and region, of the days `start` to `end` inclusive, in that order."""
     return [Usage(*row) for row in connection.execute(_days(_usage(region_total), region_total, start, end, region))]
+
+
+class Span(NamedTuple):
+    """Of what: billing days from `start` to `end` inclusive, of one region; None: from the first, to the last, all."""
+
+    start: str | None = None
+    end: str | None = None
+    region: str | None = None
+
+
+class Summed(NamedTuple):
+    """A page of usage, and the exact sum of all pages."""
+
+    page: Page[Usage]
+    sum: Sum
+
+
+def account_page(
+    connection: Connection, account_id: str, span: Span, *, after: str | None = None, limit: int = 100
+) -> Summed:
+    """An account's totals by day and region, in that order."""
+    mine = daily_total.c.account_id == account_id
+    return _summed(connection, daily_total, span, mine, after=after, limit=limit)
+
+
+def totals_page(connection: Connection, span: Span, *, after: str | None = None, limit: int = 100) -> Summed:
+    """The totals of all accounts by day and region, in that order."""
+    return _summed(connection, region_total, span, after=after, limit=limit)
+
+
+def _summed(
+    connection: Connection, table: Table, span: Span, *of: ColumnElement[bool], after: str | None, limit: int
+) -> Summed:
+    rows = _within(_usage(table).where(*of), table, *span)
+    found = page(connection, rows, (table.c.day, table.c.region), Usage._make, after=after, limit=limit)
+    sums = select(_int_sum(table.c.jobs), _int_sum(table.c.minutes), money_sum(table.c.amount))
+    count, minutes, amount = connection.execute(_within(sums.where(*of), table, *span)).one()
+    return Summed(found, Sum(int(count or 0), int(minutes or 0), ZERO if amount is None else amount))
 
 
 def _usage(table: Table) -> Select[Any]:
