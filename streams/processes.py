@@ -25,6 +25,7 @@ FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 30.0
 #: Whoever ran this long did start: the next delay is the first one again.
 STEADY_AFTER_S = 60.0
+MAX_PORT = 65_535
 
 
 class Ended(NamedTuple):
@@ -199,7 +200,7 @@ def worker(number: int, settings: Settings, say: Say, log: Path | None = None) -
 def readers(settings: Settings, workers: int, say: Say, folder: Path | None = None) -> list[Process]:
     """What only reads: the projector, the API with the console, and the webhooks' sender; none without their packages.
 
-    The projector's pages are on the web port after the workers'.
+    The projector's pages are on the web port after the workers', the sender's on the one after that.
     """
     missing = [package for package in ("sqlalchemy", "fastapi") if find_spec(package) is None]
     if missing:
@@ -207,13 +208,15 @@ def readers(settings: Settings, workers: int, say: Say, folder: Path | None = No
         return []
     port = settings.web_port + workers if settings.web_port else 0
     own = settings.model_copy(update={"web_port": port, "http_port": settings.http_port or free_port()})
+    sender = own.model_copy(update={"web_port": port + 1 if 0 < port < MAX_PORT else 0})
+    told = f"signed messages; {_pages(sender)}"
 
     def log(name: str) -> Path | None:
         return folder / f"{name}.log" if folder else None
 
     return [
         Process("projector", "projector", own, say, where=_pages(own), log=log("projector")),
-        Process("webhooks", "webhooks run", own, say, where="signed messages to those that asked", log=log("webhooks")),
+        Process("webhooks", "webhooks run", sender, say, where=told, log=log("webhooks")),
         Process("api", "api", own, say, where=f"console at {console_at(own)}", log=log("api")),
     ]
 

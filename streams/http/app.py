@@ -18,6 +18,7 @@ from streams.http.bodies import BodyLimit
 from streams.http.description import DESCRIPTION
 from streams.http.heads import HeadAsGet
 from streams.http.kafka import Log
+from streams.http.measures import Measured, Measures
 from streams.http.orders import Desk
 from streams.http.paths import RawPaths
 from streams.http.problems import Problem, api_problem, of_error
@@ -74,6 +75,8 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     if pages is not None:
         pages.install(app)
     _handle_problems(app, pages)
+    app.state.measures = Measures()
+    app.add_middleware(Measured, measures=app.state.measures)
     app.add_middleware(RawPaths)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes)

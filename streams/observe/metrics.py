@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterable
 from decimal import Decimal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
 from meter.partition import Step
 from streams.engine.held import Held
+from streams.observe.process import new_registry
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
 
@@ -16,11 +17,10 @@ class Metrics:
     """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        r = self.registry
+        self.registry = r = new_registry()
         self._records = Counter("meter_records", "Records by what became of them", ["outcome"], registry=r)
         self._amount = Counter("meter_amount_cny", "Priced amount in CNY", ["region"], registry=r)
-        self._minutes = Counter("meter_minutes", "Billable minutes", ["region"], registry=r)
+        self._billed = Counter("meter_billable_seconds", "Billable time: minutes begun", ["region"], registry=r)
         self._refused = Counter("meter_refused", "Refused records by code", ["code"], registry=r)
         self._late = Counter("meter_late_jobs", "Jobs that came after their bill's cut", ["region"], registry=r)
         self._late_amount = Counter("meter_late_amount_cny", "What they come to, in CNY", ["region"], registry=r)
@@ -92,7 +92,7 @@ class Metrics:
             if outcome != "read" and count:
                 self._records.labels(outcome).inc(count)
         for region, (minutes, amount) in step.usage_by_region.items():
-            self._minutes.labels(region).inc(minutes)
+            self._billed.labels(region).inc(minutes * 60)
             self._amount.labels(region).inc(float(amount))
         for region, (jobs, amount) in step.late.items():
             self._late.labels(region).inc(jobs)

@@ -2,8 +2,9 @@
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
+from streams.observe.process import new_registry
 from streams.store.positions import Place
 from streams.store.project import Batch
 
@@ -14,8 +15,7 @@ class Measures:
     """The metrics of one projector, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        r = self.registry
+        self.registry = r = new_registry()
         self._records = Counter("meter_projected_records", "Records written to the store", ["topic"], registry=r)
         self._batches = Histogram("meter_projector_batch_seconds", "Writing a batch", buckets=_SECONDS, registry=r)
         self._lag = Gauge("meter_projector_lag_records", "Positions that are not projected", ["topic"], registry=r)

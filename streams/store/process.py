@@ -4,20 +4,17 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 import structlog
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from meter import __version__
-from streams.errors import Exit, MeterError, SettingError
+from streams.errors import Exit, MeterError
 from streams.kafka import reader, wait_for_broker
-from streams.observe.gate import pages_alone
 from streams.observe.logs import set_up_logs
+from streams.observe.pages import Readiness, pages
 from streams.rights import reading
 from streams.settings import Settings
 from streams.store import positions
@@ -75,38 +72,16 @@ def collect_less() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-@asynccontextmanager
-async def _pages(settings: Settings, measures: Measures) -> AsyncIterator[None]:
-    """/metrics, /healthz and /readyz, as a worker has them, while the block runs."""
-    if not settings.web_port:
-        yield
-        return
-    app = web.Application(middlewares=[pages_alone])
+def _pages(settings: Settings, measures: Measures) -> AbstractAsyncContextManager[None]:
+    """Its pages, while the block runs."""
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=measures.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics() -> bytes:
+        return measures.text()
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
+    def readiness() -> Readiness:
+        return measures.stalled(settings.stalled_after_s), {"age_s": round(measures.age_s(), 1)}
 
-    async def readyz(_: web.Request) -> web.Response:
-        stalled = measures.stalled(settings.stalled_after_s)
-        body = {"status": "stalled" if stalled else "ok", "stalled": stalled, "age_s": round(measures.age_s(), 1)}
-        return web.json_response(body, status=503 if stalled else 200)
-
-    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, settings.web_host, settings.web_port).start()
-        except OSError as error:
-            raise SettingError(
-                f"METER_WEB_PORT: {settings.web_host}:{settings.web_port}: {error.strerror}; 0 means no pages"
-            ) from error
-        yield
-    finally:
-        await runner.cleanup()
+    return pages(settings, metrics, readiness)
 
 
 # -- rebuild and status ------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, exists, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, exists, func, literal_column, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from streams.errors import Exit, MeterError
@@ -218,6 +218,13 @@ def dead(connection: Connection, endpoint_id: str | None = None) -> list[Dead]:
     if endpoint_id is not None:
         query = query.where(table.endpoint_id == endpoint_id)
     return [Dead(*row) for row in connection.execute(query)]
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many messages wait, and how many are dead."""
+    state = webhook_delivery.c.state
+    query = select(state, func.count()).where(state.in_(("waiting", "dead"))).group_by(state)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def retry(connection: Connection, chosen: Iterable[Dead], now: datetime) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from sqlalchemy import Engine
 from meter.rules import Rules
 from streams.errors import BrokerLostError, RefusalToStartError
 from streams.kafka import wait_for_broker
+from streams.observe.pages import Readiness, pages
 from streams.rights import reading
 from streams.settings import Settings
 from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
@@ -23,6 +25,7 @@ from streams.waiting import in_daemon_thread
 from streams.webhooks import queue
 from streams.webhooks.endpoints import Endpoint
 from streams.webhooks.events import EVENTS
+from streams.webhooks.measures import Measures
 from streams.webhooks.reading import Reading
 from streams.webhooks.sending import Client, attempt, new_client
 
@@ -54,9 +57,11 @@ class Sender:
         partitions: int,
         retry_after_s: Sequence[float] = RETRY_AFTER_S,
         pause_s: tuple[float, float] = PAUSE_S,
+        measures: Measures | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
+        self._measures = measures or Measures()
         self._reading = Reading(settings, engine, partitions, self._told)
         self._retry_after_s = retry_after_s
         self._pause_s = pause_s
@@ -67,7 +72,7 @@ class Sender:
 
     async def run(self) -> None:
         """Read and send until cancelled; Kafka or the store may be away meanwhile. Raises OtherSenderError."""
-        reading = asyncio.ensure_future(_patiently(self._reading.run))
+        reading = asyncio.ensure_future(_patiently(self._reading.run, self._measures))
         try:
             await asyncio.wait([reading, self._broken], return_when=asyncio.FIRST_COMPLETED)
             await (reading if reading.done() else self._broken)
@@ -84,6 +89,7 @@ class Sender:
 
     def _told(self, known: list[Endpoint]) -> None:
         """The endpoints there are: each has a task, and may have something new."""
+        self._measures.looked(len(known))
         ids = {endpoint.endpoint_id for endpoint in known}
         for gone in set(self._tasks) - ids:
             self._tasks.pop(gone).cancel()
@@ -108,7 +114,7 @@ class Sender:
         # Each its own: a connection is kept by its address, and must not serve another name behind the same one,
         # whose certificate nobody has looked at.
         async with new_client() as client:
-            await _patiently(send_all)
+            await _patiently(send_all, self._measures)
 
     async def _wait_for_news(self, endpoint: Endpoint) -> None:
         news = self._news[endpoint.endpoint_id]
@@ -125,7 +131,10 @@ class Sender:
 
     async def _attempt(self, endpoint: Endpoint, client: Client, delivery: queue.Delivery) -> str | None:
         timeout_s, private = self._settings.webhook_timeout_s, self._settings.webhook_private_addresses
-        return await attempt(client, endpoint, delivery, timeout_s=timeout_s, private=private)
+        began = time.monotonic()
+        error = await attempt(client, endpoint, delivery, timeout_s=timeout_s, private=private)
+        self._measures.attempted(error, time.monotonic() - began)
+        return error
 
     def _claim(self, endpoint: Endpoint) -> list[queue.Delivery]:
         with store_errors(self._engine), writing(self._engine) as connection:
@@ -152,7 +161,7 @@ class Sender:
         return now + timedelta(seconds=wait_s)
 
 
-async def _patiently(work: Callable[[], Awaitable[_T]], *, starting: bool = False) -> _T:
+async def _patiently(work: Callable[[], Awaitable[_T]], measures: Measures, *, starting: bool = False) -> _T:
     """What work gives; it is done again, after a while, when Kafka or the store was away.
 
     Raises StoreRefusedError where the store will not have us, if the process is only `starting`.
@@ -168,6 +177,7 @@ async def _patiently(work: Callable[[], Awaitable[_T]], *, starting: bool = Fals
             if asyncio.get_running_loop().time() - began > longest_s:
                 delay_s = AWAY_S[0]
             log.warning(str(error), retry_in_s=delay_s)
+            measures.away(str(error))
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, longest_s)
 
@@ -177,13 +187,29 @@ async def run_webhooks(settings: Settings, engine: Engine) -> None:
 
     Raises what `Sender.run` and `check` raise, and StoreRefusedError.
     """
-    await wait_for_broker(settings, log.warning)
-    rules = await _patiently(lambda: check(settings, reading(*EVENTS.values())))
-    await _patiently(lambda: in_daemon_thread(lambda: _check_store(engine, rules)), starting=True)
-    # Two are told apart only by what they do: each moves a position from where it expects it.
-    only = "one sender for a store: of two, one ends with code 4 when the next message comes"
-    log.info("webhooks start", kafka=settings.bootstrap_servers, note=only)
-    await Sender(settings, engine, rules.partitions).run()
+    measures = Measures()
+
+    async def metrics() -> bytes:
+        await asyncio.to_thread(_count, engine, measures)
+        return measures.text()
+
+    def readiness() -> Readiness:
+        return measures.stalled(settings.stalled_after_s), {}
+
+    async with pages(settings, metrics, readiness):
+        await wait_for_broker(settings, log.warning)
+        rules = await _patiently(lambda: check(settings, reading(*EVENTS.values())), measures)
+        await _patiently(lambda: in_daemon_thread(lambda: _check_store(engine, rules)), measures, starting=True)
+        # Two are told apart only by what they do: each moves a position from where it expects it.
+        only = "one sender for a store: of two, one ends with code 4 when the next message comes"
+        log.info("webhooks start", kafka=settings.bootstrap_servers, note=only)
+        await Sender(settings, engine, rules.partitions, measures=measures).run()
+
+
+def _count(engine: Engine, measures: Measures) -> None:
+    """What waits and what is dead, as the store has it; while it is away, as it had it."""
+    with suppress(StoreLostError), store_errors(engine), engine.connect() as connection:
+        measures.counted(queue.counts(connection))
 
 
 def _check_store(engine: Engine, rules: Rules) -> None:

@@ -56,7 +56,7 @@ class TestTotalsAndPages:
         outcomes = {"priced": 4, "duplicate": 1, "rejected": 2, "rerouted": 1}
         assert {name: found[f'meter_records_total{{outcome="{name}"}}'] for name in outcomes} == outcomes
         assert found['meter_amount_cny_total{region="eu-frankfurt"}'] == pytest.approx(0.6272)
-        assert found['meter_minutes_total{region="Mainland China"}'] == 120
+        assert found['meter_billable_seconds_total{region="Mainland China"}'] == 120 * 60
         assert found['meter_refused_total{code="conflict"}'] == found['meter_refused_total{code="not_json"}'] == 1
         assert found["meter_partitions_open"] == 2
         assert sum(found[f'meter_dedupe_ids{{partition="{partition}"}}'] for partition in range(2)) == 4

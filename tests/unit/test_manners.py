@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from jsonschema import Draft202012Validator
+from prometheus_client.parser import text_string_to_metric_families
 
 from streams.http.callers import Role
 from streams.http.description import OPERATIONS, operations
@@ -70,7 +71,7 @@ STABLE = {
     "verify_bill",
     "list_audit",
 }
-SYSTEM = ["/openapi.json", "/healthz"]
+SYSTEM = ["/openapi.json", "/healthz", "/readyz"]
 
 
 def test_what_no_route_knows_is_refused_and_the_nearest_is_named(operator: httpx.Client) -> None:
@@ -117,6 +118,40 @@ def test_head_is_get_without_its_body(operator: httpx.Client) -> None:
     posts = operator.head("/v1/jobs")
     assert (posts.status_code, posts.headers["allow"]) == (405, "POST")
     assert operator.put("/v1/prices").headers["allow"] == "GET, HEAD, POST"
+
+
+def test_the_api_is_ready_where_what_it_needs_is_there(operator: httpx.Client) -> None:
+    answer = operator.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "away")
+    (kafka,) = answer.json()["away"]
+    assert "Kafka" in kafka
+
+
+def test_the_metrics_are_of_requests_and_of_the_process(operator: httpx.Client) -> None:
+    def counted(name: str, **labels: str) -> float:
+        families = text_string_to_metric_families(operator.get("/metrics").text)
+        samples = [each for family in families for each in family.samples if each.name == name]
+        return sum(each.value for each in samples if labels.items() <= each.labels.items())
+
+    route = {"method": "GET", "route": "/v1/accounts/{account_id}/usage", "status": "404"}
+    before = counted("meter_http_requests_total", **route)
+    for account in ("a", "b"):
+        operator.get(f"/v1/accounts/{account}/usage")
+    assert counted("meter_http_requests_total", **route) == before + 2
+    operator.request("BREW", "/v1/nothing/at/all")
+    assert counted("meter_http_requests_total", method="other", route="none") > 0
+    assert counted("process_open_fds") > 0
+    assert (counted("python_info"), counted("meter_http_kafka_up")) == (1, 0)
+
+
+def test_metrics_are_for_this_machine_and_for_operators(api: Api) -> None:
+    with api.client() as here, api.client(make_token(api.settings, Role.PRODUCER)) as producer:
+        assert here.get("/metrics").headers["content-type"].startswith("text/plain; version=")
+        assert problem(here.get("/metrics", headers={"Host": "meter.example"}), 403)["code"] == "forbidden"
+        assert problem(here.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}), 403)["code"] == "forbidden"
+        assert problem(producer.get("/metrics"), 403)["code"] == "forbidden"
+    with api.client(api.tokens["operator"]) as operator:
+        assert operator.get("/metrics", headers={"Host": "meter.example"}).status_code == 200
 
 
 def test_the_description_has_a_tag(operator: httpx.Client) -> None:

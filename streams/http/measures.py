@@ -1,0 +1,77 @@
+"""What an operator sees of the API's process: metrics of its requests, and of what it depends on.
+
+Labels are few, whatever is asked: a route by its pattern, a method that is none of HTTP's as `other`.
+"""
+
+import time
+from datetime import UTC, datetime
+
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from streams.observe.process import new_registry
+
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
+
+class Measures:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = r = new_registry()
+        self._requests = Counter("meter_http_requests", "Requests answered", ["method", "route", "status"], registry=r)
+        self._took = Histogram(
+            "meter_http_request_seconds", "Answering a request", ["route"], buckets=_SECONDS, registry=r
+        )
+        self._open = Gauge("meter_http_requests_open", "Requests that are being answered", registry=r)
+        self._kafka = Gauge("meter_http_kafka_up", "1 while Kafka answers", registry=r)
+        self._age = Gauge("meter_http_figures_age_seconds", "Since figures were surely complete", registry=r)
+
+    def began(self) -> None:
+        """A request came in."""
+        self._open.inc()
+
+    def answered(self, method: str, route: str, status: int, took_s: float) -> None:
+        """A request was answered, by the route with this pattern."""
+        self._open.dec()
+        self._requests.labels(method if method in METHODS else "other", route, status).inc()
+        self._took.labels(route).observe(took_s)
+
+    def text(self, *, kafka: bool, as_of: datetime | None) -> bytes:
+        """The exposition that Prometheus scrapes. Without `as_of` how old figures are is not known: it stays."""
+        self._kafka.set(int(kafka))
+        if as_of is not None:
+            self._age.set(max(0.0, (datetime.now(UTC) - as_of).total_seconds()))
+        return generate_latest(self.registry)
+
+
+class Measured:
+    """Counts each request, by the route that answers it."""
+
+    def __init__(self, app: ASGIApp, measures: Measures) -> None:
+        self._app = app
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self._measures.began()
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            self._measures.answered(scope["method"], _pattern(scope), status, time.monotonic() - began)
+
+
+def _pattern(scope: Scope) -> str:
+    """The pattern of the route that was found: the framework has left it in the scope."""
+    return str(getattr(scope.get("route"), "path_format", "none"))
