@@ -95,6 +95,12 @@ class Access:
             self._open = _Seen(None, now)
         return self._is_open
 
+    def forget(self) -> None:
+        """What is known of tokens counts no more: one was made or revoked just now."""
+        self._seen.clear()
+        if self._is_open:
+            self._open = None
+
     async def _token(self, text: str) -> Token | None:
         key, now = hashlib.sha256(text.encode(errors="replace")).digest(), time.monotonic()
         seen = self._seen.get(key)

@@ -2,12 +2,26 @@
 
 from fastapi import FastAPI
 
-from streams.http import accounts, bills, commands, corrections, figures, ingest, rejects, system
+from streams.http import (
+    accounts,
+    bills,
+    commands,
+    corrections,
+    figures,
+    ingest,
+    rejects,
+    system,
+    token_routes,
+    webhook_routes,
+)
 from streams.http.answers import Age
+
+#: In the order in which the description has them.
+MODULES = (ingest, accounts, bills, rejects, figures, commands, corrections, token_routes, webhook_routes, system)
 
 
 def install(app: FastAPI) -> None:
     """Add the API's routes and their description."""
     app.state.age = Age()
-    for module in (ingest, accounts, bills, rejects, figures, commands, corrections, system):
+    for module in MODULES:
         app.include_router(module.router)

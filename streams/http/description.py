@@ -37,6 +37,8 @@ TAGS = [
     {"name": "bills", "description": "Bills, and the proof of one from the log."},
     {"name": "rejects", "description": "Refused records, and the way back in."},
     {"name": "figures", "description": "All accounts together, price books, and how old figures are."},
+    {"name": "tokens", "description": "Who may come in."},
+    {"name": "webhooks", "description": "Who is told of bills, notices and service changes."},
     {"name": "commands", "description": "What operators ask of the meter, and who asked."},
 ]
 
@@ -48,6 +50,7 @@ class Operation(NamedTuple):
     summary: str
 
 
+_WEBHOOK = "/v1/webhooks/{webhook_id}"
 _ACCOUNT, _BILL, _REJECT = "/v1/accounts/{account_id}", "/v1/bills/{bill_id}", "/v1/rejects/{position}"
 OPERATIONS = {
     ("post", "/v1/jobs"): Operation("submit_jobs", "Report finished jobs"),
@@ -84,6 +87,16 @@ OPERATIONS = {
     ("post", "/v1/prices/withdrawals"): Operation("withdraw_price_book", "Withdraw a price book that has not begun"),
     ("get", "/v1/status"): Operation("get_status", "Show what is there, and how old figures are"),
     ("get", "/v1/commands/{command_id}"): Operation("get_command", "Ask what became of a command"),
+    ("get", "/v1/tokens"): Operation("list_tokens", "List the tokens"),
+    ("post", "/v1/tokens"): Operation("create_token", "Make a token"),
+    ("get", "/v1/tokens/{token_id}"): Operation("get_token", "Show a token without its secret"),
+    ("delete", "/v1/tokens/{token_id}"): Operation("revoke_token", "Revoke a token"),
+    ("get", "/v1/webhooks"): Operation("list_webhooks", "List the webhooks"),
+    ("post", "/v1/webhooks"): Operation("add_webhook", "Add a webhook"),
+    ("get", _WEBHOOK): Operation("get_webhook", "Show a webhook without its secret"),
+    ("delete", _WEBHOOK): Operation("remove_webhook", "Remove a webhook"),
+    ("get", f"{_WEBHOOK}/dead"): Operation("list_dead_messages", "List messages that were given up"),
+    ("post", f"{_WEBHOOK}/retries"): Operation("retry_messages", "Send messages again that were given up"),
     ("get", "/v1/audit"): Operation("list_audit", "List who commanded what"),
 }
 
@@ -186,7 +199,7 @@ def _problems(operation: Node, method: str, path: str) -> Iterator[tuple[Any, ..
         yield from _OF_THINGS
     if "requestBody" in operation:
         yield from _OF_BODIES
-    if method != "get":
+    if method in ("post", "put"):
         yield from _OF_CHANGES
 
 

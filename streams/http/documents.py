@@ -1,11 +1,14 @@
 """What the reads answer with, made from the rows of the read model."""
 
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
 from meter.models import Amount
 from streams.http.answers import Document, Moment, Page
+from streams.http.tokens import Token
+from streams.webhooks.endpoints import Listed
 
 State = Literal["good", "in_arrears", "stopped"]
 
@@ -299,6 +302,76 @@ class AuditItem(Document):
     outcome: str
     code: str | None
     detail: dict[str, Any]
+
+
+class TokenItem(Document):
+    """A token, without its secret. `last_used_at`: to within ten minutes."""
+
+    token_id: str
+    role: Literal["operator", "account", "producer"]
+    account_id: str | None
+    label: str | None
+    created_at: Moment
+    expires_at: Moment | None
+    revoked_at: Moment | None
+    last_used_at: Moment | None
+    state: Literal["active", "expired", "revoked"]
+
+
+class NewTokenDocument(TokenItem):
+    """A token that was made. `token`: all of it, once; null where the same was asked before."""
+
+    token: str | None
+
+
+def token_item(token: Token) -> TokenItem:
+    """A token as the API shows it."""
+    return TokenItem.model_validate({**token._asdict(), "state": token.state(datetime.now(UTC))})
+
+
+Event = Literal["bill", "notice", "service"]
+
+
+class WebhookItem(Document):
+    """A webhook, without its secret, and how many of its messages wait or are dead. `account_id` null: of all."""
+
+    webhook_id: str
+    url: str
+    events: list[Event]
+    account_id: str | None
+    created_at: Moment
+    waiting: int
+    dead: int
+
+
+class NewWebhookDocument(WebhookItem):
+    """A webhook that was added. `secret`: once; null where the same was asked before. `warning`: why it cannot work."""
+
+    secret: str | None
+    warning: str | None
+
+
+def webhook_item(found: Listed) -> WebhookItem:
+    """A webhook as the API shows it."""
+    fields = found.endpoint._asdict()
+    return WebhookItem(**fields | {"webhook_id": fields["endpoint_id"]}, waiting=found.waiting, dead=found.dead)
+
+
+class DeadItem(Document):
+    """A message that was given up."""
+
+    message_id: str = Field(validation_alias="event_id")
+    event: str
+    account_id: str
+    attempts: int
+    created_at: Moment
+    last_error: str | None
+
+
+class RetriedDocument(Document):
+    """How many messages wait again."""
+
+    retried: int
 
 
 class RedriveDocument(Document):

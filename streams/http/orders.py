@@ -54,7 +54,7 @@ class Order(NamedTuple):
     def raise_if_refused(self) -> None:
         """Raises Problem with the meter's code where it refused."""
         if self.code == "id_reused":
-            raise _key_reused()
+            raise key_reused()
         if self.outcome == "refused":
             code = self.code or "refused"
             status = 404 if code == "unknown_account" else 409
@@ -100,7 +100,7 @@ class Desk:
         try:
             await need_unused(self._settings, rules, command, at_ms, projected)
         except ReusedIdError:
-            raise _key_reused() from None
+            raise key_reused() from None
         except (MeterError, KafkaError) as error:
             raise unavailable("kafka", f"Kafka does not say which ids were used: {error!r}") from error
 
@@ -176,7 +176,7 @@ def _write_down(
             # What was refused because the id is another's does not have it: the other one may be this.
             known_order = answered(connection, command["command_id"], digest) if row.code == "id_reused" else None
             if known_order is None:
-                raise _key_reused() from None
+                raise key_reused() from None
             return _Known(known_order, command)
         return _Known(Order(row.command_id, row.outcome, row.code, detail.get("message")), first)
 
@@ -186,10 +186,11 @@ def _need_unused(connection: Connection, command: Command) -> None:
     digest = digest_of(command)
     for record in command_by_id(connection, command["command_id"]):
         if record.code != "id_reused" and command_digest(record.value.encode()) != digest:
-            raise _key_reused()
+            raise key_reused()
 
 
-def _key_reused() -> Problem:
+def key_reused() -> Problem:
+    """409: the key is another command's."""
     return Problem(409, "key_reused", "this Idempotency-Key was used for another command: take a new one")
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from streams.errors import MeterError, SettingError
 from streams.http.callers import Caller, Role
 from streams.store.own import api_token, audit_entry, console_session
+from streams.store.queries.pages import Page, page
 
 security = structlog.get_logger(__name__, log="security")
 
@@ -112,6 +113,18 @@ def create_token(
 def tokens(connection: Connection) -> list[Token]:
     """All tokens, in the order in which they were made."""
     return [_token(row) for row in connection.execute(select(api_token).order_by(api_token.c.created_at))]
+
+
+def token_page(connection: Connection, *, after: str | None = None, limit: int = 100) -> Page[Token]:
+    """All tokens, the latest first."""
+    order = (api_token.c.created_at, api_token.c.token_id)
+    return page(connection, select(api_token), order, _token, after=after, limit=limit, descending=True)
+
+
+def token_by_id(connection: Connection, token_id: str) -> Token | None:
+    """A token, also one that counts no more."""
+    row = connection.execute(select(api_token).where(api_token.c.token_id == token_id)).first()
+    return None if row is None else _token(row)
 
 
 def revoke_token(connection: Connection, token_id: str, by: By = UNKNOWN) -> None:

@@ -2,14 +2,15 @@
 
 import base64
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from streams.errors import MeterError, SettingError
 from streams.store.own import webhook_delivery, webhook_endpoint, webhook_position
+from streams.store.queries.pages import Page, page
 from streams.webhooks.addresses import read_url
 from streams.webhooks.events import EVENTS
 
@@ -103,19 +104,45 @@ def remove(connection: Connection, endpoint_id: str) -> None:
 def endpoints(connection: Connection) -> list[Endpoint]:
     """The endpoints, oldest first."""
     table = webhook_endpoint.c
-    columns = [getattr(table, name) for name in Endpoint._fields]
-    query = select(*columns).where(table.removed_at.is_(None)).order_by(table.created_at, table.endpoint_id)
-    return [Endpoint(*row)._replace(events=tuple(row.events.split(","))) for row in connection.execute(query)]
+    return [_endpoint(row) for row in connection.execute(_present().order_by(table.created_at, table.endpoint_id))]
+
+
+def _present() -> Select[Any]:
+    table = webhook_endpoint.c
+    return select(*[getattr(table, name) for name in Endpoint._fields]).where(table.removed_at.is_(None))
+
+
+def _endpoint(row: Row[Any]) -> Endpoint:
+    return Endpoint._make(row)._replace(events=tuple(row.events.split(",")))
 
 
 def listed(connection: Connection) -> list[Listed]:
     """The endpoints with what waits for them."""
+    return _listed(connection, endpoints(connection))
+
+
+def listed_page(connection: Connection, *, after: str | None = None, limit: int = 100) -> Page[Listed]:
+    """The endpoints with what waits for them, the oldest first."""
+    table = webhook_endpoint.c
+    order = (table.created_at, table.endpoint_id)
+    found = page(connection, _present(), order, _endpoint, after=after, limit=limit)
+    return Page(tuple(_listed(connection, found.rows)), found.next)
+
+
+def listed_one(connection: Connection, endpoint_id: str) -> Listed | None:
+    """An endpoint with what waits for it; None where there is none."""
+    row = connection.execute(_present().where(webhook_endpoint.c.endpoint_id == endpoint_id)).first()
+    return None if row is None else _listed(connection, [_endpoint(row)])[0]
+
+
+def _listed(connection: Connection, known: Sequence[Endpoint]) -> list[Listed]:
     table = webhook_delivery.c
-    query = select(table.endpoint_id, table.state, func.count()).where(table.state != "delivered")
+    mine = table.endpoint_id.in_([each.endpoint_id for each in known])
+    query = select(table.endpoint_id, table.state, func.count()).where(table.state.in_(("waiting", "dead")), mine)
     counts = {(row[0], row[1]): row[2] for row in connection.execute(query.group_by(table.endpoint_id, table.state))}
     return [
         Listed(each, counts.get((each.endpoint_id, "waiting"), 0), counts.get((each.endpoint_id, "dead"), 0))
-        for each in endpoints(connection)
+        for each in known
     ]
 
 

@@ -220,6 +220,14 @@ def dead(connection: Connection, endpoint_id: str | None = None) -> list[Dead]:
     return [Dead(*row) for row in connection.execute(query)]
 
 
+def dead_page(connection: Connection, endpoint_id: str, *, after: str | None = None, limit: int = 100) -> Page[Dead]:
+    """The messages of an endpoint that were given up, the oldest first."""
+    table = webhook_delivery.c
+    query = select(*[getattr(table, name) for name in Dead._fields])
+    query = query.where(table.endpoint_id == endpoint_id, table.state == DEAD)
+    return page(connection, query, (table.created_at, table.event_id), Dead._make, after=after, limit=limit)
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """How many messages wait, and how many are dead."""
     state = webhook_delivery.c.state
@@ -248,6 +256,7 @@ __all__ = [
     "OtherSenderError",
     "Put",
     "claim",
+    "counts",
     "dead",
     "dead_page",
     "delivered",

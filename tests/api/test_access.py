@@ -59,6 +59,16 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("get", "/v1/status"): {OPERATOR},
     ("get", "/v1/commands/{command_id}"): {OPERATOR, STRANGER},  # it is the stranger's own
     ("get", "/v1/audit"): {OPERATOR},
+    ("get", "/v1/tokens"): {OPERATOR},
+    ("post", "/v1/tokens"): {OPERATOR},
+    ("get", "/v1/tokens/{token_id}"): {OPERATOR},
+    ("delete", "/v1/tokens/{token_id}"): {OPERATOR},
+    ("get", "/v1/webhooks"): {OPERATOR},
+    ("post", "/v1/webhooks"): {OPERATOR},
+    ("get", "/v1/webhooks/{webhook_id}"): {OPERATOR},
+    ("delete", "/v1/webhooks/{webhook_id}"): {OPERATOR},
+    ("get", "/v1/webhooks/{webhook_id}/dead"): {OPERATOR},
+    ("post", "/v1/webhooks/{webhook_id}/retries"): {OPERATOR},
 }
 #: A body that each route takes for the right kind of thing, and that changes nothing.
 BODIES: dict[str, Any] = {
@@ -74,7 +84,12 @@ BODIES: dict[str, Any] = {
     "credit-notes": {"bill_id": "b", "line": 0, "amount": "0", "reason": "r"},
     "reversals": {"top_up": ""},
     "withdrawals": {},
+    "/v1/tokens": {"role": "king"},
+    "/v1/webhooks": {"url": "ftp://x"},
+    "retries": {"messages": []},
 }
+#: Things of paths of which there is none.
+NOT_THERE = ("position", "command_id", "token_id", "webhook_id")
 ACCOUNT, IN_ARREARS = "B", "empty-handed"
 
 
@@ -90,13 +105,13 @@ def test_a_route_serves_its_roles_and_no_other(
 ) -> None:
     account_id = IN_ARREARS if who == STOPPED else ACCOUNT
     names = {"account_id": account_id, "bill_id": bill_of[account_id], "position": "0:0", "day": "2019-01-01"}
-    url = path.format(command_id="payment-1", **names)
+    url = path.format(command_id="payment-1", token_id="none", webhook_id="none", **names)
     body = BODIES.get(path, BODIES.get(path.rpartition("/")[2])) if method != "get" else None
     with api.client(token_of(api, who)) as client:
         answer = client.request(method, url, json=body, headers={"Idempotency-Key": f"matrix {method} {path}"[:128]})
     if who in MATRIX[method, path]:
         assert answer.status_code not in (401, 403), answer.text
-        assert answer.status_code != 404 or "{position}" in path or "{command_id}" in path, answer.text
+        assert answer.status_code != 404 or any(f"{{{name}}}" in path for name in NOT_THERE), answer.text
     elif who in ("nobody", "wrong"):
         assert problem(answer, 401)["code"] == "not_signed_in"
         assert answer.headers["www-authenticate"].startswith("Bearer")

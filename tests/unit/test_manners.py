@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,9 @@ NO_KAFKA = "127.0.0.1:1"
 FILLED = {"day": "2026-01-01", "position": "0:0"}
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+@contextmanager
+def without_kafka(folder: Path) -> Iterator[Api]:
     """An API on an empty store, without a Kafka, that serves 400 requests of a token in two seconds."""
-    folder: Path = tmp_path_factory.mktemp("manners")
     settings = Settings(
         bootstrap_servers=NO_KAFKA,
         data_dir=folder,
@@ -39,7 +39,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     migrate(engine)
     engine.dispose()
     with Api(settings, console=True) as api:
-        api.tokens["operator"] = make_token(settings, Role.OPERATOR)
+        yield api
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One for all tests here, with a token of an operator."""
+    with without_kafka(tmp_path_factory.mktemp("manners")) as api:
+        api.tokens["operator"] = make_token(api.settings, Role.OPERATOR)
         yield api
 
 
