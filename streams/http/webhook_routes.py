@@ -10,7 +10,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from meter.models import Id
-from streams.errors import MeterError
+from streams.errors import MeterError, SettingError
 from streams.http.access import Operator
 from streams.http.answers import After, Ask, Limit, Page, Seen, encoded, page_of
 from streams.http.bodies import JsonRoute
@@ -19,7 +19,7 @@ from streams.http.documents import DeadItem, Event, NewWebhookDocument, RetriedD
 from streams.http.kafka import PATIENCE_S
 from streams.http.once import Change, once, write_down
 from streams.http.paths import one, segment
-from streams.http.problems import PROBLEMS, not_found, unavailable
+from streams.http.problems import PROBLEMS, Problem, not_found, unavailable
 from streams.http.services import AllServices, Services
 from streams.webhooks import endpoints, queue
 from streams.webhooks.addresses import MAX_URL_CHARS, AddressError, UnresolvedError, find_target, read_url
@@ -76,7 +76,10 @@ def _item(connection: Connection, webhook_id: str) -> WebhookItem:
 @router.post("", status_code=201, response_model=NewWebhookDocument, responses=PROBLEMS)
 async def add_webhook(request: Request, services: AllServices, who: Operator, key: Key, body: WebhookBody) -> Response:
     """Add a webhook: it is told what comes from now on. `secret` signs all that is sent, and is shown this once."""
-    read_url(body.url)
+    try:
+        read_url(body.url)
+    except SettingError as error:
+        raise Problem(422, "bad_fields", str(error)) from error
     positions, ids = await _ends(services)
     events = tuple(dict.fromkeys(body.events))
     change = Change(who, _remote(request), key, "add_webhook", body.model_dump(mode="json"), body.account_id)

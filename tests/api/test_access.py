@@ -88,6 +88,7 @@ BODIES: dict[str, Any] = {
     "/v1/webhooks": {"url": "ftp://x"},
     "retries": {"messages": []},
 }
+REFUSED = ("forbidden", "not_found", "unknown_account", "account_stopped")
 #: Things of paths of which there is none.
 NOT_THERE = ("position", "command_id", "token_id", "webhook_id")
 ACCOUNT, IN_ARREARS = "B", "empty-handed"
@@ -116,7 +117,7 @@ def test_a_route_serves_its_roles_and_no_other(
         assert problem(answer, 401)["code"] == "not_signed_in"
         assert answer.headers["www-authenticate"].startswith("Bearer")
     else:
-        assert problem(answer, answer.status_code)["code"] in ("forbidden", "not_found", "account_stopped"), answer.text
+        assert problem(answer, answer.status_code)["code"] in REFUSED, answer.text
         assert answer.status_code in (403, 404)
 
 
