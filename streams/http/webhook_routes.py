@@ -28,6 +28,7 @@ from streams.webhooks.reading import committed_ends
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=JsonRoute)
 ONE = one("webhook_id")
+NAME_PATIENCE_S = 3.0
 WebhookId = Annotated[str, Path(min_length=1, max_length=128)]
 
 
@@ -117,8 +118,8 @@ async def _ends(services: Services) -> tuple[dict[tuple[str, int], int], Any]:
 async def _warning(url: str, private: bool) -> str | None:
     """What each attempt would say, at once. A name may lead elsewhere later, so that the webhook is there."""
     try:
-        await find_target(url, private)
-    except UnresolvedError:
+        await asyncio.wait_for(find_target(url, private), NAME_PATIENCE_S)
+    except (UnresolvedError, TimeoutError):
         return None  # it may be known to the sender's machine alone
     except AddressError as error:
         return f"nothing will be sent there: {error}"
