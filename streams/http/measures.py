@@ -6,10 +6,10 @@ Labels are few, whatever is asked: a route by its pattern, a method that is none
 import time
 from datetime import UTC, datetime
 
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streams.observe.process import new_registry
+from streams.observe.process import exposition
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
@@ -19,7 +19,7 @@ class Measures:
     """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = r = new_registry()
+        self.registry = r = CollectorRegistry()
         self._requests = Counter("meter_http_requests", "Requests answered", ["method", "route", "status"], registry=r)
         self._took = Histogram(
             "meter_http_request_seconds", "Answering a request", ["route"], buckets=_SECONDS, registry=r
@@ -43,7 +43,7 @@ class Measures:
         self._kafka.set(int(kafka))
         if as_of is not None:
             self._age.set(max(0.0, (datetime.now(UTC) - as_of).total_seconds()))
-        return generate_latest(self.registry)
+        return exposition(self.registry)
 
 
 class Measured:

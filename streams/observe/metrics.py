@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterable
 from decimal import Decimal
 
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from meter.partition import Step
 from streams.engine.held import Held
-from streams.observe.process import new_registry
+from streams.observe.process import exposition
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
 
@@ -17,7 +17,7 @@ class Metrics:
     """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = r = new_registry()
+        self.registry = r = CollectorRegistry()
         self._records = Counter("meter_records", "Records by what became of them", ["outcome"], registry=r)
         self._amount = Counter("meter_amount_cny", "Priced amount in CNY", ["region"], registry=r)
         self._billed = Counter("meter_billable_seconds", "Billable time: minutes begun", ["region"], registry=r)
@@ -149,4 +149,4 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition that Prometheus scrapes."""
-        return generate_latest(self.registry)
+        return exposition(self.registry)

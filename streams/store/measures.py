@@ -2,9 +2,9 @@
 
 import time
 
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from streams.observe.process import new_registry
+from streams.observe.process import exposition
 from streams.store.positions import Place
 from streams.store.project import Batch
 
@@ -15,7 +15,7 @@ class Measures:
     """The metrics of one projector, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = r = new_registry()
+        self.registry = r = CollectorRegistry()
         self._records = Counter("meter_projected_records", "Records written to the store", ["topic"], registry=r)
         self._batches = Histogram("meter_projector_batch_seconds", "Writing a batch", buckets=_SECONDS, registry=r)
         self._lag = Gauge("meter_projector_lag_records", "Positions that are not projected", ["topic"], registry=r)
@@ -66,4 +66,4 @@ class Measures:
         for topic, lag in by_topic.items():
             self._lag.labels(topic).set(lag)
         self._age.set(self.age_s())
-        return generate_latest(self.registry)
+        return exposition(self.registry)

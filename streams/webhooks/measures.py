@@ -3,9 +3,9 @@
 import time
 from collections.abc import Mapping
 
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from streams.observe.process import new_registry
+from streams.observe.process import exposition
 
 _SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60)
 STATES = ("waiting", "dead")
@@ -15,7 +15,7 @@ class Measures:
     """The metrics of one sender, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = r = new_registry()
+        self.registry = r = CollectorRegistry()
         self._attempts = Counter(
             "meter_webhook_attempts", "Messages that were sent, by what became of them", ["outcome"], registry=r
         )
@@ -53,4 +53,4 @@ class Measures:
 
     def text(self) -> bytes:
         """The exposition that Prometheus scrapes."""
-        return generate_latest(self.registry)
+        return exposition(self.registry)

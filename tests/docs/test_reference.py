@@ -21,9 +21,12 @@ from meter.rejects import FINAL_CODES, Code, Refusal
 from meter.rules import Rules
 from streams.cli import app
 from streams.errors import Exit
+from streams.http.measures import Measures as Api
 from streams.observe.metrics import Metrics
 from streams.settings import PREFIX, Settings
 from streams.specs import DAY_MS, FOR_EVER, SPECS
+from streams.store.measures import Measures as Projector
+from streams.webhooks.measures import Measures as Sender
 from tests.docs.markdown import blocks, rows, section
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +118,13 @@ def test_every_metric_is_explained_and_no_other() -> None:
         f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in Metrics().registry.collect()
     }
     assert explained == real
+
+
+@pytest.mark.parametrize("work", [Projector, Sender, Api])
+def test_every_metric_of_the_other_processes_is_explained(work: type[Projector | Sender | Api]) -> None:
+    explained = {name.partition("{")[0] for row in rows(page("operating.md")) for name in row[0].split(", ")}
+    kept = work().registry.collect()
+    assert {f"{each.name}_total" if each.type == "counter" else each.name for each in kept} <= explained
 
 
 def test_the_topics_are_those_that_are_created() -> None:
