@@ -18,11 +18,12 @@ from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
 from streams.http.commands import Body, Key
 from streams.http.documents import NewTokenDocument, TokenItem, token_item
-from streams.http.once import Change, once, write_down
+from streams.http.once import Change, once
 from streams.http.paths import one, segment
 from streams.http.problems import PROBLEMS, Problem, not_found
 from streams.http.services import AllServices
-from streams.http.tokens import create_token, revoke_token, token_by_id, token_of, token_page
+from streams.http.tokens import By, create_token, revoke_token, token_by_id, token_of, token_page
+from streams.http.traces import remote_of
 
 router = APIRouter(prefix="/v1/tokens", tags=["tokens"], route_class=JsonRoute)
 ONE = one("token_id")
@@ -66,7 +67,7 @@ def _item(connection: Connection, token_id: str) -> TokenItem:
 async def make_token(request: Request, services: AllServices, who: Operator, key: Key, body: TokenBody) -> Response:
     """Make a token. `token` is shown this once: sent again with the same key, the answer is the same without it."""
     asked = body.model_dump(mode="json")
-    remote = request.client.host if request.client else None
+    remote = remote_of(request)
     change = Change(who, remote, key, "create_token", asked, body.account_id)
 
     def work(connection: Connection) -> NewTokenDocument:
@@ -74,7 +75,8 @@ async def make_token(request: Request, services: AllServices, who: Operator, key
 
         def make() -> str:
             _need_rights(connection, who, body.role, body.expires_at)
-            made = create_token(connection, body.role, body.account_id, body.label, body.expires_at)
+            by = By(who.token_id, remote, is_written_down=True)
+            made = create_token(connection, body.role, body.account_id, body.label, body.expires_at, by)
             shown.append(made.text)
             return made.token_id
 
@@ -110,12 +112,11 @@ def _need_rights(connection: Connection, who: Caller, role: Role, expires_at: da
 @router.delete(ONE, status_code=204, responses=PROBLEMS)
 async def end_token(request: Request, services: AllServices, who: Operator, token_id: TokenId) -> Response:
     """Revoke a token: here it counts no more at once, elsewhere within 5 seconds. Again, it changes nothing."""
-    remote = request.client.host if request.client else None
+    remote = remote_of(request)
 
     def work(connection: Connection) -> None:
         if _item(connection, token_id).revoked_at is None:
-            revoke_token(connection, token_id)
-            write_down(connection, Change(who, remote, "", "revoke_token", {"token_id": token_id}))
+            revoke_token(connection, token_id, By(who.token_id, remote))
 
     await services.store.write(work)
     services.access.forget()

@@ -29,11 +29,15 @@ MAX_CHARS = 200
 
 
 class By(NamedTuple):
-    """Who makes and revokes tokens: a token's id and its address, or a user of this machine."""
+    """Who makes and revokes tokens: a token's id and its address, or a user of this machine.
+
+    `is_written_down`: the audit trail has a row of it already.
+    """
 
     token_id: str | None = None
     remote: str | None = None
     user: str | None = None
+    is_written_down: bool = False
 
 
 UNKNOWN = By()
@@ -189,7 +193,8 @@ def _note(
         "outcome": "done",
         "detail": json.dumps(what | ({} if by.user is None else {"user": by.user})),
     }
-    connection.execute(insert(audit_entry).values(row))
+    if not by.is_written_down:
+        connection.execute(insert(audit_entry).values(row))
     made = "a token was made" if action == "create_token" else "a token was revoked"
     security.info(made, account_id=account_id, remote=by.remote, by=by.token_id or by.user, **what)
 

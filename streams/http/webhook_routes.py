@@ -21,6 +21,7 @@ from streams.http.once import Change, once, write_down
 from streams.http.paths import one, segment
 from streams.http.problems import PROBLEMS, Problem, not_found, unavailable
 from streams.http.services import AllServices, Services
+from streams.http.traces import remote_of
 from streams.webhooks import endpoints, queue
 from streams.webhooks.addresses import MAX_URL_CHARS, AddressError, UnresolvedError, find_target, read_url
 from streams.webhooks.events import EVENTS
@@ -83,7 +84,7 @@ async def add_webhook(request: Request, services: AllServices, who: Operator, ke
         raise Problem(422, "bad_fields", str(error)) from error
     positions, ids = await _ends(services)
     events = tuple(dict.fromkeys(body.events))
-    change = Change(who, _remote(request), key, "add_webhook", body.model_dump(mode="json"), body.account_id)
+    change = Change(who, remote_of(request), key, "add_webhook", body.model_dump(mode="json"), body.account_id)
 
     def work(connection: Connection) -> NewWebhookDocument:
         secret: list[str] = []
@@ -133,7 +134,7 @@ async def remove_webhook(request: Request, services: AllServices, who: Operator,
     def work(connection: Connection) -> None:
         _item(connection, webhook_id)
         endpoints.remove(connection, webhook_id)
-        write_down(connection, Change(who, _remote(request), "", "remove_webhook", {"webhook_id": webhook_id}))
+        write_down(connection, Change(who, remote_of(request), "", "remove_webhook", {"webhook_id": webhook_id}))
 
     await services.store.write(work)
     return Response(status_code=204)
@@ -141,7 +142,7 @@ async def remove_webhook(request: Request, services: AllServices, who: Operator,
 
 @router.get(ONE + "/dead", response_model=Page[DeadItem], responses=PROBLEMS)
 async def list_dead(ask: Ask, _: Operator, webhook_id: WebhookId, after: After = None, limit: Limit = 50) -> Response:
-    """The messages that were given up, the oldest first."""
+    """The messages that were given up, the latest first."""
 
     def question(connection: Connection) -> Page[DeadItem]:
         _item(connection, webhook_id)
@@ -162,11 +163,7 @@ async def retry_messages(
         found = [each for each in queue.dead(connection, webhook_id) if wanted is None or each.event_id in wanted]
         count = queue.retry(connection, found, datetime.now(UTC))
         asked = {"webhook_id": webhook_id, "messages": wanted, "retried": count}
-        write_down(connection, Change(who, _remote(request), "", "retry_webhook", asked))
+        write_down(connection, Change(who, remote_of(request), "", "retry_webhook", asked))
         return count
 
     return RetriedDocument(retried=await services.store.write(work))
-
-
-def _remote(request: Request) -> str | None:
-    return request.client.host if request.client else None

@@ -192,7 +192,9 @@ def _finish(connection: Connection, delivery: Delivery, **values: Any) -> None:
     )
 
 
-def dead_page(connection: Connection, *, after: str | None = None, limit: int = 50) -> Page[Dead]:
+def dead_page(
+    connection: Connection, endpoint_id: str | None = None, *, after: str | None = None, limit: int = 50
+) -> Page[Dead]:
     """The same, the latest first, page by page."""
     table = webhook_delivery.c
     columns = [getattr(table, name) for name in Dead._fields]
@@ -201,6 +203,8 @@ def dead_page(connection: Connection, *, after: str | None = None, limit: int = 
         .join(webhook_endpoint, webhook_endpoint.c.endpoint_id == table.endpoint_id)
         .where(table.state == DEAD, webhook_endpoint.c.removed_at.is_(None))
     )
+    if endpoint_id is not None:
+        query = query.where(table.endpoint_id == endpoint_id)
     order = (table.created_at, table.event_id, table.endpoint_id)
     return page(connection, query, order, Dead._make, after=after, limit=limit, descending=True)
 
@@ -218,14 +222,6 @@ def dead(connection: Connection, endpoint_id: str | None = None) -> list[Dead]:
     if endpoint_id is not None:
         query = query.where(table.endpoint_id == endpoint_id)
     return [Dead(*row) for row in connection.execute(query)]
-
-
-def dead_page(connection: Connection, endpoint_id: str, *, after: str | None = None, limit: int = 100) -> Page[Dead]:
-    """The messages of an endpoint that were given up, the oldest first."""
-    table = webhook_delivery.c
-    query = select(*[getattr(table, name) for name in Dead._fields])
-    query = query.where(table.endpoint_id == endpoint_id, table.state == DEAD)
-    return page(connection, query, (table.created_at, table.event_id), Dead._make, after=after, limit=limit)
 
 
 def counts(connection: Connection) -> dict[str, int]:

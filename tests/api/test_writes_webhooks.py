@@ -1,6 +1,6 @@
 """Webhooks by the API: added, shown without their secret, told of what comes, sent again, removed."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -51,9 +51,9 @@ def test_dead_messages_are_listed_and_sent_again(api: Api, operator: httpx.Clien
     where = f"/v1/webhooks/{made['webhook_id']}"
     give_up(api, made["webhook_id"], 3)
     first = operator.get(f"{where}/dead", params={"limit": 2}).json()
-    assert [each["message_id"] for each in first["items"]] == ["msg_0", "msg_1"]
+    assert [each["message_id"] for each in first["items"]] == ["msg_2", "msg_1"]
     rest = operator.get(f"{where}/dead", params={"limit": 2, "after": first["next"]}).json()
-    assert ([each["message_id"] for each in rest["items"]], rest["next"]) == (["msg_2"], None)
+    assert ([each["message_id"] for each in rest["items"]], rest["next"]) == (["msg_0"], None)
     assert operator.post(f"{where}/retries", json={"messages": ["msg_1", "msg_none"]}).json() == {"retried": 1}
     assert (operator.get(where).json()["dead"], operator.get(where).json()["waiting"]) == (2, 1)
     assert [operator.post(f"{where}/retries").json()["retried"] for _ in range(2)] == [2, 0]
@@ -65,7 +65,7 @@ def give_up(api: Api, webhook_id: str, count: int) -> None:
         {
             "endpoint_id": webhook_id, "event_id": f"msg_{number}", "event": "notice", "account_id": "A",
             "partition": 0, "position": number, "payload": "{}", "state": "dead", "attempts": 10,
-            "created_at": datetime.now(UTC), "last_error": "the receiver answered 500",
+            "created_at": datetime.now(UTC) + timedelta(seconds=number), "last_error": "the receiver answered 500",
         }
         for number in range(count)
     ]  # fmt: skip

@@ -58,7 +58,7 @@ def test_the_audit_trail_says_who_made_and_revoked_which_token(operator: httpx.C
         operator.delete(f"/v1/tokens/{made['token_id']}").raise_for_status()
     revoked, created = operator.get("/v1/audit", params={"limit": 2}).json()["items"]
     assert (revoked["action"], created["action"], created["command_id"]) == ("revoke_token", "create_token", "t2")
-    assert created["detail"]["made"] == revoked["detail"]["command"]["token_id"] == made["token_id"]
+    assert created["detail"]["made"] == revoked["detail"]["token"] == made["token_id"]
     assert created["detail"]["command"].items() >= {"role": "producer", "label": "eu"}.items()
     assert {row["token_id"] for row in (revoked, created)} == {operator.headers["authorization"].split("_")[1]}
 
