@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     http_wait_s: Annotated[float, Field(ge=0, le=60)] = Field(
         10.0, description="how long a request waits for the meter's answer to a command"
     )
+    parties_file: Path | None = Field(
+        None, description="issuer and customers of printed bills, TOML; none: bills name the account alone"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     cache_dir: Path | None = Field(None, description="where the embedded broker keeps Kafka's jars")

@@ -20,6 +20,7 @@ from streams.http.heads import HeadAsGet
 from streams.http.kafka import Log
 from streams.http.measures import Measured, Measures
 from streams.http.orders import Desk
+from streams.http.parties import PartiesFile
 from streams.http.paths import RawPaths
 from streams.http.problems import Problem, api_problem, of_error
 from streams.http.proxies import Proxies
@@ -65,7 +66,8 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     store = Store(open_engine(settings, pool_size=POOL_SIZE))
     log = Log(settings)
     access = Access(store, settings.http_requests_per_s)
-    services = Services(settings, store, log, access, Sessions(store, access), Desk(settings, store, log))
+    desk, parties = Desk(settings, store, log), PartiesFile(settings.parties_file)
+    services = Services(settings, store, log, access, Sessions(store, access), desk, parties)
     app = _Application(**DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     # Redirects of the framework go to wherever a request says that this host is.
     app.router.redirect_slashes = False

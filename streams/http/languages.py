@@ -4,6 +4,7 @@ English texts are the message ids.
 """
 
 import io
+import re
 from functools import cache
 from pathlib import Path
 
@@ -36,5 +37,12 @@ def chosen(cookie: str | None, accept: str) -> str:
     """The language of a reader: by the cookie, else by what the client asks for, else English."""
     if cookie in NAMES:
         return str(cookie)
-    asked = (part.partition(";")[0].strip().lower()[:2] for part in accept.split(","))
-    return next((language for language in asked if language in NAMES), DEFAULT)
+    wanted = sorted((_wanted(part) for part in accept.split(",")[:20]), key=lambda each: -each[1])
+    return next((language for language, weight in wanted if language in NAMES and weight), DEFAULT)
+
+
+def _wanted(part: str) -> tuple[str, float]:
+    """A language of `Accept-Language`, and how much it is wanted."""
+    tag, _, weight = part.partition(";")
+    found = re.fullmatch(r"\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*", weight)
+    return tag.strip().lower().partition("-")[0], float(found[1]) if found else 1.0

@@ -11,6 +11,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as PlainHTTPException
 
+from streams.http.languages import DEFAULT, TAGS, chosen
+from streams.http.words import reason
+
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:recognition-meter:problem:"
 #: The header that makes a command the same one when it is sent again.
@@ -60,11 +63,24 @@ class Problem(HTTPException):
             **self.extra,
         }
 
-    def response(self, request_id: str | None = None) -> Response:
-        """The answer of the API."""
+    def response(self, request_id: str | None = None, language: str = DEFAULT) -> Response:
+        """The answer of the API: its sentences in a language, its codes as they are."""
         named = {} if request_id is None else {"request_id": request_id}
-        body = json.dumps(self.document() | named, ensure_ascii=False).encode(errors="replace")
-        return Response(body, self.status_code, self.headers, MEDIA_TYPE)
+        document = _told(self.document(), language) | named
+        body = json.dumps(document, ensure_ascii=False).encode(errors="replace")
+        headers = {**(self.headers or {}), "Content-Language": TAGS[language], "Vary": "Accept-Language"}
+        return Response(body, self.status_code, headers, MEDIA_TYPE)
+
+
+def _told(document: dict[str, Any], language: str) -> dict[str, Any]:
+    if language == DEFAULT:
+        return document
+    told: dict[str, Any] = {"detail": reason(language, document["code"], document["detail"])}
+    if "errors" in document:
+        told["errors"] = [
+            each | {"message": reason(language, each["code"], each["message"])} for each in document["errors"]
+        ]
+    return document | told
 
 
 def unavailable(what: str, detail: str, retry_after_s: int = 5) -> Problem:
@@ -115,7 +131,8 @@ def _field(error: Mapping[str, Any]) -> dict[str, str]:
 
 def api_problem(request: Request, problem: Problem) -> Response:
     """A problem as the API answers it, with the id of its request, by which the log says more."""
-    return problem.response(request.scope.get("state", {}).get("request_id"))
+    language = chosen(None, request.headers.get("accept-language", ""))
+    return problem.response(request.scope.get("state", {}).get("request_id"), language)
 
 
 class FieldError(BaseModel):

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from streams.http.access import Access
 from streams.http.kafka import Log
 from streams.http.orders import Desk
+from streams.http.parties import PartiesFile
 from streams.http.sessions import Sessions
 from streams.http.store import Store
 from streams.settings import Settings
@@ -23,6 +24,7 @@ class Services:
     access: Access
     sessions: Sessions
     desk: Desk
+    parties: PartiesFile
 
 
 def services(request: Request) -> Services:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from streams.errors import RefusalToStartError
 from streams.store.database import is_postgres, shown, store_errors, writing
 from streams.store.schema import metadata
+from streams.store.views import create_views, drop_views
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: Of PostgreSQL's advisory locks: those who migrate at the same moment do so one after the other.
@@ -27,7 +28,9 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = _known_revision(engine, connection)
         if before != newest():
+            drop_views(connection)
             _run(connection)
+            create_views(connection)
         return before, newest()
 
 

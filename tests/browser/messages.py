@@ -32,7 +32,7 @@ SAID_BY = {
 #: Modules whose errors no caller of the API is told of.
 NOT_TOLD = {
     "snapshot.py", "rules.py", "state.py", "journal.py", "periods.py", "outputs.py", "replay.py", "serve.py",
-    "description.py", "examples.py",
+    "description.py", "examples.py", "capitals.py",
 }  # fmt: skip
 #: Names that a sentence is kept under before it is said.
 KEPT_AS = {"message", "detail", "notice", "reason", "text", "said", "refusal", "bad", "why", "REMEDY"}

@@ -1,11 +1,13 @@
 """What people are told in Chinese: all of it, as a billing department writes it."""
 
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
 from babel.messages.catalog import Message
+from starlette.requests import Request
 
 from meter.commands import HANDLERS
 from meter.contracts import Mode
@@ -14,6 +16,7 @@ from meter.models import KINDS, JobCompleted, PriceBookCommand
 from meter.rejects import Code
 from meter.rules import Clock
 from streams.http.callers import Role
+from streams.http.problems import Problem, api_problem
 from streams.http.words import REFUSALS, WORDS, reason, word
 from tests.browser.messages import HTTP, catalogue, codes, messages, sentences
 
@@ -35,7 +38,7 @@ BETTER = """
 #: Names that are the same in Chinese: of formats, products, fields and commands, and examples.
 LATIN = re.compile(
     r"meter token create --role operator|2026-11-24T10:20:30\+08:00|12:00|application/json|CloudEvents|ap-tokyo"
-    r"|data_base64|\bdata\b|Kafka|ASCII|UTF-8|JSON|CSV|\bID\b|%\(\w+\)s|\{[1-9]\}"
+    r"|data_base64|Webhook|\bdata\b|Kafka|ASCII|UTF-8|JSON|CSV|\bID\b|%\(\w+\)s|\{[1-9]\}"
 )
 CHINESE = "[\u4e00-\u9fff]"
 #: ASCII punctuation that has a full-width form; a slash, a hyphen and a decimal point have none.
@@ -174,3 +177,24 @@ def test_templates_say_nothing_but_by_the_catalogue() -> None:
 
 def _words(found: list[str]) -> Iterator[str]:
     return (text.strip() for text in found if re.search(r"[A-Za-z]{2,}", text))
+
+
+@pytest.mark.parametrize(
+    ("asked", "tag", "detail", "message"),
+    [
+        ("zh-CN,zh;q=0.9", "zh-Hans", "地域：须为文本。", "须为文本。"),
+        ("fr", "en", "region: Input should be a valid string", "Input should be a valid string"),
+    ],
+)
+def test_the_api_says_what_is_wrong_in_the_language_that_is_asked_for(
+    asked: str, tag: str, detail: str, message: str
+) -> None:
+    errors = [{"code": "bad_fields", "field": "region", "message": "Input should be a valid string"}]
+    text = "region: Input should be a valid string"
+    request = Request({"type": "http", "headers": [(b"accept-language", asked.encode())]})
+    answer = api_problem(request, Problem(422, "bad_fields", text, errors=errors))
+    said = json.loads(bytes(answer.body))
+    assert (answer.headers["Content-Language"], answer.headers["Vary"]) == (tag, "Accept-Language")
+    assert (said["code"], said["title"], said["status"]) == ("bad_fields", "Unprocessable Entity", 422)
+    assert said["errors"] == [{"code": "bad_fields", "field": "region", "message": message}]
+    assert said["detail"] == detail

@@ -111,7 +111,15 @@ def test_money_is_shown_with_all_its_digits() -> None:
 
 @pytest.mark.parametrize(
     ("cookie", "asked", "language"),
-    [(None, "zh-CN,zh;q=0.9", "zh"), ("en", "zh", "en"), (None, "fr, en;q=0.5", "en"), ("xx", "", "en")],
+    [
+        (None, "zh-CN,zh;q=0.9", "zh"),
+        ("en", "zh", "en"),
+        (None, "fr, en;q=0.5", "en"),
+        ("xx", "", "en"),
+        (None, "en;q=0.5, zh-TW", "zh"),
+        (None, "zh;q=0, en;q=0.1", "en"),
+        (None, "zhx, *", "en"),
+    ],
 )
 def test_the_cookie_goes_before_what_the_browser_asks_for(cookie: str | None, asked: str, language: str) -> None:
     assert chosen(cookie, asked) == language

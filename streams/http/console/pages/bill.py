@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from sqlalchemy import Connection
 
 from meter.billing_models import BillIssued
+from meter.capitals import in_capitals
 from meter.money import decimal_text
 from streams.http.bills import find_bill, verify
 from streams.http.console.closed import OpenVisitor
@@ -19,7 +20,7 @@ from streams.http.console.views import Scene
 from streams.http.documents import VerifyDocument
 from streams.http.paths import one
 from streams.http.problems import Problem
-from streams.http.services import AllServices
+from streams.http.services import AllServices, Services
 from streams.http.sessions import Visitor, check_form
 from streams.store.queries import money
 from streams.visible import cell
@@ -49,10 +50,16 @@ async def bill_page(
 ) -> Response:
     """A page of a bill; `checked`: what a verification found."""
 
+    services: Services = request.app.state.services
+    parties = services.parties.parties()
+
     def ask(connection: Connection, _: Scene) -> Mapping[str, Any]:
         whole = find_bill(connection, visitor.caller, bill_id)
         return {
             "b": whole.bill,
+            "issuer": parties.issuer,
+            "customer": parties.customers.get(whole.bill.account_id),
+            "capitals": in_capitals(whole.bill.payable),
             "lines": whole.lines,
             "proof": BillIssued.model_validate(msgspec.json.decode(whole.value), extra="ignore").proof,
             "published": whole.value,
