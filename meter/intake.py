@@ -58,6 +58,7 @@ class _PlainCompletion(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_PlainCompletion).decode
+_fields = msgspec.structs.astuple
 _code_of = REGION_CODES.get
 _new_tuple = tuple.__new__
 
@@ -74,30 +75,31 @@ def read_job(value: bytes | None, headers: Headers) -> Job | Refusal:
         plain = _decode(value)
         if not value.isascii():
             value.decode()  # the decoder leaves fields that it skips unchecked
-        literal = bytes(plain.duration_s)
-        quotes = _QUOTES + 2 * len(plain.kinds) + (2 if literal[0] == 34 else 0)
+        job_id, account_id, region, kinds, raw, completed_at = _fields(plain)
+        literal = bytes(raw)
         # Of a key that stands there twice, the decoder takes the last: there are more quotes than it has read then.
-        if value.count(b'"') != quotes and repeats_a_key(value):
+        quotes = value.count(b'"') - 2 * len(kinds)
+        if quotes != _QUOTES and (quotes != _QUOTES + 2 or literal[0] != 34) and repeats_a_key(value):
             return read_carefully(value, headers)
     except (msgspec.MsgspecError, ValueError):
         return read_carefully(value, headers)
-    region = _code_of(plain.region)
+    code = _code_of(region)
     milliseconds = plain_duration_ms(literal)
-    completed_us = instant_us(plain.completed_at)
-    if region is None or milliseconds is None or milliseconds > 31_536_000_000 or completed_us is None:
+    completed_us = instant_us(completed_at)
+    if code is None or milliseconds is None or milliseconds > 31_536_000_000 or completed_us is None:
         return read_carefully(value, headers)
     return _new_tuple(
         Job,
         (
-            plain.job_id,
-            plain.account_id,
-            region,
-            kinds_json(plain.kinds),
+            job_id,
+            account_id,
+            code,
+            kinds_json(kinds),
             milliseconds,
             # Most are their own canonical text: one that ends in a zero may not be.
             duration_text(milliseconds) if literal[-1] == 48 else literal.decode(),
             completed_us,
-            plain.completed_at,
+            completed_at,
         ),
     )
 

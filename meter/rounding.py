@@ -50,13 +50,12 @@ def duration_ms(literal: str) -> int | None:
 def plain_duration_ms(literal: bytes) -> int | None:
     """The same for the common forms: `123`, or `123.4` to `123.456`. None for every other form, also valid ones."""
     whole, point, places = literal.partition(b".")
-    if len(whole) > 7 or not whole.isdigit() or (whole[0] == 48 and len(whole) > 1):
+    digits = whole + places
+    if not digits.isdigit() or not 1 <= len(whole) <= 7 or len(places) > 3 or (whole[0] == 48 and len(whole) > 1):
         return None
-    if not point:
-        return int(whole) * 1000 or None
-    if len(places) > 3 or not places.isdigit():
+    if point and not places:
         return None
-    return int(whole) * 1000 + int(places) * (0, 100, 10, 1)[len(places)] or None
+    return int(digits) * (1000, 100, 10, 1)[len(places)] or None
 
 
 def billable_minutes(milliseconds: int) -> int:
