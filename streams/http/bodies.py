@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meter.intake import MAX_DEPTH, too_deep
 from meter.keys import OnceEach, no_such_constant
+from streams.http.codings import decoded, is_json, media_type, need_utf8
 from streams.http.problems import Problem
 from streams.http.routes import CallerRoute, Handler
 
@@ -24,6 +25,11 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        # What comes in is bounded, and what it is once it is not compressed any more.
+        coming = decoded(Headers(scope=scope), self._bounded(scope, receive))
+        await self._app(scope, self._bounded(scope, coming), send)
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         declared = Headers(scope=scope).get("content-length", "")
         read_bytes = int(declared) if declared.isdecimal() and int(declared) > self._limit_bytes else 0
 
@@ -36,18 +42,13 @@ class BodyLimit:
                 raise Problem(413, "too_large", f"the body is larger than {self._limit_bytes} bytes")
             return message
 
-        await self._app(scope, bounded, send)
-
-
-def media_type(request: Request) -> str:
-    """The type of a request's body, without parameters, in lower case; empty where it does not say."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return bounded
 
 
 def read_json(body: bytes) -> Any:
     """The document of a body. Raises Problem (400) for what is no JSON, nests too deep or has a key twice."""
     try:
-        text = body.decode()
+        text = body.decode("utf-8-sig")
         if too_deep(text):
             raise Problem(400, "not_json", f"nested deeper than {MAX_DEPTH} levels")
         keys = OnceEach()
@@ -62,8 +63,10 @@ def read_json(body: bytes) -> Any:
 class _JsonRequest(Request):
     async def body(self) -> bytes:
         body = await super().body()
-        kind = media_type(self)
-        if body and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        content_type = self.headers.get("content-type", "")
+        need_utf8(content_type, body)
+        kind = media_type(content_type)
+        if body and not is_json(kind):
             raise Problem(415, "unsupported_media_type", f"the body must be application/json, got {kind[:100]!r}")
         return body
 

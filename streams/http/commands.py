@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
@@ -111,8 +111,16 @@ class ContractBody(Body):
 
 
 class PriceBookBody(Body):
-    """A price book: CNY per minute for each price zone, from a billing day on."""
+    """A price book: CNY per minute for each price zone, from a billing day on.
 
+    It is the file that `meter prices publish` takes, whatever else that says: one format for both.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    v: Literal[1] = Field(1, exclude=True)
+    type: Literal["price_book"] = Field("price_book", exclude=True)
+    currency: Literal["CNY"] = "CNY"
     version: Id = Field(examples=["2027"])
     effective_from: BillingDay = Field(examples=["2027-01-01"])
     prices: dict[str, str] = Field(description=PriceBookCommand.model_fields["prices"].description)
@@ -197,7 +205,7 @@ async def set_low_balance(give: Give, who: Anyone, account: OrderedAccount, body
 @router.post("/prices", response_model=CommandDocument, responses=SENT)
 async def publish(give: Give, who: Operator, body: PriceBookBody) -> CommandDocument:
     """Publish a price book on all partitions, in one transaction."""
-    return await give(who, "price_book", body, currency="CNY")
+    return await give(who, "price_book", body)
 
 
 @router.get("/commands" + one("command_id"), response_model=CommandDocument, responses=PROBLEMS)

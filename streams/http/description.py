@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from meter import __version__
+from streams.http import ingest
 from streams.http.examples import example_of, named_example
 from streams.http.problems import Problem, ProblemDocument, described
 
@@ -144,6 +145,7 @@ def describe(app: FastAPI) -> Node:
     parts = document["components"]
     parts["schemas"]["Problem"] = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     parts["schemas"].update(parts["schemas"]["Problem"].pop("$defs"))
+    parts["schemas"].update(ingest.SCHEMAS)
     parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "description": "of `meter token create`"}}
     parts["headers"] = HEADERS
     document["security"] = [{"token": []}]

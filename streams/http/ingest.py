@@ -3,8 +3,9 @@
 All of a request or nothing: where one completion would be refused, none is taken, and each that is wrong is named.
 """
 
+import codecs
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from meter import topics
+from meter.events import CONTENT_TYPE, STRUCTURED_TYPE
 from meter.intake import MAX_DEPTH, Job, read_job, too_deep
 from meter.models import CLOUD_EVENT_TYPE, JobCompleted
 from meter.refusals import untimely
@@ -19,7 +21,7 @@ from meter.rejects import Code, Refusal
 from meter.routing import owner
 from meter.rules import Clock, Rules
 from streams.http.access import Producer
-from streams.http.bodies import media_type
+from streams.http.codings import is_json, media_type, need_utf8
 from streams.http.kafka import Outgoing
 from streams.http.problems import PROBLEMS, Problem
 from streams.http.routes import CallerRoute
@@ -27,16 +29,13 @@ from streams.http.services import AllServices
 from streams.submit import MAX_LINE_BYTES, Stamps
 
 MAX_JOBS = 1000
-PLAIN, EVENT, EVENTS = "application/json", "application/cloudevents+json", "application/cloudevents-batch+json"
+PLAIN, EVENT, EVENTS = "application/json", STRUCTURED_TYPE, "application/cloudevents-batch+json"
+#: That a record is an event, as the meter knows it.
+_STRUCTURED: list[tuple[str, bytes | None]] = [(CONTENT_TYPE, STRUCTURED_TYPE.encode())]
 
 router = APIRouter(tags=["ingest"], route_class=CallerRoute)
 
 
-class _Envelope(msgspec.Struct):
-    specversion: Literal["1.0"]
-
-
-_envelope = msgspec.json.Decoder(_Envelope).decode
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -47,11 +46,10 @@ class Accepted(BaseModel):
 
 
 class Item(NamedTuple):
-    """A completion as it will be a record: its value, and the headers of a CloudEvent in binary mode."""
+    """A completion as it will be a record: its value, and its headers, which say whether it is a CloudEvent."""
 
     value: bytes
     headers: list[tuple[str, bytes | None]]
-    is_event: bool = False
 
 
 _EXAMPLE = {
@@ -72,37 +70,56 @@ _DURATION = (
 )
 
 
-def _event_schema() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["specversion", "type", "data"],
-        "properties": {
-            "specversion": {"type": "string", "enum": ["1.0"]},
-            "type": {"type": "string", "enum": [CLOUD_EVENT_TYPE]},
-            "data": _completion_schema(),
-        },
-    }
-
-
 def _completion_schema() -> dict[str, Any]:
     schema = {**JobCompleted.model_json_schema(), "title": "Completion"}
     schema["properties"]["duration_s"]["anyOf"][1]["pattern"] = _DURATION
     return schema
 
 
-def _many(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "minItems": 1, "maxItems": MAX_JOBS, "items": schema}
+def _event_schema() -> dict[str, Any]:
+    return {
+        "title": "CompletionEvent",
+        "description": "A completion as a CloudEvent 1.0 in structured mode.",
+        "type": "object",
+        "required": ["specversion", "type", "data"],
+        "properties": {
+            "specversion": {"type": "string", "enum": ["1.0"]},
+            "type": {"type": "string", "enum": [CLOUD_EVENT_TYPE]},
+            "id": {"type": "string"},
+            "source": {"type": "string"},
+            "data": {"$ref": "#/components/schemas/Completion"},
+        },
+    }
 
 
+def _many(name: str) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "maxItems": MAX_JOBS, "items": {"$ref": f"#/components/schemas/{name}"}}
+
+
+#: What a body is made of, by the names that generated clients give it.
+SCHEMAS = {"Completion": _completion_schema(), "CompletionEvent": _event_schema()}
+
+# One media type is described, which takes all forms: generated clients cannot choose one by what they are given.
 _BODY = {
     "required": True,
+    "description": f"As {PLAIN}; events also as {EVENT}, several as {EVENTS}. It may be compressed: gzip, deflate.",
     "content": {
         PLAIN: {
-            "schema": {"oneOf": [_completion_schema(), _many(_completion_schema())]},
-            "examples": {"one": {"value": _EXAMPLE}, "many": {"value": [_EXAMPLE]}},
-        },
-        EVENT: {"schema": _event_schema(), "example": _EVENT},
-        EVENTS: {"schema": _many(_event_schema()), "example": [_EVENT]},
+            "schema": {
+                "oneOf": [
+                    {"$ref": "#/components/schemas/Completion"},
+                    {"$ref": "#/components/schemas/CompletionEvent"},
+                    _many("Completion"),
+                    _many("CompletionEvent"),
+                ]
+            },
+            "examples": {
+                "one": {"summary": "One completion", "value": _EXAMPLE},
+                "many": {"summary": "Several", "value": [_EXAMPLE]},
+                "event": {"summary": "A CloudEvent", "value": _EVENT},
+                "events": {"summary": "Several CloudEvents", "value": [_EVENT]},
+            },
+        }
     },
 }
 
@@ -123,7 +140,10 @@ async def submit(request: Request, services: AllServices, who: Producer) -> Resp
     is that it comes too late or too early. 503: Kafka is away; send the same again, which does no harm at any time: a
     job is charged once.
     """
-    items = read_items(media_type(request), request.headers.items(), await request.body())
+    content_type = request.headers.get(CONTENT_TYPE, "")
+    body = (await request.body()).removeprefix(codecs.BOM_UTF8)
+    need_utf8(content_type, body)
+    items = read_items(media_type(content_type), request.headers.items(), body)
     rules = await services.log.rules()
     records = check_items(items, rules)
     await services.log.commit(records)
@@ -131,15 +151,20 @@ async def submit(request: Request, services: AllServices, who: Producer) -> Resp
 
 
 def read_items(kind: str, headers: Sequence[tuple[str, str]], body: bytes) -> list[Item]:
-    """The completions of a body. Raises Problem: 415 for another media type, 400 for no JSON, 422 for too many."""
-    if kind not in (PLAIN, EVENT, EVENTS):
-        raise Problem(415, "unsupported_media_type", f"send {PLAIN}, {EVENT} or {EVENTS}, not {kind[:100]!r}")
+    """The completions of a body. Raises Problem: 415 for another media type, 400 for no JSON, 422 for too many.
+
+    The media type decides, as the HTTP binding of CloudEvents says. In binary mode it may be left out.
+    """
+    if kind in (EVENT, EVENTS, "application/cloudevents"):
+        return [Item(bytes(item), _STRUCTURED) for item in (_many_items(body) if kind == EVENTS else [body])]
     attributes = _attributes(headers)
-    if kind == EVENT or not (kind == EVENTS or body.lstrip()[:1] == b"["):
-        return [Item(body, attributes if kind == PLAIN else [], kind == EVENT)]
-    if attributes and kind == PLAIN:
+    if not is_json(kind) and not (attributes and not kind):
+        raise Problem(415, "unsupported_media_type", f"send {PLAIN}, {EVENT} or {EVENTS}, not {kind[:100]!r}")
+    if body.lstrip()[:1] != b"[":
+        return [Item(body, attributes)]
+    if attributes:
         raise Problem(400, "bad_request", "a CloudEvent in binary mode (ce- headers) is one completion, not an array")
-    return [Item(bytes(item), [], kind == EVENTS) for item in _many_items(body)]
+    return [Item(bytes(item), []) for item in _many_items(body)]
 
 
 def _many_items(body: bytes) -> list[msgspec.Raw]:
@@ -156,10 +181,10 @@ def _many_items(body: bytes) -> list[msgspec.Raw]:
 
 def _attributes(headers: Sequence[tuple[str, str]]) -> list[tuple[str, bytes | None]]:
     """The attributes of a CloudEvent in binary mode, as Kafka's headers name them; none where it is no event."""
-    found = {name: value for name, value in headers if name.startswith("ce-")}
-    if "ce-specversion" not in found:
+    named = {name.lower(): value for name, value in headers if name[:3].lower() == "ce-"}
+    if "ce-specversion" not in named and "ce-type" not in named:
         return []
-    return [(f"ce_{name[3:]}", unquote(value).encode()) for name, value in found.items()]
+    return [(f"ce_{name[3:]}", unquote(value).encode()) for name, value in named.items()]
 
 
 def check_items(items: Sequence[Item], rules: Rules) -> list[Outgoing]:
@@ -184,22 +209,12 @@ def _read(item: Item, rules: Rules, now_ms: int) -> Job | Refusal:
     if len(item.value) > MAX_LINE_BYTES:
         return Refusal(Code.TOO_LARGE, f"a completion has at most {MAX_LINE_BYTES} bytes")
     job = read_job(item.value, item.headers)
-    if isinstance(job, Job) and item.is_event and not _is_event(item.value):
-        return Refusal(Code.BAD_FIELDS, "specversion: a CloudEvent is of version 1.0")
     if isinstance(job, Refusal) or rules.clock is Clock.SIMULATED:
         return job
     age_us = now_ms * 1000 - job.completed_us
     if -rules.future_tolerance_ms * 1000 <= age_us <= rules.horizon_ms * 1000:
         return job
     return untimely(job, age_us < 0, rules)
-
-
-def _is_event(value: bytes) -> bool:
-    try:
-        _envelope(value)
-    except msgspec.MsgspecError:
-        return False
-    return True
 
 
 def _error(index: int, refusal: Refusal) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Completions by HTTP: all of a request is in Kafka when it is accepted, or nothing is, and each fault is named."""
 
+import gzip
 import json
 import threading
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,17 +66,24 @@ def test_what_is_accepted_is_in_kafka_on_its_accounts_partition(operator: httpx.
 
 
 def test_each_form_of_a_completion_is_metered(operator: httpx.Client, meter: Meter) -> None:
-    jobs = [completion(account_id="forms", job_id=f"form-{number}-{id(operator)}") for number in range(5)]
-    plain, structured, first, second, binary = jobs
+    jobs = [completion(account_id="forms", job_id=f"form-{number}-{id(operator)}") for number in range(9)]
+    plain, structured, first, second, binary, untyped, named, packed, streamed = jobs
     attributes = {"ce-specversion": "1.0", "ce-type": CLOUD_EVENT_TYPE, "ce-id": "1", "ce-source": "/%E5%8C%97"}
     posts: list[tuple[Any, dict[str, str]]] = [
         (plain, JSON),
         (event(**structured), EVENT),
         ([event(**first), event(**second)], EVENTS),
         (binary, JSON | attributes),
+        (untyped, attributes),
+        (named, {"content-type": "Text/JSON ;charset=UTF-8"}),
     ]
     accepted = [operator.post("/v1/jobs", content=json.dumps(body), headers=headers).json() for body, headers in posts]
-    assert accepted == [{"accepted": 1}, {"accepted": 1}, {"accepted": 2}, {"accepted": 1}]
+    coded = gzip.compress(json.dumps(packed).encode()), zlib.compress(json.dumps([event(**streamed)]).encode())
+    accepted += [
+        operator.post("/v1/jobs", content=coded[0], headers=JSON | {"content-encoding": "gzip"}).json(),
+        operator.post("/v1/jobs", content=iter([coded[1]]), headers=EVENTS | {"content-encoding": "deflate"}).json(),
+    ]
+    assert [each["accepted"] for each in accepted] == [1, 1, 2, 1, 1, 1, 1, 1]
     meter.wait_folded()
     priced = {row["job_id"] for row in meter.rows("usage.priced") if row["account_id"] == "forms"}
     assert {each["job_id"] for each in jobs} <= priced
@@ -107,6 +116,7 @@ def test_of_a_batch_with_faults_nothing_is_taken_and_each_is_named(operator: htt
     assert count(meter) == before
 
 
+GZIP = JSON | {"content-encoding": "gzip"}
 DEEP = b"[" * 20_000
 WRONG: list[tuple[str, bytes, dict[str, str], int, str]] = [
     ("nothing", b"", JSON, 400, "not_json"),
@@ -125,6 +135,22 @@ WRONG: list[tuple[str, bytes, dict[str, str], int, str]] = [
     ("another event", json.dumps({**event(), "type": "other"}).encode(), EVENT, 422, "bad_fields"),
     ("no event", json.dumps(completion()).encode(), EVENT, 422, "bad_fields"),
     ("an array of one event", b"[]", JSON | {"ce-specversion": "1.0"}, 400, "bad_request"),
+    ("a coding that is not known", b"{}", JSON | {"content-encoding": "br"}, 415, "unsupported_media_type"),
+    ("no gzip", b"{}", GZIP, 400, "bad_request"),
+    ("gzip that breaks off", gzip.compress(b"{}")[:-4], GZIP, 400, "bad_request"),
+    (
+        "a charset that is not UTF-8",
+        "北".encode("gbk"),
+        {"content-type": "application/json; charset=gbk"},
+        415,
+        "unsupported_media_type",
+    ),
+    ("an event of 0.3", json.dumps({**event(), "specversion": "0.3"}).encode(), EVENT, 422, "bad_fields"),
+    ("a batch of 2.0", json.dumps([{**event(), "specversion": "2.0"}]).encode(), EVENTS, 422, "bad_fields"),
+    ("an untyped event of 0.3", b"{}", {"ce-specversion": "0.3", "ce-type": CLOUD_EVENT_TYPE}, 422, "bad_fields"),
+    ("two kinds of data", json.dumps({**event(), "data_base64": "e30="}).encode(), EVENT, 422, "bad_fields"),
+    ("too large once it is not compressed", gzip.compress(b" " * 5_000_000), GZIP, 413, "too_large"),
+    ("a thousandfold of a thousandfold", gzip.compress(b" " * 300_000_000), GZIP, 413, "too_large"),
     ("too large for one", padded(1_000_001), JSON, 413, "too_large"),
     ("too large for any", b" " * 5_000_000, JSON, 413, "too_large"),
 ]
@@ -137,6 +163,14 @@ def test_a_wrong_body_is_a_problem(
     operator: httpx.Client, body: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
     assert problem(operator.post("/v1/jobs", content=body, headers=headers), status)["code"] == code
+
+
+def test_a_command_may_be_compressed_too(operator: httpx.Client) -> None:
+    body, key = gzip.compress(b'{"amount": "1.00"}'), {"Idempotency-Key": f"packed-{id(operator)}"}
+    assert operator.post("/v1/accounts/A/top-ups", content=body, headers=GZIP | key).json()["outcome"] == "done"
+    other = operator.post("/v1/accounts/A/top-ups", content=body, headers=JSON | key | {"content-encoding": "zstd"})
+    assert problem(other, 415)["detail"] == "the body is in 'zstd': send it in one of gzip, deflate, identity"
+    assert other.headers["accept-encoding"] == "gzip, deflate, identity"
 
 
 def test_a_body_that_does_not_say_its_size_is_bounded_too(operator: httpx.Client) -> None:
