@@ -11,6 +11,7 @@ from meter.arrears import Service
 from meter.contracts import EVERY_REGION, Mode
 from meter.ledger import Book, Cause
 from meter.models import Amount, Day, Id, Instant, Output
+from meter.money import decimal_text
 from meter.notes import NoteKind
 from meter.regions import ZONE_OF
 from meter.settlement import Kind
@@ -30,7 +31,7 @@ def _money(value: Any) -> Decimal:
 
 def _positive(value: Decimal) -> Decimal:
     if value <= 0:
-        raise PydanticCustomError("bad_amount", "must be more than 0, got {value}", {"value": str(value)})
+        raise PydanticCustomError("bad_amount", "must be more than 0, got {value}", {"value": decimal_text(value)})
     return value
 
 

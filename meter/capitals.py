@@ -7,6 +7,8 @@ and 角 that follow yuan have none.
 
 from decimal import Decimal
 
+from meter.money import decimal_text
+
 _DIGITS = "零壹贰叁肆伍陆柒捌玖"
 #: Units of four digits, and of what is above them; 亿 may be said of 亿, as in 壹万亿 and 壹亿亿.
 _TENS = ("", "拾", "佰", "仟")
@@ -20,7 +22,7 @@ def in_capitals(amount: Decimal) -> str:
     ('人民币壹仟肆佰零玖元伍角', '人民币壹拾万零柒仟元伍角叁分', '人民币负肆分')
     """
     if not amount.is_finite() or amount.as_tuple().exponent < -2:  # type: ignore[operator]  # of a finite one it is a number
-        raise ValueError(f"an amount in capitals has at most 2 places, got {amount}")
+        raise ValueError(f"an amount in capitals has at most 2 places, got {decimal_text(amount)}")
     yuan, cents = divmod(int(abs(amount).scaleb(2)), 100)
     whole = f"{_whole(yuan)}元" if yuan else ""
     text = whole + _cents(cents, after_yuan=bool(yuan))

@@ -36,7 +36,7 @@ from meter.intake import too_deep
 from meter.keys import once_each, repeats_a_key
 from meter.ledger import Book, Cause
 from meter.models import CommandResult, PriceBookCommand, Source
-from meter.money import EXACT
+from meter.money import EXACT, decimal_text
 from meter.periods import instant_us
 from meter.prices import PriceRefusal, accept_book, bad_price
 from meter.readable import readable_id
@@ -219,7 +219,8 @@ def _adjust(command: Adjust, desk: Desk, times: Times) -> None:
     known(command, desk, times)
     account = desk.till.find(command.account_id)
     if account is not None and EXACT.add(account.cash, command.amount) < 0:
-        raise RefusedError("over_balance", f"the balance is {account.cash} CNY: a charge is what can be owed")
+        balance = decimal_text(account.cash)
+        raise RefusedError("over_balance", f"the balance is {balance} CNY: a charge is what can be owed")
     entry = Entry(entry_id(command, times), command.command_id, command.reason)
     desk.till.credit(command.account_id, command.amount, times.effective, Book.ADJUSTMENTS, Cause.ADJUSTMENT, entry)
 
@@ -230,12 +231,13 @@ def _refund(command: Refund, desk: Desk, times: Times) -> None:
     if before is not None:
         if before == (command.bill_id, command.amount):
             return
-        raise RefusedError("ticket_conflict", f"ticket {command.ticket!r} refunded {before[1]} CNY of bill {before[0]}")
+        refunded = f"{decimal_text(before[1])} CNY of bill {before[0]}"
+        raise RefusedError("ticket_conflict", f"ticket {command.ticket!r} refunded {refunded}")
     paid = desk.till.document(command.account_id, command.bill_id, times.effective)
     if paid is None or paid.paid_ms is None:
         raise RefusedError("not_paid", f"nothing that can be refunded was paid on bill {command.bill_id!r}")
     if command.amount > paid.left:
-        raise RefusedError("over_paid", f"of bill {command.bill_id} {paid.left} CNY can be refunded")
+        raise RefusedError("over_paid", f"of bill {command.bill_id} {decimal_text(paid.left)} CNY can be refunded")
     desk.till.refund(command.account_id, command.bill_id, command.ticket, command.amount, times.effective)
 
 

@@ -10,7 +10,7 @@ from meter.billing_models import Charge, CreditLine, ReversePayment, WithdrawCon
 from meter.contracts import Contracts, Mode, contract_on
 from meter.desk import Desk, RefusedError, Times, entry_id, known, need_margin, need_notice, own
 from meter.ledger import Book, Cause
-from meter.money import creditable
+from meter.money import creditable, decimal_text
 from meter.notes import Note, NoteKind, note_id_of
 
 #: Bills and debit notes that an account owes, where more may be charged: all of them are one record of the state.
@@ -51,7 +51,9 @@ def credit_line(command: CreditLine, desk: Desk, times: Times) -> None:
     if number > len(document.lines):
         raise RefusedError("no_such_line", f"bill {bill_id} has {len(document.lines)} lines, there is no line {number}")
     if command.amount > (left := min(creditable(document.lines[number - 1]), document.left)):
-        raise RefusedError("over_credited", f"of line {number} of bill {bill_id} {left} CNY can be credited")
+        raise RefusedError(
+            "over_credited", f"of line {number} of bill {bill_id} {decimal_text(left)} CNY can be credited"
+        )
     note = _note(command, NoteKind.CREDIT_NOTE, command.amount, desk, times)
     note = note._replace(reason=command.reason, reference=bill_id, line=number)
     desk.till.credit_line(command.account_id, note, times.effective)

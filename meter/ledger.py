@@ -68,7 +68,7 @@ def entry_value(
     for posting in rows:
         total = EXACT.add(total, posting.amount)
     if total:
-        raise UnbalancedError(f"{entry_id}: the postings sum to {total}")
+        raise UnbalancedError(f"{entry_id}: the postings sum to {decimal_text(total)}")
     value = {
         "v": 1,
         "entry_id": entry_id,

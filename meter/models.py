@@ -49,7 +49,7 @@ def _duration(value: Any) -> int:
     elif isinstance(value, NumberLiteral):
         literal = value.text
     elif isinstance(value, int | Decimal) and not isinstance(value, bool):
-        literal = str(value)
+        literal = str(value)  # type: ignore[decimal-text] # as a literal may be: with an exponent
     else:
         raise ValueError("must be a number or a decimal string")
     result = duration_ms(literal) if literal is not None else None

@@ -32,6 +32,7 @@ from meter.journal import Counts, DueRun, InputRange, JournalStep
 from meter.models import Origin, Source
 from meter.money import EXACT, ZERO
 from meter.outputs import account_texts, amount_text, json_text, rejected_value, total_key, total_value
+from meter.periods import CALENDAR_END_MS
 from meter.prices import Price, PriceBook
 from meter.records import MAX_REROUTED_BYTES, ORIGIN_HEADER, Chunk, HoleError, Keyed, Record, Rerouted, origin_field
 from meter.refusals import clock_ahead, conflict, refuse, untimely
@@ -43,8 +44,6 @@ from meter.rules import Rules
 from meter.settlement import Kind, Share, ShareKey, bill, last_day, late_period, period_of
 from meter.state import PartitionState
 from meter.till import Till
-
-END_OF_TIME_MS = 1 << 62
 
 #: (account id, region, day, period of the late line or "") -> jobs and minutes of a chunk
 Usage = dict[tuple[str, str, str, str], list[int]]
@@ -59,11 +58,11 @@ class Step:
     def __init__(
         self, state: PartitionState, seen: Seen, meter_version: str = __version__, not_after: int | None = None
     ) -> None:
-        """`not_after`: records stamped later, in ms, are refused: no clock could say so (None: all are believed)."""
+        """`not_after`: records stamped later, in ms, are refused: no clock could say so (None: all that have a day)."""
         self.state = state
         self.seen = seen
         self.meter_version = meter_version
-        self.not_after = not_after
+        self.not_after = CALENDAR_END_MS if not_after is None else min(not_after, CALENDAR_END_MS)
         self.ahead = 0
         self.seq = state.seq + 1
         self.next = dict(state.next)
@@ -129,7 +128,7 @@ class Step:
     def _latest(self, chunk: Chunk) -> int:
         """The latest record time of a chunk that is believed; at least 0."""
         latest: int = max(map(_timestamp, chunk.records))
-        if self.not_after is not None and latest > self.not_after:
+        if latest > self.not_after:
             believed = [record.timestamp for record in chunk.records if record.timestamp <= self.not_after]
             self.ahead += len(chunk.records) - len(believed)
             latest = max(believed, default=0)
@@ -167,7 +166,7 @@ class Step:
         horizon_us = rules.horizon_ms * 1000
         # Totals and ids of before are no longer kept. Only a clock that jumps back can bring a job of then.
         forgotten_us = rules.forgotten_ms(self.due_until) * 1000
-        not_after = END_OF_TIME_MS if self.not_after is None else self.not_after
+        not_after = self.not_after
         for record in chunk.records:
             job = read_job(record.value, record.headers)
             if isinstance(job, Refusal):
@@ -322,7 +321,7 @@ class Step:
 
     def _answer(self, read: Reading, record_time: int) -> Answer:
         """The answer that the id was given, if this is the same command; the first one to an id is remembered."""
-        is_ahead = self.not_after is not None and record_time > self.not_after
+        is_ahead = record_time > self.not_after
         if not is_ahead:
             self.memory = self.memory.at(record_time, self.rules)
         known = self._known_answer(read.command_id)

@@ -10,10 +10,14 @@ CUT = time(12, 0)
 
 MINUTE_US = 60_000_000
 DAY_MS = 86_400_000
+#: The calendar of everything that is computed with ends with the year 9999. What is recorded later than this instant, a
+#: year before that, is refused, so that cuts, deadlines and months still have a day.
+CALENDAR_END_MS = (date(9999, 1, 1) - date(1970, 1, 1)).days * DAY_MS
 #: Longer texts are refused by rule: a fraction without end would make outputs and caches without end.
 MAX_INSTANT_CHARS = 64
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _TO_MINUTE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2})")
 _FROM_SECOND = re.compile(r":([0-5][0-9])(?:\.([0-9]+))?(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))")
 
@@ -139,15 +143,22 @@ class BillingDays:
 
 
 def _local(instant_ms: int, zone: ZoneInfo) -> datetime:
-    return (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(zone)
+    """An instant in a time zone; the calendar's first and last one stand for what lies beyond, as a stamp may."""
+    try:
+        return (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(zone)
+    except OverflowError:
+        return (_LAST if instant_ms > 0 else _FIRST).replace(tzinfo=zone)
 
 
 def _after(period: str) -> date:
-    """The day on which a period is cut: the first one after it."""
-    if len(period) == 10:
-        return date.fromisoformat(period) + timedelta(days=1)
-    first = date.fromisoformat(f"{period}-01")
-    return (first + timedelta(days=32)).replace(day=1)
+    """The day on which a period is cut: the first one after it. The calendar's last period is cut on its last day."""
+    try:
+        if len(period) == 10:
+            return date.fromisoformat(period) + timedelta(days=1)
+        first = date.fromisoformat(f"{period}-01")
+        return (first + timedelta(days=32)).replace(day=1)
+    except OverflowError:
+        return date.max
 
 
 def milliseconds(moment: datetime) -> int:

@@ -29,7 +29,9 @@ def as_number(value: Any) -> str | None:
     """The literal of a number, however it was read; None for what is none."""
     if isinstance(value, NumberLiteral):
         return value.text
-    return str(value) if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    return str(value)  # type: ignore[decimal-text] # as a literal may be: with an exponent
 
 
 def duration_ms(literal: str) -> int | None:

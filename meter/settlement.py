@@ -164,7 +164,8 @@ def _prices_hash(prices: frozenset[tuple[str, str, str, str]]) -> str:
 def _line(key: ShareKey, share: Share, price: Price, contracts: Contracts) -> dict[str, object]:
     if EXACT.multiply(price.unit_price, Decimal(share.minutes)) != share.amount:
         where = f"{key.account_id!r}, {key.region}, {key.day}"
-        raise TwoPricesError(f"{where}: {share.minutes} minutes at {price.unit_price_text} are not {share.amount} CNY")
+        amount = decimal_text(share.amount)
+        raise TwoPricesError(f"{where}: {share.minutes} minutes at {price.unit_price_text} are not {amount} CNY")
     line: dict[str, object] = {
         "kind": key.kind,
         "region": key.region,

@@ -92,7 +92,8 @@ def check_book(command: PriceBookCommand, known: Published, rules: Rules, now_ms
 def read_command(document: object, command_id: str, issued_at: str) -> PriceBookCommand:
     """The command of a price book as people write it. Raises SettingError with what is wrong."""
     if not isinstance(document, dict):
-        raise SettingError("a price book is a JSON object with version, effective_from and prices")
+        what = "an array" if isinstance(document, list) else "another value"
+        raise SettingError(f"a price book is one JSON object with version, effective_from and prices, not {what}")
     try:
         return PriceBookCommand.model_validate({**document, "command_id": command_id, "issued_at": issued_at})
     except ValidationError as error:

@@ -16,10 +16,14 @@ class Exit(IntEnum):
     NO_ROOM = 7  # a disk is full
 
 
+#: What a shell says of a program that Ctrl-C has ended.
+INTERRUPTED = 130
+
+
 class MeterError(Exception):
     """Something the user can act on: the message is one clear line, the code is the process's exit code."""
 
-    code: Exit = Exit.FAILED
+    code: int = Exit.FAILED
 
 
 class SettingError(MeterError):
@@ -44,3 +48,12 @@ class BrokerLostError(MeterError):
     """Kafka could not be reached within the client's own retries."""
 
     code = Exit.BROKER_LOST
+
+
+class BrokerRefusesError(BrokerLostError):
+    """Kafka is there and does not let us in with these settings. A start ends with it.
+
+    Whoever is at work already waits, as for a Kafka that is away: somebody may be changing just that.
+    """
+
+    code = Exit.WRONG_SETTING

@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from streams.diagnosis import why_not
 from streams.engine import connections
 from streams.engine import records as lenient
-from streams.errors import BrokerLostError
-from streams.secured import why_not
+from streams.errors import BrokerLostError, BrokerRefusesError
 from streams.settings import Settings
 from streams.transactional import start, stop
 
@@ -142,19 +142,30 @@ async def sender(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaPr
 
 async def no_broker(settings: Settings, error: BaseException) -> BrokerLostError:
     """The one line for a Kafka that does not answer, or lets nobody in with these settings."""
-    wrong = await why_not(settings)
-    if wrong is not None:
-        return BrokerLostError(f"Kafka at {wrong}")
-    return BrokerLostError(f"no Kafka at {settings.bootstrap_servers}: {error or type(error).__name__}")
+    found = await why_not(settings)
+    for server, what, is_setting in found:
+        if is_setting:
+            return BrokerRefusesError(f"Kafka at {server}: {what}")
+    said = (
+        "; ".join(f"{server}: {what}" for server, what, _ in found)
+        if len(found) > 1
+        else "".join(w.what for w in found)
+    )
+    return BrokerLostError(f"no Kafka at {settings.bootstrap_servers}: {said or error or type(error).__name__}")
 
 
 async def wait_for_broker(settings: Settings, say: Any) -> None:
-    """Wait, with backoff and without end, until a broker answers: what a worker does at its start."""
+    """Wait, with backoff and without end, until a broker answers: what a worker does at its start.
+
+    Raises SettingError and BrokerRefusesError where waiting does not help.
+    """
     delay_s = 0.5
     while True:
         try:
             async with admin(settings):
                 return
+        except BrokerRefusesError:
+            raise
         except BrokerLostError as error:
             say(str(error), retry_in_s=delay_s)
         except KafkaConnectionError as error:

@@ -1,5 +1,6 @@
 """Reading what the meter put out: daily totals, rejects, the money, the state; committed records only."""
 
+import re
 from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple, TypeVar
 
@@ -19,6 +20,8 @@ from streams.kafka import offsets, read_all, read_range, reader
 from streams.settings import Settings
 
 _Record = TypeVar("_Record", bound=Output)
+#: A partition's number has 31 bits, an offset has 63.
+_POSITION = re.compile(r"([0-9]{1,10}):([0-9]{1,19})")
 
 
 class Position(NamedTuple):
@@ -33,10 +36,10 @@ class Position(NamedTuple):
     @classmethod
     def read(cls, text: str) -> "Position":
         """The position of a text such as 3:17. Raises SettingError."""
-        partition, colon, offset = text.partition(":")
-        if not (colon and partition.isdecimal() and offset.isdecimal()):
-            raise SettingError(f"a position is PARTITION:OFFSET, such as 3:17, got {text!r}")
-        return cls(int(partition), int(offset))
+        found = _POSITION.fullmatch(text)
+        if found is None:
+            raise SettingError(f"a position is PARTITION:OFFSET, such as 3:17, got {text!r:.100}")
+        return cls(int(found[1]), int(found[2]))
 
 
 async def daily_totals(

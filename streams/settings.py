@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -140,7 +141,10 @@ class Settings(BaseSettings):
             if self.sasl_oauth_token is None:
                 raise SettingError("METER_SASL_MECHANISM=OAUTHBEARER needs METER_SASL_OAUTH_TOKEN")
             options["sasl_oauth_token_provider"] = _bearer(self.sasl_oauth_token.get_secret_value())
-        elif self.sasl_mechanism != "GSSAPI":
+        elif self.sasl_mechanism == "GSSAPI":
+            if find_spec("gssapi") is None:
+                raise SettingError("METER_SASL_MECHANISM=GSSAPI needs the package gssapi: pip install gssapi")
+        else:
             if self.sasl_username is None or self.sasl_password is None:
                 raise SettingError(
                     f"METER_SASL_MECHANISM={self.sasl_mechanism} needs METER_SASL_USERNAME and METER_SASL_PASSWORD"
@@ -183,7 +187,14 @@ def _server(server: str, among: str) -> str:
     host, _, port = server.strip().rpartition(":")
     is_literal = host.startswith("[") and host.endswith("]") and len(host) > 2
     is_host = is_literal or not set(host) & set(":[]/@ \t")
-    if not host or not is_host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+    if "://" in server:
+        raise ValueError(f"takes no scheme: {server.strip()!r} is {server.strip().partition('://')[2].rstrip('/')!r}")
+    if (
+        not host
+        or not is_host
+        or not (port.isascii() and port.isdigit() and len(port) <= 5)
+        or not 0 < int(port) < 65536
+    ):
         raise ValueError(
             f"needs host:port[,host:port...], got {among!r}; an IPv6 address stands in brackets: [::1]:9092"
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,22 +12,39 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from meter import topics
 from meter.intake import Job, read_job
+from meter.periods import CALENDAR_END_MS
+from meter.refusals import refuse
 from meter.rejects import Code, Refusal
 from meter.routing import owner
 from meter.rules import Clock, Rules
-from streams.errors import MeterError, SettingError
+from streams import formats
+from streams.errors import INTERRUPTED, Exit, MeterError, SettingError
 from streams.kafka import sender
 from streams.settings import Settings
 from streams.waiting import in_daemon_thread
 
 #: Longer lines are refused: a topic with the broker's own limit takes records of 1 MiB, with headers and all.
 MAX_LINE_BYTES = 1_000_000
+#: What reads lines that something else makes of a file.
+SUBMIT = "meter submit -"
 BLOCK_BYTES = 1 << 20
 BATCH_BYTES = 1 << 18
 BATCH_PATIENCE_S = 30.0
 
 #: On a meter with a simulated clock a job's record comes this long after its completion.
 SIMULATED_DELAY_MS = 1000
+
+
+class StoppedError(MeterError):
+    """Submitting ended before all was sent. What was acknowledged is there, and sending it again does no harm."""
+
+    def __init__(self, why: str, acknowledged: int, code: int = Exit.FAILED) -> None:
+        count = f"{acknowledged:,} {'record was' if acknowledged == 1 else 'records were'}"
+        super().__init__(
+            f"{why}: {count} acknowledged, and more may have been sent; "
+            "submit all of it again: jobs that are there already count as duplicates"
+        )
+        self.code = code
 
 
 class Summary(NamedTuple):
@@ -140,6 +158,7 @@ async def submit(
     settings: Settings,
     partitions: int,
     file: int,
+    name: str,
     *,
     stamps: Stamps,
     anyway: bool,
@@ -148,17 +167,22 @@ async def submit(
 ) -> Summary:
     """Send the lines of an open file (its descriptor). Bad ones are told to `refused`, and sent only when `anyway`.
 
-    `moved` is told of bytes that were read. Raises MeterError, which says how far it came, when Kafka fails.
+    `name` is the file's, `-` for standard input; `moved` is told of bytes that were read. Raises SettingError before
+    anything is sent where it is no file of lines of JSON, StoppedError, which says how far it came, when Kafka or the
+    file fails or it is cancelled.
     """
     started = time.monotonic()
     bad = 0
     lines = Lines()
+    blocks = _known_for_lines(_blocks(file), name, anyway)
+    first = await anext(blocks, b"")
     async with sender(settings, max_batch_size=BATCH_BYTES) as producer:
         jobs = JobSender(producer, settings.topic(topics.COMPLETED))
 
         async def send(numbered: Iterator[tuple[int, bytes]]) -> None:
             nonlocal bad
             for number, line in numbered:
+                line = line.removeprefix(formats.BOM)  # noqa: PLW2901 - files put together have one in their midst
                 job = _read(line)
                 if isinstance(job, Refusal):
                     bad += 1
@@ -167,27 +191,73 @@ async def submit(
                     partition, key = _place(job, number, partitions)
                     await jobs.put(partition, key, line.rstrip(b"\r"), stamps.of(job.completed_us))
 
+        async def go_on(block: bytes) -> None:
+            await send(lines.feed(block))
+            await jobs.flush()
+            moved(len(block))
+
         try:
-            async for block in _blocks(file):
-                await send(lines.feed(block))
-                await jobs.flush()
-                moved(len(block))
+            await go_on(first)
+            async for block in blocks:
+                await go_on(block)
             await send(lines.end())
             await jobs.finish()
-        except KafkaError as error:
-            count = f"{jobs.acknowledged} {'record was' if jobs.acknowledged == 1 else 'records were'}"
-            raise MeterError(
-                f"Kafka did not take a batch ({error!r}) after {count} acknowledged; "
-                "submit all of it again: jobs that are there already count as duplicates"
-            ) from error
+        except (KafkaError, OSError) as error:
+            what = "Kafka did not take a batch" if isinstance(error, KafkaError) else "the file cannot be read on"
+            raise StoppedError(f"{what} ({error!r})", jobs.acknowledged) from error
+        except asyncio.CancelledError as error:
+            raise StoppedError("stopped", jobs.acknowledged, INTERRUPTED) from error
     return Summary(jobs.acknowledged, bad, time.monotonic() - started)
+
+
+def see_beginning(file: int, name: str, anyway: bool) -> None:
+    """Raises SettingError where the beginning of a regular file, which is there at once, shows that it is no JSON."""
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        head = os.pread(file, formats.HEAD_BYTES, os.lseek(file, 0, os.SEEK_CUR))
+        _see(head, name, anyway, ended=len(head) < formats.HEAD_BYTES)
+
+
+async def _known_for_lines(blocks: AsyncIterator[bytes], name: str, anyway: bool) -> AsyncIterator[bytes]:
+    """The blocks of a file, once its beginning has shown that it is of lines of JSON. Raises SettingError.
+
+    With `anyway` any text will do.
+    """
+    head, known = b"", False
+    async for block in blocks:
+        if known:
+            yield block
+            continue
+        head += block
+        if known := _see(head, name, anyway, ended=False):
+            yield head
+    if not known and head:
+        _see(head, name, anyway, ended=True)
+        yield head
+
+
+def _see(head: bytes, name: str, anyway: bool, *, ended: bool) -> bool:
+    """Whether enough of a file is there to say that it may be lines of JSON. Raises SettingError where it is not."""
+    if len(head) < formats.LEAST_BYTES and not ended:
+        return False
+    try:
+        wrong = formats.no_text(head, name, SUBMIT)
+        if wrong is None and not anyway:
+            wrong = formats.no_lines(head, name, SUBMIT, ended=ended)
+    except formats.Undecided:
+        return False
+    if wrong is not None:
+        raise SettingError(f"{'standard input' if name == '-' else name} is {wrong}; nothing was sent")
+    return True
 
 
 def _read(line: bytes) -> Job | Refusal | None:
     """The job of a line, its refusal, or None for a blank line."""
     if len(line) > MAX_LINE_BYTES:
         return Refusal(Code.TOO_LARGE, f"the line is longer than {MAX_LINE_BYTES} bytes")
-    return read_job(line, ()) if line.strip() else None
+    job = read_job(line, ()) if line.strip() else None
+    if isinstance(job, Job) and job.completed_us // 1000 > CALENDAR_END_MS:
+        return refuse(job, Code.IN_FUTURE, f"completed_at: {job.completed_at} lies beyond the meter's calendar")
+    return job
 
 
 def _place(job: Job | Refusal, number: int, partitions: int) -> tuple[int, bytes | None]:

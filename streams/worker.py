@@ -93,13 +93,14 @@ def end_process(error: BaseException, settings: Settings | None = None) -> None:
     if is_denied and settings is not None:
         line = missing_rights(settings, WORKER) or line
     log.error(line, exit_code=int(code))
-    if code is Exit.STEP_FAILED and not is_denied:
-        traceback.print_exception(error, file=sys.stderr)
-    sys.stderr.flush()
+    with suppress(OSError):  # whatever became of standard error, the process ends
+        if code == Exit.STEP_FAILED and not is_denied:
+            traceback.print_exception(error, file=sys.stderr)
+        sys.stderr.flush()
     os._exit(code)
 
 
-def explain(error: BaseException) -> tuple[Exit, str]:
+def explain(error: BaseException) -> tuple[int, str]:
     """The exit code and the line for whatever ended the worker."""
     if isinstance(error, OffsetOutOfRangeError):
         error = RefusalToStartError(

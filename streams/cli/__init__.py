@@ -3,8 +3,6 @@
 What it needs is imported inside the commands, so that `meter --help` is quick.
 """
 
-import os
-import sys
 from collections.abc import Sequence
 
 import typer
@@ -29,14 +27,14 @@ from streams.cli import (
     webhooks,
 )
 from streams.cli.errors import explain
-from streams.cli.output import complain
+from streams.cli.output import complain, flush, lost_output, open_streams
+from streams.errors import INTERRUPTED
 
 #: As a shell reports a program that SIGPIPE has ended: whoever read our output wants no more of it.
 PIPE_CLOSED = 141
 
 app = typer.Typer(
     name="meter",
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -109,16 +107,20 @@ app.command("reconcile", rich_help_panel=LOOK)(proof.reconcile)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit code; what is wrong is one line on standard error, never a traceback."""
+    open_streams()
     try:
         code = app(None if arguments is None else list(arguments), prog_name="meter", standalone_mode=False)
-        sys.stdout.flush()
+        flush()
         return int(code or 0)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+    except SystemExit as end:  # typer's, and rich's, for the same; else of shell completion
+        if isinstance(end.__context__, BrokenPipeError):
+            return PIPE_CLOSED
+        raise
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except Exception as error:
-        code, line = explain(error)
+        code, line = explain(lost_output(error) or error)
         complain(line)
         return code

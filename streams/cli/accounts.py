@@ -7,7 +7,7 @@ import typer
 
 from streams.cli.answers import report
 from streams.cli.arguments import At, CommandId, Json, Timeout, read_at, read_command_id, read_day
-from streams.cli.output import counted, note, say_fields, say_json, say_table
+from streams.cli.output import Figure, counted, note, say_fields, say_json, say_table
 from streams.errors import SettingError
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def _print(document: dict[str, Any]) -> None:
     say_fields(
         {
             "account": document["account_id"],
-            "balance": f"{document['balance']} CNY",
-            "owed": f"{document['owed']} CNY",
+            "balance": Figure(document["balance"], "CNY"),
+            "owed": Figure(document["owed"], "CNY"),
             "service": f"{service['state']} since {service['since']}",
             "deadline": service["deadline"] or "none",
             "open bills": ", ".join(bills) or "none",
@@ -72,7 +72,7 @@ def _print(document: dict[str, Any]) -> None:
             **{f"then {terms['effective_from']}": _terms(terms) for terms in document["contracts_to_come"]},
             "low balance": f"told below {document['low_balance']} CNY" if document["low_balance"] else "not told",
             "after the stop": f"{counted(document['completed_after_stop'], 'job')} completed",
-            "not billed yet": f"{document['unbilled']} CNY",
+            "not billed yet": Figure(document["unbilled"], "CNY"),
         }
     )
     if document["unbilled_usage"]:

@@ -1,11 +1,5 @@
 """Arguments that several commands take, read into what the meter calls them."""
 
-import errno
-import os
-import stat
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from typing import Annotated
 
@@ -28,32 +22,39 @@ CommandId = Annotated[
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds to wait for the workers' answers.")]
 
 
+FIRST_YEAR, LAST_YEAR = "1970", "9998"
+
+
 def read_day(text: str | None, option: str = "--day") -> str | None:
     """A billing day, YYYY-MM-DD."""
-    if text is None or _is_day(text):
+    if text is None or _is_day(text, option):
         return text
     raise SettingError(f"{option} is YYYY-MM-DD, such as 2026-11-23, got {text!r}")
 
 
 def read_period(text: str | None) -> str | None:
     """A billing period: a day, YYYY-MM-DD, or a month, YYYY-MM."""
-    if text is None or _is_day(text) or _is_day(f"{text}-01"):
+    if text is None or _is_day(text, "--period") or _is_day(f"{text}-01", "--period"):
         return text
     raise SettingError(f"--period is YYYY-MM or YYYY-MM-DD, such as 2026-11 or 2026-11-23, got {text!r}")
 
 
 def read_month(text: str, option: str = "--month") -> str:
     """A month, YYYY-MM."""
-    if _is_day(f"{text}-01"):
+    if _is_day(f"{text}-01", option):
         return text
     raise SettingError(f"{option} is YYYY-MM, such as 2026-11, got {text!r}")
 
 
-def _is_day(text: str) -> bool:
+def _is_day(text: str, option: str) -> bool:
+    """Whether it is one. Raises SettingError for one that no meter can have: it and its neighbours need a date."""
     try:
-        return date.fromisoformat(text).isoformat() == text
+        is_day = date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
+    if is_day and not FIRST_YEAR <= text[:4] <= LAST_YEAR:
+        raise SettingError(f"{option} lies beyond the meter's calendar, {FIRST_YEAR} to {LAST_YEAR}, got {text!r}")
+    return is_day
 
 
 def read_region(text: str | None) -> str | None:
@@ -67,11 +68,13 @@ def read_region(text: str | None) -> str | None:
 
 def read_at(text: str | None, option: str = "--at") -> int | None:
     """A record time in milliseconds."""
-    from meter.periods import instant_us
+    from meter.periods import CALENDAR_END_MS, instant_us
 
     instant = None if text is None else instant_us(text)
     if text is not None and (instant is None or instant < 0):
         raise SettingError(f"{option} is a date-time with an offset, such as 2019-01-01T12:00:00+08:00, got {text!r}")
+    if instant is not None and instant // 1000 > CALENDAR_END_MS:
+        raise SettingError(f"{option} lies beyond the meter's calendar, which ends with the year 9998, got {text!r}")
     return None if instant is None else instant // 1000
 
 
@@ -80,21 +83,3 @@ def read_command_id(text: str | None) -> str | None:
     if text is not None and not 1 <= len(text) <= 128:
         raise SettingError(f"--command-id has 1 to 128 characters, got {len(text)}")
     return text
-
-
-@contextmanager
-def opened(name: str) -> Iterator[int]:
-    """The descriptor of a file, or of standard input for `-`."""
-    if name == "-":
-        yield sys.stdin.fileno()
-        return
-    try:
-        file = os.open(name, os.O_RDONLY)
-    except OSError as error:
-        raise SettingError(f"{name}: {error.strerror}") from error
-    try:
-        if stat.S_ISDIR(os.fstat(file).st_mode):
-            raise SettingError(f"{name}: {os.strerror(errno.EISDIR)}")
-        yield file
-    finally:
-        os.close(file)

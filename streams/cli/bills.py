@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.arguments import Account, Json, read_period
-from streams.cli.output import note, say_fields, say_json, say_table
+from streams.cli.output import Figure, note, say_fields, say_json, say_table
 from streams.errors import MeterError
 
 if TYPE_CHECKING:
@@ -134,12 +134,12 @@ def _print_bill(bill: "BillIssued", standing: "Standing") -> None:
             "account": bill.account_id,
             "period": f"{bill.period} ({bill.mode})",
             "issued": bill.issued_at,
-            "total": f"{bill.total} {bill.currency}",
-            "rounding": f"{bill.rounding} {bill.currency}",
-            "payable": f"{bill.payable} {bill.currency}",
+            "total": Figure(bill.total, bill.currency),
+            "rounding": Figure(bill.rounding, bill.currency),
+            "payable": Figure(bill.payable, bill.currency),
             "state": "open" if standing.paid_at is None else f"paid at {standing.paid_at}",
-            "refunded": f"{refunded or '0.00'} {bill.currency}",
-            "credited": f"{credited or '0.00'} {bill.currency}",
+            "refunded": Figure(refunded or "0.00", bill.currency),
+            "credited": Figure(credited or "0.00", bill.currency),
             "proof": f"steps {journal.first} to {journal.last} of partition {journal.partition}, cut {proof.cut}",
             "prices": f"SHA-256 {proof.prices_hash}",
             "made by": f"meter {proof.meter_version}, rules {proof.rules_version}",

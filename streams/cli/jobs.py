@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.arguments import Account, At, Json, opened, read_at, read_day, read_region
+from streams.cli.arguments import Account, At, Json, read_at, read_day, read_region
+from streams.cli.inputs import called, opened, telling_of_silence
 from streams.cli.output import complain, counted, note, say, say_json, say_table
 from streams.errors import Exit
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from meter.rejects import Refusal
     from streams.settings import Settings
     from streams.submit import Summary
+
+
+#: Bad lines that people are told of, each with its reason.
+SHOWN = 10
 
 
 def submit(
@@ -33,7 +38,8 @@ def submit(
     """Send finished jobs to the meter, one JSON object a line.
 
     Each line is checked first; bad ones are reported by number on standard
-    error and not sent, the others are, acknowledged by all in-sync replicas.
+    error (the first ten; all of them with --json) and not sent, the others
+    are, acknowledged by all in-sync replicas.
     Submitting a file twice does no harm: a job is charged once. On a meter
     with a simulated clock the record time is one second after completed_at,
     or --at.
@@ -46,19 +52,37 @@ def submit(
       {"job_id": "j1", "account_id": "A", "region": "ap-guangzhou", "kinds":
        \\["face"], "duration_s": 60, "completed_at": "2026-11-23T10:20:30+08:00"}
 
-    Exit codes: 0 everything was sent; 1 there were bad lines.
+    Exit codes: 0 everything was sent; 1 there were bad lines, or it came to
+    an end midway; 2 it is no file of JSON lines: nothing was sent.
     """
     from streams.connect import connected
+    from streams.submit import see_beginning
 
     at_ms = read_at(at)
-    with opened(file) as descriptor, connected(note) as settings, _bar(descriptor, progress) as moved:
-        summary = asyncio.run(_submit(settings, descriptor, at_ms, anyway, moved))
-    _report(summary, anyway, as_json)
+    bad = _BadLines(every=as_json)
+    with opened(file) as descriptor:
+        see_beginning(descriptor, file, anyway)
+        with (
+            connected(note) as settings,
+            _bar(descriptor, progress) as moved,
+            telling_of_silence(descriptor, file),
+            bad.told_of(anyway),
+        ):
+            summary = asyncio.run(_submit(settings, descriptor, file, at_ms, anyway, bad, moved))
+    if not summary.acknowledged and not summary.bad:
+        note(f"{called(file)} is empty: there was nothing to send")
+    _report(summary, as_json)
     return Exit.FAILED if summary.bad else Exit.OK
 
 
 async def _submit(
-    settings: "Settings", descriptor: int, at_ms: int | None, anyway: bool, moved: Callable[[int], None]
+    settings: "Settings",
+    descriptor: int,
+    file: str,
+    at_ms: int | None,
+    anyway: bool,
+    bad: "_BadLines",
+    moved: Callable[[int], None],
 ) -> "Summary":
     from streams.rights import TIMED_PRODUCER
     from streams.submit import Stamps
@@ -72,23 +96,44 @@ async def _submit(
         rules = await check(settings, TIMED_PRODUCER)
         partitions, stamps = rules.partitions, Stamps(rules, at_ms)
     return await submit_lines(
-        settings, partitions, descriptor, stamps=stamps, anyway=anyway, refused=_bad_line, moved=moved
+        settings, partitions, descriptor, file, stamps=stamps, anyway=anyway, refused=bad.tell, moved=moved
     )
 
 
-def _bad_line(number: int, refusal: "Refusal") -> None:
-    complain(f"line {number}: {refusal.code}: {refusal.message}")
+class _BadLines:
+    """Tells of the first bad lines, or of every one, and how many there were."""
+
+    def __init__(self, *, every: bool) -> None:
+        self._shown = None if every else SHOWN
+        self._count = 0
+
+    def tell(self, number: int, refusal: "Refusal") -> None:
+        self._count += 1
+        if self._shown is None or self._count <= self._shown:
+            complain(f"line {number}: {refusal.code}: {refusal.message}")
+
+    @contextmanager
+    def told_of(self, anyway: bool) -> Iterator[None]:
+        """At the end of the block, whatever ends it, they are counted."""
+        try:
+            yield
+        finally:
+            if self._count:
+                self._tell_count(anyway)
+
+    def _tell_count(self, anyway: bool) -> None:
+        more = 0 if self._shown is None else max(0, self._count - self._shown)
+        verb = "was" if self._count == 1 else "were"
+        told = f"; {more:,} of them are not shown here: --json tells of all" if more else ""
+        complain(f"{counted(self._count, 'bad line')} {verb} {'sent all the same' if anyway else 'not sent'}{told}")
 
 
-def _report(summary: "Summary", anyway: bool, as_json: bool) -> None:
+def _report(summary: "Summary", as_json: bool) -> None:
     if as_json:
         say_json(summary._asdict())
         return
     rate = summary.acknowledged / max(summary.seconds, 0.001)
     say(f"{counted(summary.acknowledged, 'record')} acknowledged in {summary.seconds:.1f} s ({rate:,.0f} a second)")
-    if summary.bad:
-        verb = "was" if summary.bad == 1 else "were"
-        complain(f"{counted(summary.bad, 'bad line')} {verb} {'sent all the same' if anyway else 'not sent'}")
 
 
 @contextmanager

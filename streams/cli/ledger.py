@@ -73,7 +73,7 @@ def _print_ledger(found: "list[LedgerEntry]", books: "dict[Any, Decimal]", as_js
     else:
         note("no entries")
     if total:
-        complain(f"the ledger sums to {total} and not to zero: `meter verify` shows where it was changed")
+        complain(f"the ledger sums to {decimal_text(total)} and not to zero: `meter verify` shows where it was changed")
         return Exit.FAILED
     return Exit.OK
 

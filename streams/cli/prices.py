@@ -1,8 +1,6 @@
 """`meter quote` and `meter prices`: what a job costs, and the dated price books behind it."""
 
 import asyncio
-import json
-import os
 import time
 import uuid
 from datetime import UTC, datetime
@@ -16,21 +14,25 @@ from streams.cli.arguments import (
     CommandId,
     Json,
     Timeout,
-    opened,
     read_at,
     read_command_id,
     read_day,
     read_region,
 )
-from streams.cli.output import counted, note, say, say_fields, say_json, say_table
+from streams.cli.inputs import read_document
+from streams.cli.output import Figure, counted, note, say, say_fields, say_json, say_table
 from streams.errors import MeterError, SettingError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from meter.models import PriceBookCommand
     from meter.prices import PriceBook, PriceBooks
     from meter.rules import Rules
     from streams.commands.verdict import Outcome
     from streams.settings import Settings
+
+PRICE_BOOK, PUBLISH = "a price book", "meter prices publish -"
 
 app = typer.Typer(no_args_is_help=True, help="Show the price books, publish one, or withdraw it.")
 
@@ -71,8 +73,8 @@ def quote(
             "region": answer.region,
             "day": answer.day,
             "minutes": str(answer.minutes),
-            "unit price": f"{answer.unit_price} CNY per minute",
-            "amount": f"{answer.amount} CNY",
+            "unit price": Figure(answer.unit_price, "CNY per minute"),
+            "amount": Figure(answer.amount, "CNY"),
             "price version": answer.price_version,
         }
     )
@@ -133,7 +135,7 @@ def publish(
     at_ms = read_at(at)
     issued_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     known_id = read_command_id(command_id)
-    command = read_command(_document(file), known_id or str(uuid.uuid4()), issued_at)
+    command = read_command(read_document(file, PRICE_BOOK, PUBLISH), known_id or str(uuid.uuid4()), issued_at)
     with connected(note) as settings:
         outcome = asyncio.run(_publish(settings, command, at_ms, timeout, id_is_new=known_id is None))
     done = f"done on {counted(len(outcome.asked), 'partition')}: {command.version} from {command.effective_from} on"
@@ -202,21 +204,6 @@ async def _publish(
     return await place(settings, rules, document, at_ms=now_ms, timeout_s=timeout_s, id_is_new=id_is_new)
 
 
-def _document(file: str) -> object:
-    from meter.keys import OnceEach
-
-    with opened(file) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
-        text = stream.read()
-    keys = OnceEach()
-    try:
-        document: object = json.loads(text, object_pairs_hook=keys)
-    except ValueError as error:
-        raise SettingError(f"{file}: not JSON: {error}") from error
-    if keys.repeated is not None:
-        raise SettingError(f"{file}: {keys.reason}")
-    return document
-
-
 def _books() -> "tuple[PriceBooks, str]":
     """The books that are known here, and the billing day of now."""
     from meter.periods import BillingDays
@@ -250,19 +237,19 @@ def _as_document(book: "PriceBook") -> dict[str, object]:
 
 
 def _print_books(books: "list[PriceBook]", in_effect: "PriceBook", day: str) -> None:
+    say_table(
+        ("", "version", "from", "price zone", "CNY per minute"),
+        [row for book in books for row in _rows(book, book == in_effect)],
+    )
+    say(f"* in effect on {day}")
+
+
+def _rows(book: "PriceBook", is_in_effect: bool) -> "Iterator[tuple[str, ...]]":
+    """A row for each price zone; version and first day stand at the first."""
     from meter.money import decimal_text
     from meter.regions import ZONES
 
-    say_table(
-        ("", "version", "from", *ZONES),
-        [
-            (
-                "*" if book == in_effect else "",
-                book.version,
-                book.effective_from or "ever",
-                *(decimal_text(book.price_of(zone)) for zone in ZONES),
-            )
-            for book in books
-        ],
-    )
-    say(f"* in effect on {day}; CNY per minute")
+    own: tuple[str, ...] = ("*" if is_in_effect else "", book.version, book.effective_from or "ever")
+    for zone in ZONES:
+        yield (*own, zone, decimal_text(book.price_of(zone)))
+        own = ("", "", "")

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, Json, read_day, read_period
-from streams.cli.output import complain, counted, note, say, say_fields, say_json
+from streams.cli.output import Figure, complain, counted, note, say, say_fields, say_json
 from streams.errors import Exit, SettingError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from streams.proof.differences import Report
 
 SHOWN = 50
@@ -94,18 +96,19 @@ def reconcile(as_json: Json = False) -> int:
     Exit codes: 0 it all agrees; 1 it does not (each line says where); 3 the
     log does not reach back far enough.
     """
+    from meter.money import decimal_text
     from streams.connect import connected
     from streams.proof.reconcile import reconcile as add_up
 
     with connected(note) as settings:
         result = asyncio.run(add_up(settings, say=note if sys.stderr.isatty() else lambda _: None))
-    figures = {name: str(value) for name, value in result.sums._asdict().items()}
+    figures = {name: _figure(value) for name, value in result.sums._asdict().items()}
     if as_json:
-        difference = str(result.difference)
+        difference = decimal_text(result.difference)
         outcome = {"difference": difference, "differences": result.differences, "unprovable": result.unprovable}
         say_json({**figures, **outcome})
     elif result.unprovable is None:
-        say_fields({name.replace("_", " "): value for name, value in figures.items()})
+        say_fields({name.replace("_", " "): Figure(value) for name, value in figures.items()})
     for text in result.differences[:SHOWN]:
         complain(text)
     if result.unprovable is not None:
@@ -117,6 +120,12 @@ def reconcile(as_json: Json = False) -> int:
     if not as_json:
         say("reconcile: no difference")
     return Exit.OK
+
+
+def _figure(value: "int | Decimal") -> str:
+    from meter.money import decimal_text
+
+    return f"{value}" if isinstance(value, int) else decimal_text(value)
 
 
 def demo(seed: Annotated[int, typer.Option(help="Of the day of traffic; the same seed, the same day.")] = 1) -> int:

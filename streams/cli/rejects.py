@@ -114,7 +114,7 @@ def _row(position: "Position", found: "Rejected", days: "BillingDays") -> tuple[
         found.account_id or "",
         found.job_id or "",
         found.amount_at_risk or "",
-        found.message if len(found.message) <= 200 else f"{found.message[:199]}…",
+        found.message,
     )
 
 

@@ -134,17 +134,17 @@ def _read_role(text: str) -> "Role":
 
 def _read_expires(text: str | None, days: "BillingDays") -> datetime | None:
     """A time; a day, at whose start it ends, in the billing time zone; or a number of days from now."""
-    from meter.periods import instant_us
+    from meter.periods import CALENDAR_END_MS, instant_us
 
     if text is None:
         return None
-    if text.isdecimal() and 1 <= int(text) <= 36_500:
+    if text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 36_500:
         return datetime.now(UTC) + timedelta(days=int(text))
     with suppress(ValueError):
         if (day := date.fromisoformat(text)).isoformat() == text:
             return days.start_of(day)
     instant = instant_us(text)
-    if instant is None:
+    if instant is None or instant // 1000 > CALENDAR_END_MS:
         raise SettingError(
             "--expires is a date, a date-time with an offset, or a number of days, "
             f"such as 2027-12-31, 2027-12-31T12:00:00+08:00 or 90, got {text!r}"

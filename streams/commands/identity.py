@@ -4,9 +4,10 @@ The meter itself refuses an id that comes again with other content on the same p
 first whether one of the others has it, for as long as the meter remembers ids.
 """
 
-import json
 from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from meter import topics
@@ -17,6 +18,13 @@ from streams.commands.writing import Command, asked, digest_of
 from streams.errors import MeterError
 from streams.kafka import offsets, read_range, reader
 from streams.settings import Settings
+
+
+class _First(msgspec.Struct):
+    """What is said of the command that has the id. It was read before, so these are there; the rest may be anything."""
+
+    type: str
+    account_id: Any = None
 
 
 class ReusedIdError(MeterError):
@@ -58,8 +66,8 @@ async def _first_since(consumer: AIOKafkaConsumer, name: str, partition: int, si
 
 
 def _reused(command_id: str, value: bytes, recorded_ms: int, rules: Rules) -> ReusedIdError:
-    first = json.loads(value)
-    whose = f" of {first['account_id']}" if "account_id" in first else ""
+    first = msgspec.json.decode(value, type=_First)
+    whose = "" if first.account_id is None else f" of {first.account_id}"
     when = BillingDays(rules.time_zone).text(recorded_ms)
-    first_one = f"{first['type']}{whose} at {when}"
+    first_one = f"{first.type}{whose} at {when}"
     return ReusedIdError(f"not done: the id {command_id!r} was used for another command, {first_one}; take a new one")

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from meter.billing_models import BillIssued
 from meter.models import CommandResult
-from meter.money import decimal_text
+from meter.money import ZERO, decimal_text
 from meter.rules import Rules
 from streams.cli.output import say, say_table
 from streams.clock import advance
@@ -103,7 +103,7 @@ def _told(kind: str, owed: str | None) -> str:
 
 
 def _print_bills(found: list[BillIssued]) -> None:
-    total = sum((Decimal(bill.payable) for bill in found), Decimal("0.00"))
+    total = decimal_text(sum((Decimal(bill.payable) for bill in found), ZERO))
     rows = [(bill.bill_id, bill.account_id, bill.period, str(len(bill.lines)), bill.payable) for bill in found]
     say_table(("bill", "account", "period", "lines", "amount"), rows, last=("sum", "", "", "", f"{total} CNY"))
 

@@ -146,7 +146,7 @@ class _Play:
             else:
                 at_risk[found.code] = EXACT.add(at_risk.get(found.code, ZERO), Decimal(found.amount_at_risk))
         amounts = {code: _at_risk(at_risk.get(code), unknown[code]) for code in counts}
-        rows = [(code, f"{counts[code]:,}", amounts[code], reasons[code][:60]) for code in sorted(counts)]
+        rows = [(code, f"{counts[code]:,}", amounts[code], reasons[code]) for code in sorted(counts)]
         say_table(("code", "records", "at risk", "for example"), rows)
         return counts
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection
 
 from meter import __version__
+from meter.money import decimal_text
 from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.http.access import Operator, need
@@ -96,7 +97,7 @@ def _book(each: PublishedBook) -> BookItem:
     return BookItem(
         version=each.book.version,
         effective_from=each.book.effective_from or None,
-        prices={zone: str(price) for zone, price in each.book.prices},
+        prices={zone: decimal_text(price) for zone, price in each.book.prices},
         published_at=each.published_at,
         command_id=each.command_id,
     )

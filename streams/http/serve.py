@@ -11,7 +11,7 @@ import uvicorn
 from aiokafka.errors import KafkaError
 from sqlalchemy import Engine
 
-from streams.errors import Exit, MeterError, SettingError
+from streams.errors import BrokerRefusesError, Exit, MeterError, SettingError
 from streams.http.access import is_loopback
 from streams.http.app import create_app
 from streams.http.kafka import PATIENCE_S, transactional_id
@@ -93,10 +93,13 @@ def _look_at_store(engine: Engine) -> bool:
 
 
 async def _need_rights(settings: Settings) -> None:
-    """Raises MissingRightsError. A Kafka that is away may be so: what needs it is answered with 503."""
+    """Raises MissingRightsError, SettingError and BrokerRefusesError.
+
+    A Kafka that is away may be so: what needs it is answered with 503.
+    """
     try:
         await asyncio.wait_for(check(settings, API, [transactional_id(settings)]), PATIENCE_S)
-    except MissingRightsError:
+    except (MissingRightsError, SettingError, BrokerRefusesError):
         raise
     except (TimeoutError, KafkaError, OSError, MeterError) as error:
         log.warning("Kafka is not as it must be: what needs it is answered with 503", reason=str(error) or repr(error))

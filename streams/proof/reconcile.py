@@ -211,7 +211,10 @@ class _Partition:
             counted = amount if daily.jobs > jobs else daily.amount
             total = EXACT.add(total, counted)
             if daily.jobs < jobs or counted != amount:
-                found.append(f"{key}: {jobs} jobs, {amount} CNY priced; {daily.jobs} jobs, {daily.amount} CNY in total")
+                found.append(
+                    f"{key}: {jobs} jobs, {decimal_text(amount)} CNY priced; "
+                    f"{daily.jobs} jobs, {decimal_text(daily.amount)} CNY in total"
+                )
         self._sums = self._sums._replace(daily_amount=total)
         return found
 
@@ -226,7 +229,8 @@ class _Partition:
             for line in bill.lines:
                 lines = EXACT.add(lines, line.amount)
             if lines != bill.total:
-                found.append(f"bill {bill.bill_id}: its lines come to {lines}, its total is {bill.total}")
+                sums = f"its lines come to {decimal_text(lines)}, its total is {decimal_text(bill.total)}"
+                found.append(f"bill {bill.bill_id}: {sums}")
             if (bill.account_id, bill.period) in seen:
                 found.append(f"bill {bill.bill_id}: the second one of {bill.account_id} and {bill.period}")
             seen.add((bill.account_id, bill.period))
@@ -234,7 +238,8 @@ class _Partition:
         unbilled = self._state.unbilled.added_up()
         self._sums = self._sums._replace(billed_amount=billed, unbilled_amount=unbilled, payable=to_pay)
         if EXACT.add(billed, unbilled) != (priced := self._sums.priced_amount):
-            found.append(f"{priced} CNY priced, but {billed} billed and {unbilled} unbilled")
+            parts = f"{decimal_text(billed)} billed and {decimal_text(unbilled)} unbilled"
+            found.append(f"{decimal_text(priced)} CNY priced, but {parts}")
         return found
 
     async def _notes(self, count: int) -> list[str]:
@@ -269,12 +274,13 @@ class _Partition:
                     entered[what] = EXACT.add(entered[what], posting.amount)
             total = EXACT.add(total, balance)
             if balance:
-                found.append(f"ledger entry {entry.entry_id} sums to {balance}")
+                found.append(f"ledger entry {entry.entry_id} sums to {decimal_text(balance)}")
         self._sums = self._sums._replace(ledger=total)
         sums = self._sums
         for what, stated in (("bills", sums.payable), ("debit notes", sums.charged), ("credit notes", sums.credited)):
             if entered[what] != stated:
-                found.append(f"{what} come to {stated} CNY, their ledger entries to {entered[what]}")
+                in_ledger = decimal_text(entered[what])
+                found.append(f"{what} come to {decimal_text(stated)} CNY, their ledger entries to {in_ledger}")
         return found
 
     def _post(self, account_id: str, posting: _Posting) -> None:
@@ -291,8 +297,7 @@ class _Partition:
             balances, receivable = EXACT.add(balances, cash), EXACT.add(receivable, owed)
             known = (account.cash, account.open_amount) if account else (ZERO, ZERO)
             if known != (cash, owed):
-                yield (
-                    f"account {account_id!r}: {known[0]} CNY and {known[1]} open in the state, "
-                    f"{decimal_text(cash)} and {decimal_text(owed)} by the ledger"
-                )
+                in_state = f"{decimal_text(known[0])} CNY and {decimal_text(known[1])} open in the state"
+                by_ledger = f"{decimal_text(cash)} and {decimal_text(owed)} by the ledger"
+                yield f"account {account_id!r}: {in_state}, {by_ledger}"
         self._sums = self._sums._replace(balances=balances, receivable=receivable)

@@ -114,7 +114,10 @@ class Follower:
 
 
 def _moment(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):  # only a producer that gives the time itself can get there
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def expired(what: str) -> RefusalToStartError:

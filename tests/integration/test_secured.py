@@ -13,9 +13,10 @@ import pytest
 from streams.broker import EmbeddedBroker
 from streams.broker.config import Extras, Listener
 from streams.broker.ports import free_port
-from streams.errors import BrokerLostError, SettingError
-from streams.kafka import admin
+from streams.errors import BrokerLostError, BrokerRefusesError, SettingError
+from streams.kafka import admin, wait_for_broker
 from streams.settings import Settings
+from tests.integration.running import Meter
 
 #: Made for these tests alone, and good for a hundred years: a server's certificate and key, the same key behind the
 #: password `secret`, another key, and another certificate.
@@ -31,6 +32,10 @@ FILES = Path(__file__).with_name("tls")
         ({"ssl_cert_file": "server.key", "ssl_key_file": "server.key"}, "METER_SSL_CERT_FILE: {}/server.key: no cert"),
         ({"ssl_cert_file": "server.pem", "ssl_key_file": "missing.key"}, "METER_SSL_KEY_FILE: {}/missing.key: No such"),
         ({"ssl_cert_file": "server.pem", "ssl_key_file": "other.key"}, "METER_SSL_KEY_FILE: {}/other.key is not the"),
+        (
+            {"ssl_cert_file": "expired.pem", "ssl_key_file": "server.key"},
+            "METER_SSL_CERT_FILE: {}/expired.pem has expired",
+        ),
         ({"ssl_cert_file": "server.pem"}, "METER_SSL_KEY_FILE: {}/server.pem: no key in PEM"),
         ({"ssl_cert_file": "server.pem", "ssl_key_file": "locked.key"}, "or METER_SSL_KEY_PASSWORD is not its"),
         ({"ssl_cert_file": "server.pem", "ssl_key_file": "locked.key", "ssl_key_password": "x"}, "METER_SSL_KEY_PASS"),
@@ -49,10 +54,10 @@ def test_a_key_behind_a_password_is_read() -> None:
 
 
 @contextmanager
-def tls_server(needs_client: bool = False) -> Iterator[str]:
+def tls_server(needs_client: bool = False, certificate: str = "server.pem") -> Iterator[str]:
     """Something on loopback that speaks TLS, and with those who get in nothing more."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(FILES / "server.pem", FILES / "server.key")
+    context.load_cert_chain(FILES / certificate, FILES / "server.key")
     if needs_client:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(FILES / "server.pem")
@@ -101,6 +106,36 @@ def test_a_server_that_wants_the_clients_certificate_names_that() -> None:
     assert "METER_SSL_CERT_FILE" in said
 
 
+@pytest.mark.parametrize("sasl", ["", "SASL_"])
+def test_a_port_that_speaks_tls_is_named_to_those_who_do_not(sasl: str) -> None:
+    with tls_server() as server:
+        said = why(server, security_protocol=f"{sasl}PLAINTEXT", sasl_username="meter", sasl_password="guess")
+    wanted = f"METER_SECURITY_PROTOCOL={sasl}PLAINTEXT should be {sasl}SSL"
+    assert said == f"Kafka at {server}: this port speaks TLS: {wanted}"
+
+
+def test_a_servers_certificate_that_has_expired_is_not_ours_to_change() -> None:
+    with tls_server(certificate="expired.pem") as server:
+        said = why(server, security_protocol="SSL", ssl_ca_file=FILES / "expired.pem")
+    assert said == f"no Kafka at {server}: its certificate has expired: certificate has expired"
+
+
+def test_waiting_ends_where_it_does_not_help() -> None:
+    """A worker, and whatever waits as it does."""
+    with tls_server() as server, pytest.raises(BrokerRefusesError, match="this port speaks TLS") as raised:
+        asyncio.run(asyncio.wait_for(wait_for_broker(settings(server, "PLAINTEXT"), print), 30))
+    assert raised.value.code == 2
+
+
+@pytest.mark.parametrize("command", [["worker"], ["projector"], ["webhooks", "run"], ["api"], ["totals"]])
+def test_every_process_says_it_in_one_line_and_ends(tmp_path: Path, command: list[str]) -> None:
+    with tls_server() as server, Meter(server, tmp_path, web_port=0, http_port=0) as meter:
+        done = meter.execute(*command)
+    said = [line for line in done.stderr.splitlines() if "this port speaks TLS" in line]
+    assert (done.returncode, len(said)) == (2, 1), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """A Kafka's addresses: one where everybody gets in, one for `meter` with the password `secret`."""
@@ -127,7 +162,13 @@ def test_a_password_that_kafka_does_not_take_is_named(guarded: tuple[str, str]) 
         guarded[1], **wrong | {"sasl_mechanism": "SCRAM-SHA-256"}
     )
     assert "METER_SECURITY_PROTOCOL=SASL_PLAINTEXT: nobody authenticates" in why(guarded[0], **wrong)
-    assert "no TLS at this port? METER_SECURITY_PROTOCOL=SSL" in why(guarded[0], security_protocol="SSL")
+    assert "no TLS at this port: METER_SECURITY_PROTOCOL=SSL should be PLAINTEXT" in why(
+        guarded[0], security_protocol="SSL"
+    )
+    assert (
+        "clients authenticate at this port (PLAIN): METER_SECURITY_PROTOCOL=PLAINTEXT should be SASL_PLAINTEXT"
+        in why(guarded[1], security_protocol="PLAINTEXT")
+    )
     assert why(guarded[1], **wrong | {"sasl_password": "secret"}) == ""
 
 

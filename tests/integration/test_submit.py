@@ -1,5 +1,6 @@
 """`meter submit`: lines in, each of them sent or told of by its number. No worker runs: the topic is looked at."""
 
+import gzip
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -75,9 +76,38 @@ def test_a_line_may_have_a_million_bytes_and_no_more(meter: Meter, topic: Topic)
     assert topic.new() == sorted([longest, after])
 
 
+def test_of_many_bad_lines_ten_are_told_of_and_the_rest_are_counted(meter: Meter, topic: Topic) -> None:
+    given = value_of() + b"\n" + b"not JSON\n" * 25
+    done = meter.run("submit", "-", given=given)
+    assert done.returncode == 1
+    assert [line.split(":")[1] for line in done.stderr.splitlines()[:-1]] == [f" line {n}" for n in range(2, 12)]
+    assert done.stderr.splitlines()[-1] == (
+        "meter: 25 bad lines were not sent; 15 of them are not shown here: --json tells of all"
+    )
+    assert len(topic.new()) == 1
+    done = meter.run("submit", "-", "--json", given=given)
+    assert len([line for line in done.stderr.splitlines() if ": not_json: " in line]) == 25
+    topic.new()
+
+
+def test_a_file_that_is_no_lines_of_json_is_one_line_and_nothing_is_sent(meter: Meter, topic: Topic) -> None:
+    for given in (b"[" + value_of() + b"]", gzip.compress(value_of()), value_of().decode().encode("utf-16")):
+        done = meter.run("submit", "-", given=given)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert done.stderr.startswith("meter: standard input is ")
+    assert topic.new() == []
+
+
+def test_a_byte_order_mark_is_no_part_of_a_line(meter: Meter, topic: Topic) -> None:
+    good = [value_of(), value_of()]
+    done = meter.run("submit", "-", given=b"".join(b"\xef\xbb\xbf" + line + b"\r\n" for line in good))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert topic.new() == sorted(good)
+
+
 def test_nothing_is_sent_of_nothing(meter: Meter, topic: Topic) -> None:
     done = meter.run("submit", "-")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "standard input is empty: there was nothing to send\n")
     assert done.stdout.startswith("0 records acknowledged")
     assert topic.new() == []
 

@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaConnectionError
 
 from meter.rules import Rules
 from streams.app import create_app
+from streams.diagnosis import why_not
 from streams.engine import connections
-from streams.secured import why_not
 from streams.settings import Settings
 
 GOOD = {
@@ -30,9 +30,7 @@ async def test_a_worker_can_be_made_with_any_list_of_servers(given: str) -> None
     create_app(settings, Rules(meter_id="m", partitions=2), lambda _: None)
 
 
-@pytest.mark.parametrize(
-    "given", ["a:1,", ",a:1", "a:1;b:1", "::1:9092", "[::1]", "[]:1", "kafka://a:1", "a:\u00b9", "a b:1"]
-)
+@pytest.mark.parametrize("given", ["a:1,", ",a:1", "a:1;b:1", "::1:9092", "[::1]", "[]:1", "a:\u00b9", "a b:1"])
 def test_what_is_no_list_of_servers_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match="needs host:port"):
         Settings(bootstrap_servers=given)
@@ -40,14 +38,52 @@ def test_what_is_no_list_of_servers_is_refused(given: str) -> None:
 
 async def test_the_search_for_a_wrong_setting_tries_each_server(unused_tcp_port: int) -> None:
     servers = f"127.0.0.1:{unused_tcp_port}, [::1]:{unused_tcp_port}"
-    assert (
-        await why_not(
-            Settings(
-                bootstrap_servers=servers, security_protocol="SASL_PLAINTEXT", sasl_username="u", sasl_password="p"
-            )
-        )
-        is None
-    )
+    options = {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "u", "sasl_password": "p"}
+    found = await why_not(Settings.model_validate({"bootstrap_servers": servers, **options}))
+    assert [each.server for each in found] == servers.split(", ")
+    assert {(each.what, each.is_setting) for each in found} <= {
+        ("Connection refused", False), ("Cannot assign requested address", False),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ["kafka://a:1", "http://a:1/", "b:1,SASL_SSL://a:1"])
+def test_a_scheme_is_named(given: str) -> None:
+    with pytest.raises(ValueError, match=r"takes no scheme: '.*' is 'a:1'"):
+        Settings(bootstrap_servers=given)
+
+
+async def test_a_name_that_is_not_resolved_is_named() -> None:
+    (found,) = await why_not(Settings(bootstrap_servers="no-such-host.invalid:9092"))
+    assert found.server == "no-such-host.invalid:9092"
+    assert found.what.startswith("the name cannot be resolved: ")
+    assert not found.is_setting
+
+
+async def answering(words: bytes) -> tuple[asyncio.Server, str]:
+    """A server that is no Kafka: it says so much to whatever it hears."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(words)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    return server, f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
+async def test_what_is_no_kafka_is_named_by_its_words(protocol: str) -> None:
+    server, address = await answering(b"HTTP/1.1 400 Bad Request\r\n\r\n<html>")
+    async with server:
+        (found,) = await why_not(Settings.model_validate({"bootstrap_servers": address, "security_protocol": protocol}))
+    assert found == (address, "no Kafka answers at this port, but 'HTTP/1.1 400 Bad Request'", True)
+
+
+async def test_what_says_nothing_may_still_be_kafka() -> None:
+    server, address = await answering(b"")
+    async with server:
+        found = await why_not(Settings(bootstrap_servers=address))
+    assert [each.is_setting for each in found] == [False]
 
 
 @pytest.fixture
