@@ -65,8 +65,10 @@ class Access:
         if token is None:
             self.wrong(request)
             raise _not_signed_in("this token is not valid: unknown, expired or revoked")
+        who = token.caller()
+        traces.known(request, who)
         request.state.allowance = self.take(token.token_id)
-        return token.caller()
+        return who
 
     def take(self, token_id: str) -> Mapping[str, str]:
         """Count one request of a token. Returns headers that say what is left. Raises Problem (429) at too many."""
@@ -146,9 +148,12 @@ def _neighbourhood(host: str) -> str:
 
 
 def _bearer(request: Request) -> str | None:
-    header = request.headers.get("authorization")
-    if header is None:
+    headers = request.headers.getlist("authorization")
+    if not headers:
         return None
+    if len(headers) > 1:
+        raise _not_signed_in("there is more than one `Authorization`: which is meant?")
+    header = headers[0]
     scheme, _, text = header.partition(" ")
     if scheme.lower() != "bearer":
         raise _not_signed_in("the scheme is Bearer: `Authorization: Bearer mtr_...`")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from fastapi import Request, Response
-from starlette.datastructures import Headers
+from starlette.datastructures import FormData, Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meter.intake import MAX_DEPTH, too_deep
@@ -58,6 +58,16 @@ def read_json(body: bytes) -> Any:
     if keys.repeated is not None:
         raise Problem(400, "duplicate_key", keys.reason)
     return document
+
+
+def fields_once(given: FormData) -> dict[str, str]:
+    """The fields of a form, without what surrounds them. Raises Problem (422) for one that is there more than once."""
+    values: dict[str, str] = {}
+    for name, value in given.multi_items():
+        if name in values or not isinstance(value, str):
+            raise Problem(422, "bad_fields", f"{name[:100]}: a field of a form is one text, and is sent once")
+        values[name] = value.strip()
+    return values
 
 
 class _JsonRequest(Request):

@@ -14,10 +14,12 @@ from fastapi.params import Query
 from fastapi.routing import APIRoute
 
 from streams.http.access import caller
-from streams.http.problems import Problem
+from streams.http.problems import KEY_HEADER, Problem
 
 MAX_SHOWN_CHARS = 100
 MAX_ERRORS = 10
+#: Headers of which one is taken, and another would be left aside.
+ONE_THING = ("Content-Type", KEY_HEADER, "If-Match")
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -31,6 +33,7 @@ class AskedRoute(APIRoute):
         known = [each.alias for each in get_flat_params(self.dependant) if isinstance(each.field_info, Query)]
 
         async def asked(request: Request) -> Response:
+            need_once(request)
             need_known(request, known)
             return await handler(request)
 
@@ -49,6 +52,13 @@ class CallerRoute(AskedRoute):
             return await handler(request)
 
         return admitted
+
+
+def need_once(request: Request) -> None:
+    """Raises Problem (400) for a header that says one thing and is there more than once."""
+    for name in ONE_THING:
+        if len(request.headers.getlist(name)) > 1:
+            raise Problem(400, "bad_request", f"the header {name} is there more than once: which is meant?")
 
 
 def need_known(request: Request, known: Sequence[str]) -> None:

@@ -72,10 +72,10 @@ class Sessions:
         found = await self._store.read(lambda connection: _session(connection, cookie)) if cookie else None
         if cookie and found is not None:
             assert found.visitor.caller.token_id is not None
+            traces.known(request, found.visitor.caller)
             self._access.take(found.visitor.caller.token_id)
             if found.is_old:
                 await self._renew(request, cookie)
-            traces.known(request, found.visitor.caller)
             return found.visitor
         if not await self._access.is_open():
             raise SignInNeededError

@@ -196,7 +196,8 @@ def _note(
     if not by.is_written_down:
         connection.execute(insert(audit_entry).values(row))
     made = "a token was made" if action == "create_token" else "a token was revoked"
-    security.info(made, account_id=account_id, remote=by.remote, by=by.token_id or by.user, **what)
+    who = {"account_id": account_id, "remote": by.remote, "by": by.token_id or by.user}
+    security.info(made, **what, **{name: value for name, value in who.items() if value is not None})
 
 
 def _token(row: Row[tuple[object, ...]]) -> Token:

@@ -111,6 +111,15 @@ async def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_sent(client
         assert all(re.search(r"[\u4e00-\u9fff]", text) for text in in_chinese.values()), in_chinese
 
 
+async def test_a_field_that_is_sent_twice_is_refused(client: httpx.AsyncClient) -> None:
+    page = (await client.get(A)).text
+    own = dict(re.findall(r'name="(csrf|key)" value="([^"]+)"', page))
+    given = own | {"amount": ["5", "500"], "number": "n", "step": "confirm"}
+    answer = await client.post(f"{A}/top-up", data=given)
+    assert answer.status_code == 422
+    assert "sent once" in answer.text
+
+
 def money(balance: str, owed: str, service: str) -> dict[str, tuple[str, str]]:
     """What becomes of 20.00 CNY, 64.66 CNY owed, and a stopped service."""
     return {"Balance": ("20.00", balance), "Owed": ("64.66", owed), "Service": ("Stopped", service)}

@@ -23,9 +23,9 @@ from streams.store.own import api_token, console_session
 HERE, ELSEWHERE = "127.0.0.1", "203.0.113.9"
 
 
-def made(folder: Path, role: Role | None = None) -> tuple[FastAPI, str]:
+def made(folder: Path, role: Role | None = None, requests_per_s: float = 0.5) -> tuple[FastAPI, str]:
     """An application on a new store, and the text of its one token, if it has one."""
-    settings = Settings(bootstrap_servers="127.0.0.1:9", data_dir=folder, http_requests_per_s=0.5)
+    settings = Settings(bootstrap_servers="127.0.0.1:9", data_dir=folder, http_requests_per_s=requests_per_s)
     engine = open_engine(settings)
     migrate(engine)
     text = ""
@@ -128,3 +128,14 @@ async def test_a_producers_token_opens_no_console(tmp_path: Path) -> None:
     app, text = made(tmp_path, Role.PRODUCER)
     async with seen_from(app) as client:
         assert (await client.post("/console/sign-in", data={"token": text})).status_code == 403
+
+
+async def test_a_header_that_says_one_thing_is_there_once(tmp_path: Path) -> None:
+    app, text = made(tmp_path, Role.OPERATOR, 0)
+    known, json = ("Authorization", f"Bearer {text}"), ("Content-Type", "application/json")
+    path, key = "/v1/accounts/A/top-ups", ("Idempotency-Key", "k1")
+    async with seen_from(app) as client:
+        for more, status in ((("Idempotency-Key", "k2"), 400), (("Content-Type", "text/plain"), 400), (known, 401)):
+            answer = await client.post(path, content=b'{"amount":"5"}', headers=[known, json, key, more])
+            assert answer.status_code == status, more
+            assert "more than" in answer.json()["detail"]

@@ -175,6 +175,7 @@ async def test_a_limit_that_is_reached_leaves_a_line(tmp_path: Path, lines: io.S
         assert 429 in codes
     line = found(lines, event="a limit is reached")[0]
     assert (line["code"], line["level"], line["log"]) == ("too_many_requests", "warning", "security")
+    assert line["caller"] == token.token_id
 
 
 async def test_a_session_that_ends_leaves_a_line(tmp_path: Path, lines: io.StringIO) -> None:

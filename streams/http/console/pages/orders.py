@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from meter.periods import milliseconds
 from streams.commands.writing import new_command
+from streams.http.bodies import fields_once
 from streams.http.console import forms, views
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
 from streams.http.console.forms import FORMS, OPEN, WITHDRAW_BOOK, field_of
@@ -123,7 +124,7 @@ class _Given(NamedTuple):
 
 async def _read(request: Request, visitor: Visitor, kind: str, form: forms.Form) -> _Given:
     async with request.form(max_files=0, max_fields=20) as given:
-        values = {name: value.strip() for name, value in given.items() if isinstance(value, str)}
+        values = fields_once(given)
     check_form(request, visitor, values.pop("csrf", ""))
     own = {name: values.get(name, "") for name in form.checks}
     step = values.get("step", "")
