@@ -1,5 +1,6 @@
 """Every page: no serious accessibility violation in either theme, and its picture for the docs."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from streams.http.sessions import COOKIE
 from streams.settings import Settings
 from tests.api.serving import Api
 from tests.browser.looking import DRAWN, ONLY, Visitors, account_path, serious, shoot
-from tests.browser.stage import IN_ARREARS, Stage
+from tests.browser.stage import AWKWARD, IN_ARREARS, RICH, SCRIPT, STOPPED, Stage
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
 LARGEST_BYTES = 250_000
@@ -161,6 +162,25 @@ TOO_WIDE = """() => {
 }"""
 
 
+#: What is the same in every language: names of accounts, jobs, tokens and bills on the stage, of formats and products.
+SAME = "|".join(
+    [*map(re.escape, (*RICH, STOPPED, IN_ARREARS, SCRIPT, AWKWARD)), r"\b(job|guide)-[a-z0-9-]+\b", r"\btypo\b",
+     r"\b[BN]20[0-9-]+[0-9a-f]{16}\b", "ap-[a-z]+", "na-[a-z]+", "Kafka", "JSON", "CSV", "SHA-256", "mtr_…",
+     "<b>bold</b>", r"\bID\b", "operator$"]
+)  # fmt: skip
+#: Texts in Chinese pages that are none: words in Latin letters, or narrow punctuation beside Chinese.
+NOT_CHINESE = """(same) => {
+  const told = (e) => !e.closest('[translate="no"], [lang="en"], .mono, code, pre, script, style, .switches, datalist');
+  const texts = [document.title];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) if (told(walker.currentNode.parentElement)) texts.push(walker.currentNode.data);
+  for (const name of ["aria-label", "title", "placeholder", "alt", "data-away", "data-unit"])
+    for (const e of document.querySelectorAll(`[${name}]`)) if (told(e)) texts.push(e.getAttribute(name));
+  return texts.map((text) => text.trim().replace(new RegExp(same, "g"), ""))
+    .filter((text) => /[A-Za-z]{2,}/.test(text) || /[\u4e00-\u9fff][,:;?!()]|[,:;?!()][\u4e00-\u9fff]/.test(text));
+}"""
+
+
 @pytest.mark.parametrize(
     ("width", "language", "scheme"),
     [(390, "en-GB", "light"), (390, "zh-CN", "dark"), (768, "en-GB", "dark"), (768, "zh-CN", "light"),
@@ -181,6 +201,8 @@ def test_nothing_is_cut_or_scrolls_sideways(visitors: Visitors, width: int, lang
         found = page.evaluate(TOO_WIDE)
         if page.evaluate("document.documentElement.scrollHeight") > LONGEST_PX:
             found.append("endless")
+        if language == "zh-CN":
+            found += [f"not Chinese: {text}" for text in page.evaluate(NOT_CHINESE, SAME)]
         if found:
             wrong[look.path] = found
     assert wrong == {}
