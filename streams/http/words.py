@@ -147,6 +147,7 @@ REFUSALS: dict[str, str] = {
     "not_redriven": _("It would only be refused again."),
     "not_signed_in": _("Sign in first."),
     "forbidden": _("This is not yours to do."),
+    "operator_first": _("Make an operator's token first."),
     "stale_form": _("This form is old. Load the page again."),
     "account_stopped": _("The account is stopped."),
     "not_found": _("There is no such thing."),

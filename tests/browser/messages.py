@@ -160,8 +160,9 @@ def catalogue(language: str) -> Catalog:
 def main() -> None:
     """Write each catalogue again: new messages without a translation, and none that is gone."""
     for path in HTTP.glob("locales/*/messages.po"):
-        kept = catalogue(path.parent.name)
-        kept.update(messages(), no_fuzzy_matching=True)
+        kept, now = catalogue(path.parent.name), messages()
+        now.creation_date = kept.creation_date  # else two who add messages meet in it
+        kept.update(now, no_fuzzy_matching=True)
         with path.open("wb") as file:
             write_po(file, kept, width=120, omit_header=False, no_location=True, ignore_obsolete=True, sort_output=True)
 
