@@ -38,7 +38,7 @@ from meter.ledger import Book, Cause
 from meter.models import CommandResult, PriceBookCommand, Source
 from meter.money import EXACT, decimal_text
 from meter.periods import instant_us
-from meter.prices import PriceRefusal, accept_book, bad_price
+from meter.prices import PriceRefusal, accept_book, bad_prices
 from meter.readable import readable_id
 from meter.rejects import Code
 from meter.rules import Clock, Rules
@@ -266,9 +266,8 @@ def _agree(command: AgreeContract, desk: Desk, times: Times) -> None:
 
 
 def _prices(prices: Mapping[str, str]) -> tuple[tuple[str, Decimal], ...]:
-    for name, price in prices.items():
-        if (bad := bad_price(name, price)) is not None:
-            raise RefusedError(bad.code, bad.message)
+    if (bad := bad_prices(prices)) is not None:
+        raise RefusedError(bad.code, bad.message)
     return tuple((name, Decimal(price)) for name, price in sorted(prices.items()))
 
 

@@ -5,6 +5,7 @@ which nothing has been metered. So one account, region and day has one price, an
 """
 
 import re
+from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -120,9 +121,9 @@ def accept_book(
 ) -> PriceBook | PriceRefusal:
     """The book of a command, or why it is refused. `record_time` in milliseconds; `metered_day`: the latest of which
     a job was metered on this partition."""
-    zones = _bad_zones(command) or _bad_prices(command)
-    if zones is not None:
-        return zones
+    bad = bad_book(command)
+    if bad is not None:
+        return bad
     if books.has(command.version):
         return PriceRefusal("version_exists", f"there is a price book {command.version!r} already")
     early = book_begins_early(command.effective_from, command.issued_at, record_time, metered_day, rules)
@@ -130,6 +131,11 @@ def accept_book(
         return early
     prices = tuple((zone, Decimal(command.prices[zone])) for zone in ZONES)
     return PriceBook(command.version, command.effective_from, prices)
+
+
+def bad_book(command: PriceBookCommand) -> PriceRefusal | None:
+    """Why a book cannot be taken whenever it comes: a zone is missing or unknown, a price is none."""
+    return _bad_zones(command) or bad_prices(command.prices)
 
 
 def _bad_zones(command: PriceBookCommand) -> PriceRefusal | None:
@@ -140,11 +146,12 @@ def _bad_zones(command: PriceBookCommand) -> PriceRefusal | None:
     return PriceRefusal("unknown_zone", f"prices: there is no price zone {unknown[0]!r}") if unknown else None
 
 
-def _bad_prices(command: PriceBookCommand) -> PriceRefusal | None:
-    return next((bad for zone, price in command.prices.items() if (bad := bad_price(zone, price))), None)
+def bad_prices(prices: Mapping[str, str]) -> PriceRefusal | None:
+    """Why one of some prices cannot be taken."""
+    return next((bad for name, price in prices.items() if (bad := _bad_price(name, price))), None)
 
 
-def bad_price(name: str, price: str) -> PriceRefusal | None:
+def _bad_price(name: str, price: str) -> PriceRefusal | None:
     """Why a price cannot be taken: it is no plain decimal, or negative."""
     if PRICE.fullmatch(price):
         return None

@@ -19,9 +19,10 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from meter import topics
+from meter.billing_models import AgreeContract
 from meter.commands import HANDLERS, command_digest
-from meter.models import CommandResult
-from meter.prices import PriceRefusal
+from meter.models import CommandResult, PriceBookCommand
+from meter.prices import PriceRefusal, bad_book, bad_prices
 from meter.rules import Clock, Rules
 from streams.clock import simulated_now
 from streams.commands.identity import ReusedIdError, elsewhere, need_unused
@@ -140,11 +141,18 @@ def command_id(who: Caller, key: str) -> str:
 
 
 def _check(kind: str, command: Command) -> None:
-    """Raises Problem (422) as the meter would refuse it."""
+    """Raises Problem (422) as the meter would refuse it whenever it came: it is not sent, and its key stays free."""
     try:
-        HANDLERS[kind][0].model_validate_json(written(command))
+        read = HANDLERS[kind][0].model_validate_json(written(command))
     except ValidationError as error:
         raise of_fields(error.errors(include_url=False)) from error
+    bad = bad_book(read) if isinstance(read, PriceBookCommand) else None
+    if isinstance(read, AgreeContract):
+        bad = bad_prices(read.prices)
+    if bad is not None:
+        raise Problem(
+            422, bad.code, bad.message, errors=[{"code": bad.code, "field": "prices", "message": bad.message}]
+        )
 
 
 class _Known(NamedTuple):
@@ -157,18 +165,22 @@ def _write_down(
 ) -> _Known:
     """The audit trail's row of this command, made now or before.
 
-    Raises Problem (409) where it is another command, and where a new one names a day that begins too `early`.
+    A new one that names a day which begins too `early` is refused, and its key used up, as the meter would do it.
+    Raises Problem (409) where it is another command.
     """
     try:
         with connection.begin_nested():
             connection.execute(insert(audit_entry).values(_audit_row(who, remote, command)))
         _need_unused(connection, command)
-        if early is not None:
-            raise Problem(409, early.code, early.message, command_id=command["command_id"])
-        return _Known(Order(command["command_id"], "new"), command)
+        known = answered(connection, command["command_id"], digest_of(command))
+        if known is None and early is not None:
+            known = Order(command["command_id"], "refused", early.code, early.message)
+        if known is not None:
+            note_outcome(connection, known)
+        return _Known(known or Order(command["command_id"], "new"), command)
     except IntegrityError:
-        known = select(audit_entry).where(audit_entry.c.command_id == command["command_id"])
-        row = connection.execute(known).one()
+        written_down = select(audit_entry).where(audit_entry.c.command_id == command["command_id"])
+        row = connection.execute(written_down).one()
         detail = json.loads(row.detail)
         first: Command = detail["command"]
         digest = digest_of(command)

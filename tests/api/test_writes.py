@@ -92,7 +92,7 @@ def test_a_key_is_of_one_command_alone(operator: httpx.Client, meter: Meter, min
         ("/contracts", {"effective_from": "2019-01-01"}, 409, "effective_in_past"),
         ("/contracts", {"effective_from": "2019-06-02", "mode": "monthly"}, 409, "mode_mid_month"),
         ("/contracts", {"effective_from": "2019-06-01", "prices": {"Mars": "1"}}, 422, "unknown_region"),
-        ("/contracts", {"effective_from": "2019-06-01", "prices": {"*": "free"}}, 409, "bad_price"),
+        ("/contracts", {"effective_from": "2019-06-01", "prices": {"*": "free"}}, 422, "bad_price"),
     ],
 )
 def test_what_the_meter_refuses_is_a_problem_with_its_code(
@@ -100,6 +100,40 @@ def test_what_the_meter_refuses_is_a_problem_with_its_code(
 ) -> None:
     answer = operator.post(at("A", rest), json=body, headers=key(f"{mine}{rest}{body}"[:128]))
     assert problem(answer, status)["code"] == code
+
+
+def test_what_is_wrong_by_itself_leaves_its_key_free(operator: httpx.Client, mine: str) -> None:
+    prices = operator.get("/v1/prices").json()["books"][0]["prices"]
+    book = {"version": f"free-{mine}", "effective_from": "2131-01-01", "prices": prices}
+    term = {"effective_from": "2130-01-01", "prices": {"*": "0.30"}}
+    for path, right, wrong in (
+        (at("A", "/top-ups"), {"amount": "0.01"}, {"amount": "0"}),
+        (at("A", "/contracts"), term, {"prices": {"*": "free"}}),
+        ("/v1/prices", book, {"prices": prices | {"Mars": "1"}}),
+        ("/v1/prices", book | {"version": f"free-2-{mine}"}, {"prices": {}}),
+    ):
+        spare = key(f"spare {mine} {wrong}"[:128])
+        assert problem(operator.post(path, json=right | wrong, headers=spare), 422)["code"] != "key_reused"
+        assert operator.post(path, json=right, headers=spare).raise_for_status().json()["outcome"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("rest", "body", "other", "code"),
+    [
+        ("/adjustments", {"amount": "-100000", "reason": "r"}, {"amount": "0.01", "reason": "r"}, "over_balance"),
+        ("/contracts", {"effective_from": "2019-01-01"}, {"effective_from": "2129-01-01"}, "effective_in_past"),
+    ],
+)
+def test_what_the_meter_knows_against_it_uses_its_key_up(
+    operator: httpx.Client, mine: str, rest: str, body: dict[str, str], other: dict[str, str], code: str
+) -> None:
+    used = key(f"used-{code}-{mine}")
+    for _ in range(2):
+        found = problem(operator.post(at("A", rest), json=body, headers=used), 409)
+        assert (found["code"], found["command_id"]) == (code, used["Idempotency-Key"])
+    assert problem(operator.post(at("A", rest), json=other, headers=used), 409)["code"] == "key_reused"
+    shown = operator.get(f"/v1/commands/{used['Idempotency-Key']}").json()
+    assert (shown["outcome"], shown["code"]) == ("refused", code)
 
 
 def test_a_refused_command_is_refused_again(operator: httpx.Client, mine: str) -> None:
