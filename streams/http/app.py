@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streams.http import api
 from streams.http.access import Access
 from streams.http.bodies import BodyLimit
+from streams.http.compressed import Compressed
 from streams.http.description import DESCRIPTION
 from streams.http.heads import HeadAsGet
 from streams.http.kafka import Log
@@ -80,6 +81,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     app.state.measures = Measures()
     app.add_middleware(Measured, measures=app.state.measures)
     app.add_middleware(RawPaths)
+    app.add_middleware(Compressed)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes)
     return app

@@ -209,6 +209,52 @@ def test_names_of_operations_are_no_functions(operator: httpx.Client) -> None:
     assert known >= STABLE
 
 
+def sent(client: httpx.Client, path: str, accepted: str | None = "gzip", **headers: str) -> httpx.Response:
+    """The answer as it was sent: its content is decoded by the client."""
+    return client.get(path, headers={"Accept-Encoding": accepted or "", **headers})
+
+
+def test_large_answers_are_compressed_for_whoever_takes_it(operator: httpx.Client) -> None:
+    plain, small = sent(operator, "/openapi.json", "identity"), sent(operator, "/v1/nothing")
+    packed = sent(operator, "/openapi.json")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert (packed.content, "content-encoding" in plain.headers) == (plain.content, False)
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 5
+    assert all("Accept-Encoding" in answer.headers["vary"] for answer in (plain, packed, small))
+    assert "content-encoding" not in small.headers
+    for accepted, encoding in (("br, gzip;q=0.5", "gzip"), ("*", "gzip"), ("gzip;q=0", None), ("br", None), ("", None)):
+        assert sent(operator, "/openapi.json", accepted).headers.get("content-encoding") == encoding, accepted
+
+
+def test_a_compressed_answer_has_a_tag_of_its_own(operator: httpx.Client) -> None:
+    plain, packed = (sent(operator, "/openapi.json", accepted).headers["etag"] for accepted in ("identity", "gzip"))
+    assert packed == f'{plain[:-1]}-gzip"'
+    for tag in (plain, packed):
+        again = sent(operator, "/openapi.json", **{"If-None-Match": tag})
+        assert (again.status_code, again.headers["etag"], again.content) == (304, tag, b"")
+
+
+def test_head_of_a_compressed_answer_is_that_of_get(operator: httpx.Client) -> None:
+    whole = sent(operator, "/openapi.json")
+    head = operator.head("/openapi.json", headers={"Accept-Encoding": "gzip"})
+    for name in ("content-encoding", "content-length", "etag", "vary"):
+        assert head.headers[name] == whole.headers[name]
+
+
+def test_pages_with_secrets_and_parts_are_not_compressed(api: Api) -> None:
+    with api.client() as here:
+        page = sent(here, "/console/sign-in")
+        assert (page.status_code, len(page.content) > 1024) == (200, True)
+        assert "content-encoding" not in page.headers
+        script = "/console/static/console.js"
+        whole, part = (
+            sent(here, f"/console/static/{script}"),
+            sent(here, f"/console/static/{script}", Range="bytes=0-99"),
+        )
+        assert whole.headers["content-encoding"] == "gzip"
+        assert (part.status_code, len(part.content), "content-encoding" in part.headers) == (206, 100, False)
+
+
 def test_answers_say_how_much_may_still_be_asked(api: Api) -> None:
     with api.client(make_token(api.settings, Role.PRODUCER)) as client:
         answers = [client.get("/v1/accounts/A/service") for _ in range(3)]
