@@ -27,6 +27,7 @@ from streams.http.documents import (
     SumItem,
     UsageDocument,
     UsageItem,
+    contract_item,
 )
 from streams.http.paths import one
 from streams.http.problems import PROBLEMS, unknown_account
@@ -86,13 +87,11 @@ def account_document(connection: Connection, account_id: str) -> AccountDocument
 
 def _to_come(agreed: list[AgreedContract], day: str) -> list[ContractItem]:
     later = [each.contract for each in agreed if each.contract.effective_from > day]
-    return [terms for contract in later if (terms := _terms(contract)) is not None]
+    return [contract_item(contract) for contract in later]
 
 
 def _terms(contract: Contract | None) -> ContractItem | None:
-    if contract is None:
-        return None
-    return ContractItem(**contract._asdict() | {"prices": dict(contract.prices), "mode": contract.mode.value})
+    return None if contract is None else contract_item(contract)
 
 
 @router.get(ONE + "/service", response_model=ServiceDocument, responses=PROBLEMS)

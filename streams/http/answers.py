@@ -155,9 +155,14 @@ async def answer(request: Request, document: BaseModel | bytes, *, cache: str = 
     return tagged(request, body, headers)
 
 
+def tag_of(body: bytes) -> str:
+    """The entity tag of a body."""
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
 def tagged(request: Request, body: bytes, headers: Mapping[str, str]) -> Response:
     """JSON with its entity tag; 304 where the client has it already."""
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    tag = tag_of(body)
     headers = {"Cache-Control": REVALIDATE, **headers, "ETag": tag}
     if _has(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)

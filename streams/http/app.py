@@ -29,6 +29,7 @@ from streams.http.services import Services
 from streams.http.sessions import Sessions
 from streams.http.store import Store
 from streams.http.traces import Traces, note_refusal
+from streams.http.turns import Turns
 from streams.settings import Settings
 from streams.store.database import open_engine
 
@@ -68,7 +69,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     log = Log(settings)
     access = Access(store, settings.http_requests_per_s)
     desk, parties = Desk(settings, store, log), PartiesFile(settings.parties_file)
-    services = Services(settings, store, log, access, Sessions(store, access), desk, parties)
+    services = Services(settings, store, log, access, Sessions(store, access), desk, Turns(), parties)
     app = _Application(**DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     # Redirects of the framework go to wherever a request says that this host is.
     app.router.redirect_slashes = False

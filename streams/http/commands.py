@@ -16,11 +16,12 @@ from meter.models import Id, PriceBookCommand
 from meter.regions import ZONE_OF
 from streams.commands.verdict import is_final
 from streams.commands.writing import digest_of
-from streams.http.access import Anyone, Operator, OrderedAccount
+from streams.http.access import AnyAccount, Anyone, OpenAccount, Operator, OrderedAccount
 from streams.http.answers import After, Ask, BillingDay, Limit, Page, answer, page_of
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
-from streams.http.documents import AuditItem, CommandDocument
+from streams.http.conditions import CONTRACTS, LOW_BALANCE, OnlyIf, contracts_document, low_balance_document
+from streams.http.documents import AuditItem, CommandDocument, ContractsDocument, LowBalanceDocument
 from streams.http.orders import KEY_PATTERN, Order, answered, note_outcome
 from streams.http.paths import one, segment
 from streams.http.problems import KEY_HEADER, PROBLEMS, not_found
@@ -191,15 +192,33 @@ async def adjust(give: Give, who: Operator, account_id: AccountId, body: AdjustB
 
 
 @router.post(ONE + "/contracts", response_model=CommandDocument, responses=SENT)
-async def agree(give: Give, who: Operator, account_id: AccountId, body: ContractBody) -> CommandDocument:
+async def agree(
+    give: Give, only_if: OnlyIf, who: Operator, account_id: AccountId, body: ContractBody
+) -> CommandDocument:
     """Agree a contract: an account's own prices, mode and arrears terms, in place of the one before."""
-    return await give(who, "contract", body, account_id=account_id)
+    async with only_if.holds(account_id, CONTRACTS):
+        return await give(who, "contract", body, account_id=account_id)
+
+
+@router.get(ONE + "/contracts", response_model=ContractsDocument, responses=PROBLEMS)
+async def list_contracts(ask: Ask, account: AnyAccount) -> Response:
+    """An account's contracts, by their start. `ETag` is for `If-Match` of those who change them."""
+    return await ask(lambda connection: contracts_document(connection, account))
 
 
 @router.put(ONE + "/low-balance", response_model=CommandDocument, responses=SENT)
-async def set_low_balance(give: Give, who: Anyone, account: OrderedAccount, body: LowBalanceBody) -> CommandDocument:
+async def set_low_balance(
+    give: Give, only_if: OnlyIf, who: Anyone, account: OrderedAccount, body: LowBalanceBody
+) -> CommandDocument:
     """Set the balance below which the customer gets a notice. The customer may do that too."""
-    return await give(who, "low_balance", body, account_id=account)
+    async with only_if.holds(account, LOW_BALANCE):
+        return await give(who, "low_balance", body, account_id=account)
+
+
+@router.get(ONE + "/low-balance", response_model=LowBalanceDocument, responses=PROBLEMS)
+async def show_low_balance(ask: Ask, account: OpenAccount) -> Response:
+    """The balance below which the customer gets a notice. `ETag` is for `If-Match` of those who change it."""
+    return await ask(lambda connection: low_balance_document(connection, account))
 
 
 @router.post("/prices", response_model=CommandDocument, responses=SENT)

@@ -10,6 +10,7 @@ from meter.models import Id
 from streams.http.access import Operator
 from streams.http.bodies import JsonRoute
 from streams.http.commands import ONE, SENT, AccountId, Body, Give, PositiveMoney
+from streams.http.conditions import CONTRACTS, OnlyIf
 from streams.http.documents import CommandDocument
 
 router = APIRouter(prefix="/v1", tags=["commands"], route_class=JsonRoute)
@@ -70,9 +71,12 @@ async def reverse(give: Give, who: Operator, account_id: AccountId, body: Revers
 
 
 @router.post(ONE + "/withdrawals", response_model=CommandDocument, responses=SENT)
-async def withdraw(give: Give, who: Operator, account_id: AccountId, body: ContractWithdrawalBody) -> CommandDocument:
+async def withdraw(
+    give: Give, only_if: OnlyIf, who: Operator, account_id: AccountId, body: ContractWithdrawalBody
+) -> CommandDocument:
     """Withdraw a contract that has not begun: what it would have replaced holds on."""
-    return await give(who, "withdraw_contract", body, account_id=account_id)
+    async with only_if.holds(account_id, CONTRACTS):
+        return await give(who, "withdraw_contract", body, account_id=account_id)
 
 
 @router.post("/prices/withdrawals", response_model=CommandDocument, responses=SENT)

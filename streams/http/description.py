@@ -69,6 +69,8 @@ OPERATIONS = {
     ("post", f"{_ACCOUNT}/refunds"): Operation("refund", "Give back what was paid"),
     ("post", f"{_ACCOUNT}/adjustments"): Operation("adjust_balance", "Correct a balance"),
     ("post", f"{_ACCOUNT}/contracts"): Operation("agree_contract", "Agree a contract"),
+    ("get", f"{_ACCOUNT}/contracts"): Operation("list_contracts", "List an account's contracts"),
+    ("get", f"{_ACCOUNT}/low-balance"): Operation("get_low_balance", "Show the balance that gives a notice"),
     ("post", f"{_ACCOUNT}/charges"): Operation("charge_account", "Charge what bills do not say"),
     ("post", f"{_ACCOUNT}/credit-notes"): Operation("credit_line", "Credit a line of a bill"),
     ("post", f"{_ACCOUNT}/reversals"): Operation("reverse_payment", "Reverse a payment that bounced"),
@@ -135,6 +137,7 @@ _OF_BODIES = (
     (413, "The body is too large", "too_large", "the body is larger than 65536 bytes", _LIMITS),
     (415, "The body is of another type", "unsupported_media_type", "the body must be application/json", _LIMITS),
 )
+_OF_CONDITIONS = ((412, "It is not what `If-Match` says", "changed", "read them again", (*_LIMITS, "ETag")),)
 _OF_CHANGES = ((409, "What the meter knows speaks against it", "over_balance", "the balance is 1.37 CNY", _LIMITS),)
 
 
@@ -201,6 +204,8 @@ def _problems(operation: Node, method: str, path: str) -> Iterator[tuple[Any, ..
         yield from _OF_THINGS
     if "requestBody" in operation:
         yield from _OF_BODIES
+    if any(each["name"] == "If-Match" for each in operation.get("parameters", ())):
+        yield from _OF_CONDITIONS
     if method in ("post", "put"):
         yield from _OF_CHANGES
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from meter.contracts import Contract
 from meter.models import Amount
 from streams.http.answers import Document, Moment, Page
 from streams.http.tokens import Token
@@ -43,6 +44,24 @@ class ContractItem(Document):
     mode: str
     prices: dict[str, Amount]
     grace_hours: int | None
+
+
+def contract_item(contract: Contract) -> ContractItem:
+    """A contract as the API shows it."""
+    return ContractItem(**contract._asdict() | {"prices": dict(contract.prices), "mode": contract.mode.value})
+
+
+class ContractsDocument(Document):
+    """All contracts of an account, by their start, without those that were withdrawn."""
+
+    items: list[ContractItem]
+
+
+class LowBalanceDocument(Document):
+    """The balance below which the customer gets a notice; null: it gets none."""
+
+    threshold: Amount | None
+    currency: Literal["CNY"] = "CNY"
 
 
 class AccountDocument(AccountItem):

@@ -11,6 +11,7 @@ from streams.http.orders import Desk
 from streams.http.parties import PartiesFile
 from streams.http.sessions import Sessions
 from streams.http.store import Store
+from streams.http.turns import Turns
 from streams.settings import Settings
 
 
@@ -24,6 +25,7 @@ class Services:
     access: Access
     sessions: Sessions
     desk: Desk
+    turns: Turns
     parties: PartiesFile
 
 

@@ -44,6 +44,8 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("post", "/v1/accounts/{account_id}/reversals"): {OPERATOR},
     ("post", "/v1/accounts/{account_id}/withdrawals"): {OPERATOR},
     ("put", "/v1/accounts/{account_id}/low-balance"): RUNNING,
+    ("get", "/v1/accounts/{account_id}/contracts"): ALWAYS,
+    ("get", "/v1/accounts/{account_id}/low-balance"): RUNNING,
     ("get", "/v1/bills"): {OPERATOR},
     ("get", "/v1/bills/{bill_id}"): ALWAYS,
     ("get", "/v1/bills/{bill_id}/published"): ALWAYS,

@@ -181,6 +181,8 @@ def test_the_description_says_all_of_each_operation(operator: httpx.Client) -> N
         assert set(answers) >= {"401", "403", "422", "429", "500", "503", "4XX", "5XX"}, where
         assert ("404" in answers) is ("{" in path), where
         assert ("409" in answers) is (method not in ("get", "delete")), where
+        conditions = [each for each in each.get("parameters", ()) if each["name"] == "If-Match"]
+        assert ("412" in answers) is bool(conditions), where
         assert ("413" in answers) is ("requestBody" in each), where
         assert all("Retry-After" in answers[late]["headers"] for late in ("429", "503")), where
         (right,) = [answer for status, answer in answers.items() if status in ("200", "201", "204")] or [answers["202"]]

@@ -117,6 +117,12 @@ def low_balance(connection: Connection, account_id: str, rules: Rules) -> Decima
     return None if threshold is None else Decimal(threshold)
 
 
+def is_answered(connection: Connection, account_id: str, types: Iterable[str]) -> bool:
+    """Whether the commands of some types about an account all have their answers here."""
+    query = _answered().where(command.c.account_id == account_id, command.c.type.in_(list(types)))
+    return connection.execute(query.where(command_result.c.status.is_(None)).limit(1)).first() is None
+
+
 def _done(connection: Connection, query: Select[Any], rules: Rules) -> list[Command]:
     """The commands that did something: done, and not sent again while the meter remembered them."""
     query = query.where(command_result.c.status == "done").order_by(command.c.position)
