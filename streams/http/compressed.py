@@ -8,12 +8,14 @@ another representation, so its tag is another: `"...-gzip"`, which is read back 
 import re
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware.gzip import GZipResponder
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipResponder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Below this a packet is a packet (bytes).
 MIN_SIZE = 1024
 LEVEL = 5
+#: What is small already, and pages, wherever they come from.
+NEVER = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "text/html")
 PATHS = ("/v1/", "/openapi.json", "/metrics", "/console/static/")
 _TAGS = (b"if-none-match", b"if-match", b"if-range")
 _MARKED = re.compile(rb'-gzip"')
@@ -35,7 +37,7 @@ class Compressed:
             await self._app(scope, receive, send)
             return
         takes = takes_gzip(asked.get("accept-encoding", ""))
-        inner = GZipResponder(self._app, MIN_SIZE, LEVEL) if takes else self._app
+        inner = GZipResponder(self._app, MIN_SIZE, LEVEL, exclude_content_types=NEVER) if takes else self._app
         await inner(scope, receive, _varied(send, asked.get("if-none-match", "")))
 
 

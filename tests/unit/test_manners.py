@@ -249,12 +249,12 @@ def test_pages_with_secrets_and_parts_are_not_compressed(api: Api) -> None:
         assert (page.status_code, len(page.content) > 1024) == (200, True)
         assert "content-encoding" not in page.headers
         script = "/console/static/console.js"
-        whole, part = (
-            sent(here, f"/console/static/{script}"),
-            sent(here, f"/console/static/{script}", Range="bytes=0-99"),
-        )
+        whole, part = sent(here, script), sent(here, script, Range="bytes=0-99")
         assert whole.headers["content-encoding"] == "gzip"
         assert (part.status_code, len(part.content), "content-encoding" in part.headers) == (206, 100, False)
+        missing = sent(here, f"{script}/none", Accept="text/html")
+        assert (missing.status_code, len(missing.content) > 1024) == (404, True)
+        assert "content-encoding" not in missing.headers
 
 
 def test_answers_say_how_much_may_still_be_asked(api: Api) -> None:
