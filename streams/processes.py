@@ -102,6 +102,11 @@ class Kafka:
         self._broker.stop()
 
 
+def _wants_access_log(settings: Settings) -> bool:
+    """Not by itself on somebody's terminal: an open page of the console asks every few seconds."""
+    return settings.http_access_log and "http_access_log" in settings.model_fields_set
+
+
 class Process:
     """One process of a meter: `meter <command>`. Its output goes to a file where `log` names one."""
 
@@ -124,6 +129,7 @@ class Process:
             f"{PREFIX}TOPIC_PREFIX": settings.topic_prefix,
             f"{PREFIX}WEB_PORT": str(settings.web_port),
             f"{PREFIX}HTTP_PORT": str(settings.http_port),
+            f"{PREFIX}HTTP_ACCESS_LOG": str(_wants_access_log(settings)),
         }
         if settings.instance_id:
             self._environment[f"{PREFIX}INSTANCE_ID"] = settings.instance_id

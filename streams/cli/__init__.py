@@ -3,6 +3,7 @@
 What it needs is imported inside the commands, so that `meter --help` is quick.
 """
 
+import sys
 from collections.abc import Sequence
 
 import typer
@@ -27,6 +28,7 @@ from streams.cli import (
     webhooks,
 )
 from streams.cli.errors import explain
+from streams.cli.once import need_once
 from streams.cli.output import complain, flush, lost_output, open_streams
 from streams.errors import INTERRUPTED
 
@@ -108,8 +110,10 @@ app.command("reconcile", rich_help_panel=LOOK)(proof.reconcile)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit code; what is wrong is one line on standard error, never a traceback."""
     open_streams()
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = app(None if arguments is None else list(arguments), prog_name="meter", standalone_mode=False)
+        need_once(lambda: typer.main.get_command(app), given)
+        code = app(given, prog_name="meter", standalone_mode=False)
         flush()
         return int(code or 0)
     except BrokenPipeError:

@@ -180,3 +180,23 @@ def test_a_correction_that_is_given_twice_is_refused() -> None:
 def test_the_read_model_shows_of_a_command_what_is_clear() -> None:
     row = command_row(Published(0, 7, b"c", with_more(TOP_UP, '"account_id":"B"'), NOON_MS))
     assert row[2:5] == ("c", "top_up", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["account", "topup", "A", "5", "--command-id", "a", "--command-id", "b"], "--command-id"),
+        (["quote", "--region", "Tokyo", "--duration=1", "--duration", "2"], "--duration"),
+        (["totals", "--account=A", "--account=B"], "--account"),
+    ],
+)
+def test_an_option_that_is_given_twice_is_refused(
+    arguments: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == Exit.WRONG_SETTING
+    assert capsys.readouterr().err == f"meter: {name} is given more than once: which is meant?\n"
+
+
+def test_options_that_may_come_again_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rejects", "redrive", "0:0", "--set", "x=1", "--set", "y=2"]) == Exit.WRONG_SETTING
+    assert "takes field=value" in capsys.readouterr().err

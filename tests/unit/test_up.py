@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from streams.broker import BrokerError
-from streams.processes import Backoff, Ended
+from streams.processes import Backoff, Ended, Process
 from streams.settings import Settings
 from streams.up import _Up
 
@@ -37,3 +39,10 @@ def test_what_cannot_be_started_for_want_of_room_is_tried_again_until_there_is()
     up._due = [(0.0, due)]
     up._restart_due()
     assert (up._due, said) == ([], [])
+
+
+@pytest.mark.parametrize(("asked", "is_told"), [({}, "False"), ({"http_access_log": True}, "True")])
+def test_a_terminal_has_no_line_for_each_request_unless_it_was_asked_for(asked: dict[str, Any], is_told: str) -> None:
+    settings = Settings.model_validate({"bootstrap_servers": "127.0.0.1:1"} | asked)
+    process = Process("api", "api", settings, print, where="here")
+    assert process._environment["METER_HTTP_ACCESS_LOG"] == is_told

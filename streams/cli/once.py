@@ -1,0 +1,30 @@
+"""An option is given once: of two amounts the last one would be taken, and nothing said."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+from typing import Any
+
+from streams.errors import SettingError
+
+
+def need_once(commands: Callable[[], Any], arguments: Sequence[str]) -> None:
+    """Raises SettingError for an option that takes one value and is given more than once.
+
+    `commands` gives the group of all commands, whose options say which may come again; it is asked where one does.
+    """
+    given = Counter(each.partition("=")[0] for each in takewhile(lambda each: each != "--", arguments))
+    repeated = {name for name, times in given.items() if times > 1 and name.startswith("--")}
+    if not repeated:
+        return
+    for option in _options(commands()):
+        if option.multiple or option.is_flag:
+            repeated -= set(option.opts)
+    if repeated:
+        raise SettingError(f"{min(repeated)} is given more than once: which is meant?")
+
+
+def _options(command: Any) -> Iterator[Any]:
+    yield from (each for each in command.params if each.param_type_name == "option")
+    for each in getattr(command, "commands", {}).values():
+        yield from _options(each)
