@@ -93,6 +93,16 @@ def codes() -> set[str]:
     return {code for code in found if code.isidentifier()} | {*Code, *STATUS_CODES.values()}
 
 
+def actions() -> set[str]:
+    """What the audit trail can say that somebody did."""
+    nodes = [node for module in _modules() for node in ast.walk(module)]
+    at = {"Change": 3, "_note": 1}
+    calls = [node for node in nodes if isinstance(node, ast.Call) and len(node.args) > at.get(_name(node), 99)]
+    given = [call.args[at[_name(call)]] for call in calls]
+    given += [value for node in nodes if isinstance(node, ast.Dict) for value in _values(node, "action")]
+    return {str(node.value) for node in given if isinstance(node, ast.Constant)}
+
+
 def _values(node: ast.Dict, *names: str) -> list[ast.expr]:
     """The values of a dictionary that is written out, under some names."""
     pairs = zip(node.keys, node.values, strict=True)

@@ -18,7 +18,7 @@ from meter.rules import Clock
 from streams.http.callers import Role
 from streams.http.problems import Problem, api_problem
 from streams.http.words import REFUSALS, WORDS, reason, word
-from tests.browser.messages import HTTP, catalogue, codes, messages, sentences
+from tests.browser.messages import HTTP, actions, catalogue, codes, messages, sentences
 
 #: Words that read oddly to a cloud vendor's billing department, and what it says.
 GLOSSARY = {
@@ -94,7 +94,7 @@ def test_every_code_is_a_sentence_in_chinese() -> None:
 
 NAMES = {
     "code": list(Code), "cause": list(Cause), "book": list(Book), "kind": list(KINDS), "role": list(Role),
-    "clock": list(Clock), "mode": list(Mode), "action": [kind for kind in HANDLERS if kind != "tick"],
+    "clock": list(Clock), "mode": list(Mode), "action": sorted(actions() | set(HANDLERS) - {"tick"}),
     "field": sorted({name for model, _ in HANDLERS.values() for name in model.model_fields} - {"v", "type"}
                     | {field.alias or name for name, field in JobCompleted.model_fields.items()}
                     | set(PriceBookCommand.model_fields) - {"v"}),
