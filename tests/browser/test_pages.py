@@ -165,8 +165,8 @@ TOO_WIDE = """() => {
 #: What is the same in every language: names of accounts, jobs, tokens and bills on the stage, of formats and products.
 SAME = "|".join(
     [*map(re.escape, (*RICH, STOPPED, IN_ARREARS, SCRIPT, AWKWARD)), r"\b(job|guide)-[a-z0-9-]+\b", r"\btypo\b",
-     r"\b[BN]20[0-9-]+[0-9a-f]{16}\b", "ap-[a-z]+", "na-[a-z]+", "Kafka", "JSON", "CSV", "SHA-256", "mtr_…", "<img src=x>",
-     "<b>bold</b>", r"\bID\b", "operator$"]
+     r"\b[BN]20[0-9-]+[0-9a-f]{16}\b", "ap-[a-z]+", "na-[a-z]+", "Kafka", "JSON", "CSV", "SHA-256", "mtr_…",
+     "<img src=x>", "<b>bold</b>", r"\bID\b", "operator$"]
 )  # fmt: skip
 #: Texts in Chinese pages that are none: words in Latin letters, or narrow punctuation beside Chinese.
 NOT_CHINESE = """(same) => {
