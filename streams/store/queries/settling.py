@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, distinct, exists, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from meter.contracts import Mode, mode_on
 from meter.periods import BillingDays
@@ -59,8 +59,10 @@ def _months(
     if not monthly and not billed:
         return []
     table = daily_total.c
-    used = select(distinct(table.account_id)).where(
-        table.account_id.in_(monthly), table.day >= f"{month}-01", table.day <= f"{month}-31"
+    used = (
+        select(table.account_id)
+        .distinct()
+        .where(table.account_id.in_(monthly), table.day >= f"{month}-01", table.day <= f"{month}-31")
     )
     has = select(bill.c.account_id).where(bill.c.account_id.in_(monthly), bill.c.period == month)
     waiting = {row[0] for row in connection.execute(used)} - {row[0] for row in connection.execute(has)}
@@ -70,7 +72,7 @@ def _months(
 def _with_contracts(connection: Connection) -> list[str]:
     """The accounts that ever agreed something: all others are settled daily."""
     table = command.c
-    query = select(distinct(table.account_id)).where(table.type == "contract", table.account_id.is_not(None))
+    query = select(table.account_id).distinct().where(table.type == "contract", table.account_id.is_not(None))
     return [row[0] for row in connection.execute(query.limit(MAX_LOOKED_UP))]
 
 
@@ -91,5 +93,5 @@ def _waiting(connection: Connection, day: str, cut: datetime, monthly: set[str])
     total, job = daily_total.c, priced_usage.c
     billed = exists().where(bill.c.account_id == total.account_id, bill.c.period == day)
     in_time = exists().where(job.account_id == total.account_id, job.day == day, job.recorded_at < cut)
-    query = select(distinct(total.account_id)).where(total.day == day, total.jobs > 0, ~billed, in_time)
+    query = select(total.account_id).distinct().where(total.day == day, total.jobs > 0, ~billed, in_time)
     return sum(1 for row in connection.execute(query) if row[0] not in monthly)
