@@ -13,7 +13,7 @@ from streams.http.sessions import COOKIE
 from streams.settings import Settings
 from tests.api.serving import Api
 from tests.browser.looking import DRAWN, ONLY, Visitors, account_path, serious, shoot
-from tests.browser.stage import AWKWARD, IN_ARREARS, RICH, SCRIPT, STOPPED, Stage
+from tests.browser.stage import AWKWARD, IN_ARREARS, RICH, SCRIPT, STOPPED, TODAY, Stage
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
 LARGEST_BYTES = 250_000
@@ -45,6 +45,8 @@ def looks(bill: str) -> list[Look]:
         Look("operator", "/console/rejects", "rejects"),
         Look("operator", "/console/prices"),
         Look("operator", "/console/health", "health"),
+        Look("operator", "/console/webhooks"),
+        Look("operator", f"/console/days?day={TODAY}"),
         Look("operator", "/console/audit"),
         Look("operator", "/console/nowhere"),
     ]

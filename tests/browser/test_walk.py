@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.looking import ONLY, PATIENCE_MS, Visitors, account_path, await_figure, figure, serious, shoot
+from tests.browser.looking import DRAWN, ONLY, PATIENCE_MS, Visitors, account_path, await_figure, figure, serious, shoot
 from tests.browser.stage import AWKWARD, DAYS, IN_ARREARS, SCRIPT, STOPPED, Stage, a_job, at
 from tests.integration.running import until
 
@@ -175,6 +175,81 @@ def test_a_browser_in_chinese_gets_chinese(visitors: Visitors) -> None:
     page = visitors.signed_in("A", language="zh-CN")
     expect(page.get_by_role("heading", name="用量", exact=True)).to_be_visible()
     expect(page.locator("figure thead")).to_contain_text("广州")
+
+
+#: How a chart is drawn: the end of its scale, its highest bar, the colours by series, the unit on its axis.
+DRAWING = """() => {
+  const chart = Chart.getChart(document.querySelector("figure canvas"));
+  const bars = chart.data.labels.map((_, at) => chart.data.datasets.reduce((sum, one) => sum + one.data[at], 0));
+  return { end: chart.scales.y.max, most: Math.max(...bars), unit: chart.options.scales.y.title.text,
+    colours: Object.fromEntries(chart.data.datasets.map((one) => [one.label, one.backgroundColor])) };
+}"""
+#: Where the middle of a bar is on the screen: of the series and day, both from 0.
+BAR = """([series, day]) => {
+  const chart = Chart.getChart(document.querySelector("figure canvas"));
+  const bar = chart.getDatasetMeta(series).data[day], canvas = chart.canvas.getBoundingClientRect();
+  return [canvas.x + bar.x, canvas.y + bar.y + bar.height / 2];
+}"""
+
+
+def test_one_high_day_does_not_flatten_the_rest_of_a_chart(visitors: Visitors) -> None:
+    page = visitors.signed_in("operator")
+    page.wait_for_function(DRAWN)
+    cut = page.evaluate(DRAWING)
+    assert cut["most"] > 2 * cut["end"]
+    expect(page.locator("[data-clipped]")).to_contain_text("its bar is cut")
+    page.get_by_role("button", name="Whole scale").click()
+    expect(page.locator("[data-clipped]")).to_be_hidden()
+    whole = page.evaluate(DRAWING)
+    assert whole["end"] >= whole["most"]
+    assert whole["unit"] == "CNY"
+
+
+def test_a_region_has_one_colour_whoever_used_it(visitors: Visitors) -> None:
+    page = visitors.signed_in("operator")
+    colours: dict[str, set[str]] = {}
+    for account in ("harbour-news", "lotus-education", "panda-kids"):
+        page.goto(account_path(account))
+        page.wait_for_function(DRAWN)
+        for region, colour in page.evaluate(DRAWING)["colours"].items():
+            colours.setdefault(region, set()).add(colour)
+    assert len(colours) > 3
+    assert all(len(own) == 1 for own in colours.values())
+    assert len(set.union(*colours.values())) == len(colours)
+
+
+def test_a_bar_leads_to_the_jobs_behind_it_and_so_does_its_table(visitors: Visitors) -> None:
+    page = visitors.signed_in("operator")
+    page.goto(account_path("harbour-news") + "?days=7")
+    page.wait_for_function(DRAWN)
+    page.locator("figure").scroll_into_view_if_needed()
+    region = page.locator("figure thead th").nth(1).inner_text()
+    with page.expect_navigation():
+        page.mouse.click(*page.evaluate(BAR, [0, 6]))
+    expect(page.locator("#jobs header p")).to_contain_text(f"14 Jan 2019 · {region}")
+    assert set(page.locator("#jobs tbody tr td:nth-child(3)").all_inner_texts()) == {region}
+    page.locator("figure summary").click()
+    page.locator("figure tbody tr").last.locator("td a").first.press("Enter")
+    expect(page.locator("#jobs header p")).to_contain_text(f"14 Jan 2019 · {region}")
+    page.goto("/console/overview")
+    page.locator("figure summary").click()
+    page.locator("figure tbody tr").last.locator("th a").click()
+    expect(page.get_by_role("heading", name="Usage of 14 Jan 2019")).to_be_visible()
+    page.get_by_role("link", name="harbour-news").first.click()
+    expect(page.locator("#jobs header p")).to_contain_text("14 Jan 2019")
+
+
+def test_health_says_who_works_what_is_settled_and_what_could_not_be_delivered(visitors: Visitors) -> None:
+    page = visitors.signed_in("operator")
+    page.goto("/console/health")
+    workers = page.get_by_role("table", name="Who meters which partitions").locator("tbody tr")
+    expect(workers).to_have_count(1)
+    expect(workers).to_contain_text("0, 1")
+    settled = page.get_by_role("table", name="Bills of the periods").locator("tbody tr").first
+    expect(settled).to_contain_text("13 Jan 2019")
+    expect(settled).to_contain_text("All billed")
+    page.get_by_role("link", name="All webhooks").click()
+    expect(page.get_by_role("heading", name="Webhooks", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("account", [SCRIPT, AWKWARD])
