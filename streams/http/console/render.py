@@ -76,6 +76,7 @@ def environment(language: str) -> Environment:
     found.filters |= {
         "segment": segment,
         "state_link": _state_link,
+        "to_change": _to_change,
         "places": _places,
         "kinds": lambda kinds: text(language, ", ").join(word(language, "kind", kind) for kind in kinds),
         "said": lambda message, code: reason(language, code, message),
@@ -204,6 +205,11 @@ def account_base(visitor: Visitor, account_id: str) -> str:
 def _state_link(state: str, q: str) -> str:
     query = {name: value for name, value in (("q", q), ("state", state)) if value}
     return "/console/accounts" + (f"?{urlencode(query)}" if query else "")
+
+
+def _to_change(form: Mapping[str, Any]) -> str:
+    """Where a form is as it was filled in, to be changed."""
+    return "?" + urlencode({"form": form["kind"], **{name: value for name, value in form["values"].items() if value}})
 
 
 def _(message: str) -> str:

@@ -15,8 +15,9 @@ from streams.http.callers import Role
 from streams.http.console import views
 from streams.http.console.closed import OpenVisitor
 from streams.http.console.forms import CUSTOMERS, FORMS
+from streams.http.console.given import asked_form
 from streams.http.console.languages import Format
-from streams.http.console.pages.board import ROWS, asked_form, choice, link, pager
+from streams.http.console.pages.board import ROWS, choice, link, pager
 from streams.http.console.render import ACCOUNT_PAGES, SENT, _, account_base, look_of, page, see
 from streams.http.console.views import Scene
 from streams.http.paths import one
@@ -114,7 +115,8 @@ async def account_tab(request: Request, visitor: OpenVisitor, account_id: Accoun
     """An account's bills, ledger, notices, contract."""
     visitor.caller.need(Role.OPERATOR)
     if tab in FORMS and tab not in TABS:  # the address of a form that was shown again, loaded anew
-        return see(account_base(visitor, account_id), form=tab)
+        values = {name: request.query_params[name] for name in FORMS[tab].checks if name in request.query_params}
+        return see(account_base(visitor, account_id), **{"form": tab} | values)
     return await account_page(request, visitor, account_id, _tab(tab))
 
 
@@ -136,7 +138,8 @@ async def account_page(
     """One page of an account; `form`: the kind, values and refusal of a form that is shown again."""
     language = look_of(request).language
     every = [Tab(path, name, text(language, title)) for path, _, title, name in ACCOUNT_PAGES]
-    form = form or asked_form(request, FORMS if visitor.caller.role is Role.OPERATOR else CUSTOMERS)
+    known = FORMS if visitor.caller.role is Role.OPERATOR else CUSTOMERS
+    form = form or await asked_form(request, visitor, known, account_id=account_id)
     tabs = Tabs(every, next(each.text for each in every if each.name == tab))
 
     def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:

@@ -12,9 +12,10 @@ from sqlalchemy import Connection
 from meter.arrears import Service
 from meter.regions import ZONES
 from streams.http.answers import BillingDay
-from streams.http.console import forms, views
+from streams.http.console import views
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
 from streams.http.console.forms import OPEN, WITHDRAW_BOOK
+from streams.http.console.given import asked_form
 from streams.http.console.health import audit_page, health_page, metering_lag, reconciled, workers
 from streams.http.console.languages import Format
 from streams.http.console.render import SENT, _, look_of, page, plain
@@ -90,7 +91,7 @@ async def accounts_page(
     status: int = 200,
 ) -> HTMLResponse:
     """The list of accounts, with the form that opens one as it was filled in."""
-    form = form or asked_form(request, {"open": OPEN})
+    form = form or await asked_form(request, visitor, {"open": OPEN})
     language = look_of(request).language
     wanted = Service(state) if state in set(Service) else None
     names = [("", "All"), ("good", "Good"), ("in_arrears", "In arrears"), ("stopped", "Stopped")]
@@ -137,16 +138,6 @@ def link(request: Request, anchor: str = "", **changes: str | None) -> str:
     return f"{path}?{text}{anchor}" if text else f"{path}{anchor}"
 
 
-def asked_form(request: Request, known: Mapping[str, forms.Form]) -> dict[str, Any] | None:
-    """The form that the address asks for, filled in with what it says; None: it asks for none."""
-    kind = request.query_params.get("form", "")
-    if kind not in known:
-        return None
-    values = {name: request.query_params.get(name, "")[:600] for name in known[kind].checks}
-    values = {name: value for name, value in values.items() if value}
-    return {"kind": kind, "values": values, "errors": {}, "refused": None, "review": None, "kept": {}}
-
-
 def choice(request: Request, name: str, given: tuple[str, ...], anchor: str = "") -> tuple[str, dict[str, str]]:
     """Which of some ways to sort is asked for, the first unless another, and the link of each."""
     asked = request.query_params.get(name, "")
@@ -178,7 +169,7 @@ async def prices_page(
     request: Request, visitor: Visitor, *, form: Mapping[str, Any] | None = None, status: int = 200
 ) -> HTMLResponse:
     """The price books, with the form that withdraws one."""
-    form = form or asked_form(request, {"withdraw-book": WITHDRAW_BOOK})
+    form = form or await asked_form(request, visitor, {"withdraw-book": WITHDRAW_BOOK})
     said = {"withdraw-book": _("The price book is withdrawn."), "sent": SENT}.get(request.query_params.get("done", ""))
     language = look_of(request).language
 
