@@ -194,7 +194,7 @@ BROWSER = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
     [
         ("/v1/nowhere", BROWSER, "application/problem+json"),
         ("/v2/jobs", "*/*", "application/problem+json"),
-        ("/metrics", "application/json", "application/problem+json"),
+        ("/metric", "application/json", "application/problem+json"),
         ("/consoles", "*/*", "application/problem+json"),
         ("/nowhere", BROWSER, "text/html; charset=utf-8"),
         ("/console/nowhere", "*/*", "text/html; charset=utf-8"),

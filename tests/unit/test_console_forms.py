@@ -171,6 +171,16 @@ async def test_a_form_is_loaded_by_its_address(client: httpx.AsyncClient) -> Non
     assert (await client.get(f"{A}?form=nonsense")).status_code == 200
 
 
+async def test_a_price_book_is_withdrawn_by_its_version(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/console/prices?form=withdraw-book&version=none&step=review")).text
+    assert errors(page) == {"version": "There is no such price book."}
+    own = dict(re.findall(r'name="(csrf|key)" value="([^"]+)"', page))
+    answer = await client.post("/console/prices/withdraw", data=own | {"version": "2030"})
+    assert answer.headers["location"] == "/console/prices?form=withdraw-book&step=review&version=2030"
+    opened = await client.post("/console/accounts", data=own | {"account_id": " "})
+    assert errors(opened.text) == {"account_id": FILL}
+
+
 def test_every_form_that_moves_money_has_a_number_of_its_own_or_of_a_document() -> None:
     for kind, form in FORMS.items():
         if "amount" in form.checks:

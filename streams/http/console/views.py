@@ -297,9 +297,9 @@ def summary(connection: Connection, here: Scene, account_id: str) -> Summary | N
 
 
 class UsagePage(NamedTuple):
-    """An account's usage in some days; `show` is amount or minutes."""
+    """An account's usage in some days: `span` of them, or of the month to date; `show` is amount or minutes."""
 
-    span: int
+    span: str
     show: str
     first: str
     last: str
@@ -309,10 +309,15 @@ class UsagePage(NamedTuple):
 
 
 def usage_page(
-    connection: Connection, here: Scene, account_id: str, span: int, show: str, name: Callable[[str], str], other: str
+    connection: Connection,
+    days: Sequence[str],
+    account_id: str,
+    span: str,
+    show: str,
+    name: Callable[[str], str],
+    other: str,
 ) -> UsagePage:
-    """The last `span` days; `name` of regions, and `other` for those beyond the largest, which are drawn together."""
-    days = day_range(here.today, span)
+    """Some days, as `span` says; `name` of regions, and `other` for those beyond the largest, drawn together."""
     rows = usage.account_usage(connection, account_id, days[0], days[-1])
     parts = shares(rows)
     series = {series_of_region(name(part.region), part.region): frozenset({part.region}) for part in parts[:SERIES]}

@@ -31,7 +31,9 @@ router = APIRouter()
 ONE = "/console/accounts" + one("account_id")
 OWN = "/console/account"
 AccountId = Annotated[str, Path(max_length=128)]
-SPANS = (7, 30, 90)
+#: The days that usage is shown of: the last so many, or those of the month up to today.
+MONTH = "month"
+SPANS = ("7", "30", "90", MONTH)
 JobSort = Literal["latest", "longest"]
 BillSort = Literal["latest", "largest"]
 
@@ -160,13 +162,13 @@ async def account_page(
 
 def _usage(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:
     asked = request.query_params.get("days", "")
-    span = int(asked) if asked in map(str, SPANS) else 30
+    span = asked if asked in SPANS else "30"
     show = "minutes" if request.query_params.get("show") == "minutes" else "amount"
     language = look_of(request).language
     name, other = Format(language, here.days.zone).region, text(language, _("Other regions"))
-    days = views.day_range(here.today, span)
+    days = views.day_range(here.today, int(here.today[8:]) if span == MONTH else int(span))
     return {
-        "u": views.usage_page(connection, here, account_id, span, show, name, other),
+        "u": views.usage_page(connection, days, account_id, span, show, name, other),
         "forecast": views.account_forecasts(connection, here, account_id),
         **_jobs(request, connection, account_id, days),
     }
