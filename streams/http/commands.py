@@ -119,7 +119,7 @@ class PriceBookBody(Body):
 
     model_config = ConfigDict(extra="ignore")
 
-    v: Literal[1] = Field(1, exclude=True)
+    v: Annotated[Literal[1], WithJsonSchema({"type": "integer", "enum": [1]})] = Field(1, exclude=True)
     type: Literal["price_book"] = Field("price_book", exclude=True)
     currency: Literal["CNY"] = "CNY"
     version: Id = Field(examples=["2027"])
