@@ -135,6 +135,7 @@ REFUSALS: dict[str, str] = {
     "missing_zone": _("A price zone has no price."),
     "unknown_zone": _("There is no such price zone."),
     # the API's own
+    "changed": _("It was changed meanwhile. Look at it again."),
     "unknown_parameter": _("There is no such parameter."),
     "repeated_parameter": _("A parameter is given more than once."),
     "key_reused": _("This number was used for something else. Take another one, or load the page again."),
