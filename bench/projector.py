@@ -28,11 +28,11 @@ from meter import topics
 from meter.money import decimal_text
 from meter.rules import Rules
 from streams.broker import EmbeddedBroker
+from streams.garbage import collect_less
 from streams.settings import Settings
 from streams.store.database import open_engine, shown
 from streams.store.measures import Measures
 from streams.store.migrate import migrate
-from streams.store.process import collect_less
 from streams.store.projector import Projector
 from streams.topics import create, new_rules
 from tests.store.postgres import Postgres

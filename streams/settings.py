@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         200.0, description="what each token may ask of the API; more is answered with 429; 0: no limit"
     )
     http_body_limit_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
-        4 << 20, description="a larger body is answered with 413"
+        4 << 20, description="a larger body of completions is answered with 413"
     )
     http_access_log: bool = Field(True, description="whether each request to the API and the console is a line")
     http_trusted_proxies: str = Field(

@@ -25,6 +25,7 @@ from meter import __version__
 from meter.records import HoleError
 from streams.app import MeterApp, create_app, stop_when
 from streams.errors import Exit, MeterError, RefusalToStartError
+from streams.files import raise_file_limit
 from streams.kafka import wait_for_broker
 from streams.observe.logs import set_up_logs
 from streams.observe.web import add_pages, check_port
@@ -49,6 +50,7 @@ _FENCED = (ProducerFenced, InvalidProducerEpoch)
 def run_worker(settings: Settings) -> int:
     """Run a worker until SIGTERM or SIGINT. Returns the exit code."""
     set_up_logs(settings)
+    raise_file_limit()
     try:
         asyncio.run(_run(settings))
     except MeterError as error:

@@ -199,10 +199,12 @@ def run() -> None:
     fit; 4 another one runs.
     """
     from streams.connect import connected
+    from streams.files import raise_file_limit
     from streams.observe.logs import set_up_logs
 
     with connected(note) as settings:
         set_up_logs(settings)
+        raise_file_limit()
         asyncio.run(_run(settings))
 
 

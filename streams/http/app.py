@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.http import api
 from streams.http.access import Access
-from streams.http.bodies import BodyLimit
+from streams.http.bodies import Bounds
 from streams.http.compressed import Compressed
 from streams.http.description import DESCRIPTION
 from streams.http.heads import HeadAsGet
@@ -24,6 +24,7 @@ from streams.http.orders import Desk
 from streams.http.parties import PartiesFile
 from streams.http.paths import RawPaths
 from streams.http.problems import Problem, api_problem, of_error
+from streams.http.proofs import Proofs
 from streams.http.proxies import Proxies
 from streams.http.services import Services
 from streams.http.sessions import Sessions
@@ -68,8 +69,8 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     store = Store(open_engine(settings, pool_size=POOL_SIZE))
     log = Log(settings)
     access = Access(store, settings.http_requests_per_s)
-    desk, parties = Desk(settings, store, log), PartiesFile(settings.parties_file)
-    services = Services(settings, store, log, access, Sessions(store, access), desk, Turns(), parties)
+    desk, proofs, parties = Desk(settings, store, log), Proofs(settings), PartiesFile(settings.parties_file)
+    services = Services(settings, store, log, access, Sessions(store, access), desk, Turns(), proofs, parties)
     app = _Application(**DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     # Redirects of the framework go to wherever a request says that this host is.
     app.router.redirect_slashes = False
@@ -84,7 +85,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     app.add_middleware(RawPaths)
     app.add_middleware(Compressed)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(BodyLimit, limit_bytes=settings.http_body_limit_bytes)
+    app.add_middleware(Bounds, limit_bytes=settings.http_body_limit_bytes)
     return app
 
 
@@ -93,6 +94,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     async with services.log:
         yield
+    await services.proofs.close()
     services.store.engine.dispose()
 
 

@@ -1,30 +1,33 @@
 """Reads about bills, and the proof of one from the log."""
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 import msgspec
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
-from streams.errors import BrokerLostError
 from streams.http.access import Anyone, Operator
 from streams.http.answers import After, Ask, Limit, Page, Period
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
-from streams.http.documents import BillDocument, BillItem, EntryItem, LineItem, NoteItem, VerifyDocument
+from streams.http.documents import (
+    BillDocument,
+    BillItem,
+    EntryItem,
+    LineItem,
+    NoteItem,
+    VerifyDocument,
+    VerifyingDocument,
+)
 from streams.http.paths import one
-from streams.http.problems import PROBLEMS, Problem, not_found, unavailable
+from streams.http.problems import MAX_ERRORS, PROBLEMS, not_found, unavailable
 from streams.http.services import AllServices, Services
-from streams.proof.bill import prove_bill
 from streams.store.queries import bills, money
 
 router = APIRouter(prefix="/v1/bills", tags=["bills"], route_class=JsonRoute)
 ONE = one("bill_id")
 BillId = Annotated[str, Path(min_length=1, max_length=128)]
-#: A proof reads a partition's whole log.
-PROOF_PATIENCE_S = 120.0
 
 
 @router.get("", response_model=Page[BillItem], responses=PROBLEMS)
@@ -74,35 +77,37 @@ def find_bill(connection: Connection, who: Caller, bill_id: str) -> bills.WholeB
     return whole
 
 
-_one_at_a_time = CapacityLimiter(1)
+@router.post(
+    ONE + "/verify",
+    response_model=VerifyDocument,
+    responses={**PROBLEMS, 202: {"model": VerifyingDocument, "description": "It goes on: ask again"}},
+)
+async def verify_bill(services: AllServices, who: Operator, bill_id: BillId) -> Any:
+    """Recompute the bill from the log, and compare every byte. It reads a partition's whole log: one at a time.
+
+    What was found is kept for ten minutes. 202: it takes longer than a request may wait; ask again for what it found.
+    """
+    found = await verify(services, who, bill_id)
+    if found is not None:
+        return found
+    return JSONResponse({"bill_id": bill_id, "state": "running"}, 202, {"Retry-After": "5"})
 
 
-@router.post(ONE + "/verify", response_model=VerifyDocument, responses=PROBLEMS)
-async def verify_bill(services: AllServices, who: Operator, bill_id: BillId) -> VerifyDocument:
-    """Recompute the bill from the log, and compare every byte. It reads a partition's whole log: one at a time."""
-    return await verify(services, who, bill_id)
-
-
-async def verify(services: Services, who: Caller, bill_id: str) -> VerifyDocument:
-    """Prove a bill in a thread with a loop of its own. Raises Problem: 404, and 503 where Kafka is away or busy."""
+async def verify(services: Services, who: Caller, bill_id: str) -> VerifyDocument | None:
+    """What a proof of the bill found; None: it goes on. Raises Problem: 404, 429, 503 where Kafka is away or busy."""
     await services.store.read(lambda connection: find_bill(connection, who, bill_id))
-    if _one_at_a_time.available_tokens < 1:
-        raise Problem(503, "busy", "another bill is being verified", headers={"Retry-After": "5"})
     if not services.log.is_up:
         raise unavailable("kafka", f"Kafka is away, nothing can be verified: {services.log.why_down}")
-    try:
-        report = await to_thread.run_sync(_prove, services, bill_id, limiter=_one_at_a_time)
-    except (BrokerLostError, TimeoutError) as error:
-        raise unavailable("kafka", f"the log could not be read: {error or 'it took too long'}") from error
+    proof = await services.proofs.prove(who, bill_id)
+    if proof is None:
+        return None
+    report = proof.report
     return VerifyDocument(
         bill_id=bill_id,
         proved=report.proved,
-        differences=report.differences,
+        differences=report.differences[:MAX_ERRORS],
         unprovable=report.unprovable,
         records=report.records,
         steps=report.steps,
+        checked_at=proof.at,
     )
-
-
-def _prove(services: Services, bill_id: str) -> Any:
-    return asyncio.run(asyncio.wait_for(prove_bill(services.settings, bill_id), PROOF_PATIENCE_S))

@@ -35,11 +35,11 @@ def is_json(kind: str) -> bool:
 
 def need_utf8(content_type: str, body: bytes) -> None:
     """Raises Problem (415) where a body is said to be in another charset than UTF-8, and is not ASCII alone."""
-    for parameter in content_type.split(";")[1:]:
+    for parameter in content_type.split(";", 8)[1:8]:
         name, _, value = parameter.partition("=")
-        charset = value.strip().strip("\"'")
+        charset = value.strip().strip("\"'")[:40]
         if name.strip().lower() == "charset" and _name_of(charset) not in ("utf-8", "ascii") and not _is_plain(body):
-            raise Problem(415, "unsupported_media_type", f"the body must be in UTF-8, not {charset[:40]!r}")
+            raise Problem(415, "unsupported_media_type", f"the body must be in UTF-8, not {charset!r}")
 
 
 def _name_of(charset: str) -> str:

@@ -411,3 +411,11 @@ class VerifyDocument(Document):
     unprovable: str | None
     records: int
     steps: int
+    checked_at: datetime
+
+
+class VerifyingDocument(Document):
+    """A proof that goes on."""
+
+    bill_id: str
+    state: Literal["running"]

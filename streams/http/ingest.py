@@ -3,6 +3,7 @@
 All of a request or nothing: where one completion would be refused, none is taken, and each that is wrong is named.
 """
 
+import asyncio
 import codecs
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 
 from meter import topics
 from meter.events import CONTENT_TYPE, STRUCTURED_TYPE
-from meter.intake import MAX_DEPTH, Job, read_job, too_deep
+from meter.intake import Job, read_job
 from meter.models import CLOUD_EVENT_TYPE, JobCompleted
 from meter.refusals import untimely
 from meter.rejects import Code, Refusal
@@ -23,12 +24,17 @@ from meter.rules import Clock, Rules
 from streams.http.access import Producer
 from streams.http.codings import is_json, media_type, need_utf8
 from streams.http.kafka import Outgoing
-from streams.http.problems import PROBLEMS, Problem
+from streams.http.problems import MAX_ERRORS, PROBLEMS, Problem
 from streams.http.routes import CallerRoute
 from streams.http.services import AllServices
 from streams.submit import MAX_LINE_BYTES, Stamps
 
 MAX_JOBS = 1000
+#: Brackets, commas, colons and quotes in a body, and in one completion, which has 40 and may have fields of its own.
+MAX_MARKS = 400_000
+MAX_MARKS_OF_ONE = 20_000
+#: After so much of a body the loop turns, so that nobody waits for all of it.
+TURN_BYTES = 8_192
 PLAIN, EVENT, EVENTS = "application/json", STRUCTURED_TYPE, "application/cloudevents-batch+json"
 #: That a record is an event, as the meter knows it.
 _STRUCTURED: list[tuple[str, bytes | None]] = [(CONTENT_TYPE, STRUCTURED_TYPE.encode())]
@@ -145,7 +151,7 @@ async def submit(request: Request, services: AllServices, who: Producer) -> Resp
     need_utf8(content_type, body)
     items = read_items(media_type(content_type), request.headers.items(), body)
     rules = await services.log.rules()
-    records = check_items(items, rules)
+    records = await check_items(items, rules)
     await services.log.commit(records)
     return Response(msgspec.json.encode({"accepted": len(records)}), 202, media_type=PLAIN)
 
@@ -168,15 +174,21 @@ def read_items(kind: str, headers: Sequence[tuple[str, str]], body: bytes) -> li
 
 
 def _many_items(body: bytes) -> list[msgspec.Raw]:
+    if _marks(body) > MAX_MARKS:
+        detail = f"more than {MAX_MARKS} brackets, commas, colons and quotes: send fewer completions at a time"
+        raise Problem(413, "too_large", detail)
     try:
-        if too_deep(body.decode()):
-            raise Problem(400, "not_json", f"nested deeper than {MAX_DEPTH} levels")
         items = _items(body)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Problem(400, "not_json", f"the body is no JSON array: {error}") from error
     if not 1 <= len(items) <= MAX_JOBS:
         raise Problem(422, "bad_length", f"1 to {MAX_JOBS} completions in a request, got {len(items)}")
     return items
+
+
+def _marks(value: bytes) -> int:
+    """How many parts JSON can have at most: counting is quicker by far than to make them."""
+    return sum(value.count(mark) for mark in (b"[", b"{", b",", b":", b'"'))
 
 
 def _attributes(headers: Sequence[tuple[str, str]]) -> list[tuple[str, bytes | None]]:
@@ -187,15 +199,26 @@ def _attributes(headers: Sequence[tuple[str, str]]) -> list[tuple[str, bytes | N
     return [(f"ce_{name[3:]}", unquote(value).encode()) for name, value in named.items()]
 
 
-def check_items(items: Sequence[Item], rules: Rules) -> list[Outgoing]:
-    """The records of completions. Raises Problem, which names each that the meter would refuse."""
+async def check_items(items: Sequence[Item], rules: Rules) -> list[Outgoing]:
+    """The records of completions. Raises Problem, which names those that the meter would refuse, `MAX_ERRORS` at most.
+
+    Lets the loop turn now and then: a body may be large.
+    """
     stamps = Stamps(rules)
     now_ms = stamps.of(None)
-    records, errors = [], []
+    records: list[Outgoing] = []
+    errors: list[dict[str, Any]] = []
+    read_bytes = 0
     for index, item in enumerate(items):
+        read_bytes += len(item.value)
+        if read_bytes > TURN_BYTES:
+            read_bytes = 0
+            await asyncio.sleep(0)
         job = _read(item, rules, now_ms)
         if isinstance(job, Refusal):
             errors.append(_error(index, job))
+            if len(errors) == MAX_ERRORS:
+                break
         else:
             place, key = owner(job.account_id, rules.partitions), job.account_id.encode()
             at_ms = stamps.of(job.completed_us)
@@ -208,6 +231,8 @@ def check_items(items: Sequence[Item], rules: Rules) -> list[Outgoing]:
 def _read(item: Item, rules: Rules, now_ms: int) -> Job | Refusal:
     if len(item.value) > MAX_LINE_BYTES:
         return Refusal(Code.TOO_LARGE, f"a completion has at most {MAX_LINE_BYTES} bytes")
+    if len(item.value) > MAX_MARKS_OF_ONE and _marks(item.value) > MAX_MARKS_OF_ONE:
+        return Refusal(Code.TOO_LARGE, f"more than {MAX_MARKS_OF_ONE} brackets, commas, colons and quotes")
     job = read_job(item.value, item.headers)
     if isinstance(job, Refusal) or rules.clock is Clock.SIMULATED:
         return job
@@ -229,5 +254,9 @@ def _refused(errors: list[dict[str, Any]], count: int) -> Problem:
     if count == 1:
         status = {Code.NOT_JSON: 400, Code.DUPLICATE_KEY: 400, Code.TOO_LARGE: 413}.get(first["code"], status)
     code = first["code"] if count == 1 else "completions_refused"
-    detail = first["message"] if count == 1 else f"{len(errors)} of {count} completions are wrong; none was taken"
+    detail = f"{len(errors)} of {count} completions are wrong; none was taken"
+    if len(errors) == MAX_ERRORS:
+        detail = f"at least {len(errors)} of {count} completions are wrong; none was taken"
+    if count == 1:
+        detail = first["message"]
     return Problem(status, code, detail, errors=errors)

@@ -37,7 +37,7 @@ def chosen(cookie: str | None, accept: str) -> str:
     """The language of a reader: by the cookie, else by what the client asks for, else English."""
     if cookie in NAMES:
         return str(cookie)
-    wanted = sorted((_wanted(part) for part in accept.split(",")[:20]), key=lambda each: -each[1])
+    wanted = sorted((_wanted(part) for part in accept[:200].split(",")[:20]), key=lambda each: -each[1])
     return next((language for language, weight in wanted if language in NAMES and weight), DEFAULT)
 
 

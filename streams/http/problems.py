@@ -19,6 +19,9 @@ TYPE = "urn:recognition-meter:problem:"
 #: The header that makes a command the same one when it is sent again.
 KEY_HEADER = "Idempotency-Key"
 
+#: An answer names so many things that are wrong, and no more.
+MAX_ERRORS = 100
+
 #: The codes of what the server itself refuses, by status.
 STATUS_CODES = {
     400: "bad_request",
@@ -27,6 +30,7 @@ STATUS_CODES = {
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
+    414: "address_too_long",
     415: "unsupported_media_type",
     422: "bad_fields",
     429: "too_many_requests",
@@ -111,8 +115,8 @@ def of_error(error: Exception) -> Problem:
 
 
 def of_fields(errors: Sequence[Any]) -> Problem:
-    """422 with each wrong field, as the meter's own codes call it where it has one."""
-    found = [_field(error) for error in errors]
+    """422 with each wrong field, up to `MAX_ERRORS`, as the meter's own codes call it where it has one."""
+    found = [_field(error) for error in errors[:MAX_ERRORS]]
     first = found[0]
     return Problem(422, first["code"], f"{first['field']}: {first['message']}", errors=found)
 
@@ -124,7 +128,7 @@ def _field(error: Mapping[str, Any]) -> dict[str, str]:
         code = "bad_key"
     return {
         "code": code,
-        "field": ".".join(where[1:] or where),
+        "field": ".".join(where[1:] or where)[:200],
         "message": str(error["msg"]).removeprefix("Value error, ")[:400],
     }
 

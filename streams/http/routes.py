@@ -6,6 +6,7 @@ A misspelt `from` that is ignored returns everything, and looks right.
 import difflib
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import islice
 from typing import Any
 
 from fastapi import Request, Response
@@ -64,10 +65,11 @@ def need_once(request: Request) -> None:
 def need_known(request: Request, known: Sequence[str]) -> None:
     """Raises Problem (422) for a query parameter that is none of these, or that is given more than once."""
     given = Counter(name for name, _ in request.query_params.multi_items())
-    errors = [error for name, times in given.items() if (error := _wrong(name, times, known)) is not None]
+    wrong = (error for name, times in given.items() if (error := _wrong(name, times, known)) is not None)
+    errors = list(islice(wrong, MAX_ERRORS))  # no more are made: each is looked for among the names
     if errors:
         first = errors[0]
-        raise Problem(422, first["code"], first["message"], errors=errors[:MAX_ERRORS])
+        raise Problem(422, first["code"], first["message"], errors=errors)
 
 
 def _wrong(name: str, times: int, known: Sequence[str]) -> dict[str, str] | None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,8 +13,11 @@ from aiokafka.errors import KafkaError
 from sqlalchemy import Engine
 
 from streams.errors import BrokerRefusesError, Exit, MeterError, SettingError
+from streams.files import raise_file_limit
+from streams.garbage import collect_less
 from streams.http.access import is_loopback
 from streams.http.app import create_app
+from streams.http.connections import MAX_CONNECTIONS, Connection, room_with, with_room_for
 from streams.http.kafka import PATIENCE_S, transactional_id
 from streams.http.tokens import any_token
 from streams.observe.logs import set_up_logs
@@ -31,17 +35,15 @@ Say = Callable[[str], None]
 #: How long requests may go on after the process was asked to stop.
 GRACE_S = 10
 BACKLOG = 1024
-#: Of a request's line and headers together.
-MAX_HEAD_BYTES = 65_536
 
 
 def run_api(settings: Settings, say: Say, *, console: bool = True) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code. Raises SettingError for an address that cannot be."""
     set_up_logs(settings)
-    return asyncio.run(_run(settings, say, console))
+    return asyncio.run(_run(settings, say, console, room=room_with(raise_file_limit())))
 
 
-async def _run(settings: Settings, say: Say, console: bool) -> int:
+async def _run(settings: Settings, say: Say, console: bool, room: int) -> int:
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -56,7 +58,8 @@ async def _run(settings: Settings, say: Say, console: bool) -> int:
     await _need_rights(settings)
     _need_tokens(settings, has_tokens)
     with _bound(settings) as listener:
-        server = server_of(settings, console=console)
+        server = server_of(settings, console=console, room=room)
+        collect_less()
         _announce(listener, has_tokens, say)
         stopping = asyncio.create_task(_stop_when(asked, server))
         await server.serve(sockets=[listener])
@@ -139,18 +142,27 @@ class _Server(uvicorn.Server):
         """Signals are ours: uvicorn would end the process by the signal, and its exit code would not be 0."""
         yield
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; once in a second connections are looked at."""
+        if counter % 10 == 0:
+            now_s = time.monotonic()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look(now_s)
+        return await super().on_tick(counter)
 
-def server_of(settings: Settings, *, console: bool) -> uvicorn.Server:
-    """The server of an application; it is given the sockets to listen on."""
+
+def server_of(settings: Settings, *, console: bool, room: int = MAX_CONNECTIONS) -> uvicorn.Server:
+    """The server of an application, with room for so many connections; it is given the sockets to listen on."""
     config = uvicorn.Config(
         create_app(settings, console=console),
+        http=with_room_for(room),
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # by default it believes whoever is on this machine; see `proxies`
         timeout_graceful_shutdown=GRACE_S,
-        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )
     return _Server(config)
 

@@ -9,6 +9,7 @@ from streams.http.access import Access
 from streams.http.kafka import Log
 from streams.http.orders import Desk
 from streams.http.parties import PartiesFile
+from streams.http.proofs import Proofs
 from streams.http.sessions import Sessions
 from streams.http.store import Store
 from streams.http.turns import Turns
@@ -26,6 +27,7 @@ class Services:
     sessions: Sessions
     desk: Desk
     turns: Turns
+    proofs: Proofs
     parties: PartiesFile
 
 

@@ -32,6 +32,8 @@ MAX_OF_A_TOKEN = 20
 #: An id is used for so long, and is taken for so long after that, of requests that were on their way.
 RENEWED_AFTER = timedelta(hours=1)
 STILL_TAKEN = timedelta(seconds=30)
+#: Where a request's scope has its visitor.
+VISITOR = "meter.visitor"
 
 
 class Visitor(NamedTuple):
@@ -212,9 +214,15 @@ def _session(connection: Connection, cookie: str) -> _Session | None:
 
 
 async def visitor(request: Request) -> Visitor:
-    """Dependency: who looks at a page of the console. Raises SignInNeededError (401) where nobody is signed in."""
-    sessions: Sessions = request.app.state.services.sessions
-    return await sessions.visitor(request)
+    """Dependency: who looks at a page of the console; found out once for a request.
+
+    Raises SignInNeededError (401) where nobody is signed in.
+    """
+    if VISITOR not in request.scope:
+        sessions: Sessions = request.app.state.services.sessions
+        request.scope[VISITOR] = await sessions.visitor(request)
+    known: Visitor = request.scope[VISITOR]
+    return known
 
 
 AnyVisitor = Annotated[Visitor, Depends(visitor)]

@@ -46,7 +46,7 @@ class WebhookBody(Body):
 class RetryBody(Body):
     """Which messages to send again; null: all dead ones."""
 
-    messages: Annotated[list[Annotated[str, Field(max_length=128)]], Field(min_length=1, max_length=1000)] | None = (
+    messages: Annotated[list[Annotated[str, Field(max_length=128)]], Field(min_length=1, max_length=200)] | None = (
         Field(None, examples=[None])
     )
 

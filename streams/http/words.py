@@ -102,6 +102,8 @@ REFUSALS: dict[str, str] = {
     "bad_duration": _("The duration is a number of seconds, more than 0 and at most 31536000."),
     "no_offset": _("A time needs its offset."),
     "misplaced": _("The record is on another account's partition."),
+    "address_too_long": _("The address is too long."),
+    "proof_unavailable": _("The bill could not be verified. Try again later."),
     "too_large": _("What was sent is too large."),
     "in_future": _("The time is in the future."),
     "too_old": _("The time is too long ago."),

@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from streams.app import MeterApp
 from streams.errors import SettingError
+from streams.observe.doors import keep_doors
 from streams.settings import Settings
 
 
@@ -23,7 +24,12 @@ def check_port(settings: Settings) -> None:
 
 
 def add_pages(app: MeterApp) -> None:
-    """Add the three pages to the app."""
+    """Add the three pages to the app, and whoever keeps their door."""
+
+    @app.task
+    async def doors() -> None:
+        """Connections are few, and none lasts long."""
+        await keep_doors(lambda: app.web._runner.server)
 
     @app.page("/metrics")
     async def metrics(web: Any, request: Any) -> Any:

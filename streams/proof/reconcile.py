@@ -140,6 +140,11 @@ async def reconcile(settings: Settings, *, say: Say) -> Reconciliation:
     return result
 
 
+async def reconcile_quietly(settings: Settings) -> Reconciliation:
+    """The same, where nobody looks on."""
+    return await reconcile(settings, say=lambda _: None)
+
+
 class _Partition:
     def __init__(self, log: PartitionLog, rules: Rules) -> None:
         self._log = log

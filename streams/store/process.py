@@ -1,7 +1,6 @@
 """The projector's process: waits for Kafka and the store, projects until it is asked to stop; rebuild; status."""
 
 import asyncio
-import gc
 import logging
 import signal
 from contextlib import AbstractAsyncContextManager, suppress
@@ -12,6 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from meter import __version__
 from streams.errors import Exit, MeterError
+from streams.files import raise_file_limit
+from streams.garbage import collect_less
 from streams.kafka import reader, wait_for_broker
 from streams.observe.logs import set_up_logs
 from streams.observe.pages import Readiness, pages
@@ -36,6 +37,7 @@ PROJECTOR = reading(*positions.PROJECTED)
 def run_projector(settings: Settings, *, caught_up: bool = False) -> int:
     """Project until SIGTERM or SIGINT, or with `caught_up` until the present end. Returns the exit code."""
     set_up_logs(settings)
+    raise_file_limit()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         with opened_store(settings) as engine:
@@ -63,13 +65,6 @@ async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
             collect_less()
             await Projector(settings, rules, engine, measures).run(asked, caught_up)
     log.info("projector stopped" if asked.is_set() else "all is projected")
-
-
-def collect_less() -> None:
-    """Batches are many objects without cycles: looking through them again and again would take half of the time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _pages(settings: Settings, measures: Measures) -> AbstractAsyncContextManager[None]:

@@ -14,11 +14,11 @@ from tests.integration.running import job
 @pytest.mark.parametrize(
     ("age", "code"), [(timedelta(days=35, seconds=9), "too_old"), (-timedelta(seconds=309), "in_future")]
 )
-def test_what_the_meter_would_refuse_by_its_time_is_refused_at_once(age: timedelta, code: str) -> None:
+async def test_what_the_meter_would_refuse_by_its_time_is_refused_at_once(age: timedelta, code: str) -> None:
     rules = Rules(meter_id="m")
     at = (datetime.now(UTC) - age).isoformat()
     with pytest.raises(Problem) as refused:
-        check_items([Item(json.dumps(job(completed_at=at)).encode(), [])], rules)
+        await check_items([Item(json.dumps(job(completed_at=at)).encode(), [])], rules)
     assert (refused.value.status_code, refused.value.code) == (409, code)
     close = (datetime.now(UTC) - age * 0.9).isoformat()
-    assert len(check_items([Item(json.dumps(job(completed_at=close)).encode(), [])], rules)) == 1
+    assert len(await check_items([Item(json.dumps(job(completed_at=close)).encode(), [])], rules)) == 1

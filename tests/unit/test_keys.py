@@ -156,11 +156,11 @@ def test_a_body_with_a_key_twice_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(("kind", "status"), [(PLAIN, 400), (EVENT_TYPE, 400), (EVENTS, 422)])
-def test_completions_by_http_with_a_key_twice_are_refused(kind: str, status: int) -> None:
+async def test_completions_by_http_with_a_key_twice_are_refused(kind: str, status: int) -> None:
     document = LONGER if kind == PLAIN else event(LONGER.decode()).encode()
     items = read_items(kind, [], document if kind != EVENTS else b"[" + document + b"," + document + b"]")
     with pytest.raises(Problem) as refused:
-        check_items(items, Rules(meter_id="m", clock=Clock.SIMULATED))
+        await check_items(items, Rules(meter_id="m", clock=Clock.SIMULATED))
     assert refused.value.status_code == status
     assert {error["code"] for error in refused.value.extra["errors"]} == {"duplicate_key"}
 

@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from sqlalchemy import Connection, Row, select
 
 from meter import topics
+from streams.apart import apart
 from streams.errors import BrokerLostError, MeterError
 from streams.http.console.views import Scene
 from streams.http.problems import Problem, unavailable
 from streams.http.services import Services
 from streams.kafka import admin, reader
-from streams.proof.reconcile import Reconciliation, reconcile
+from streams.proof.reconcile import Reconciliation, reconcile_quietly
 from streams.settings import Settings
 from streams.store.own import audit_entry
 from streams.store.queries.freshness import Reached, positions
@@ -152,19 +153,16 @@ _one_at_a_time = CapacityLimiter(1)
 
 
 async def reconciled(services: Services) -> Reconciliation:
-    """Add it all up from the log, in a thread. Raises Problem (503) where Kafka is away or somebody else does it."""
+    """Add it all up from the log, in a process of its own. Raises Problem (503) where Kafka is away, or it is done."""
     if _one_at_a_time.available_tokens < 1:
-        raise Problem(503, "busy", "somebody else reconciles just now")
+        raise Problem(503, "busy", "somebody else reconciles just now", headers={"Retry-After": "5"})
     if not services.log.is_up:
         raise unavailable("kafka", f"Kafka is away, nothing can be added up: {services.log.why_down}")
     try:
-        return await to_thread.run_sync(_reconcile, services.settings, limiter=_one_at_a_time)
+        async with _one_at_a_time:
+            return await apart(reconcile_quietly, services.settings, patience_s=PROOF_PATIENCE_S)
     except (MeterError, TimeoutError) as error:
         raise unavailable("kafka", f"the log could not be read: {error or 'it took too long'}") from error
-
-
-def _reconcile(settings: Settings) -> Reconciliation:
-    return asyncio.run(asyncio.wait_for(reconcile(settings, say=lambda _: None), PROOF_PATIENCE_S))
 
 
 class Audited(NamedTuple):

@@ -20,13 +20,14 @@ from streams.http.console.languages import Format
 from streams.http.console.pages.board import ROWS, choice, link, pager
 from streams.http.console.render import ACCOUNT_PAGES, SENT, _, account_base, look_of, page, see
 from streams.http.console.views import Scene
+from streams.http.forms import FormRoute
 from streams.http.paths import one
 from streams.http.problems import not_found
 from streams.http.sessions import Visitor
 from streams.http.words import text
 from streams.store.queries import bills, money, usage
 
-router = APIRouter()
+router = APIRouter(route_class=FormRoute)
 
 ONE = "/console/accounts" + one("account_id")
 OWN = "/console/account"

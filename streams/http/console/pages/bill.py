@@ -18,6 +18,7 @@ from streams.http.console.closed import OpenVisitor
 from streams.http.console.render import account_base, page, plain
 from streams.http.console.views import Scene
 from streams.http.documents import VerifyDocument
+from streams.http.forms import FormRoute
 from streams.http.paths import one
 from streams.http.problems import Problem
 from streams.http.services import AllServices, Services
@@ -25,7 +26,7 @@ from streams.http.sessions import Visitor, check_form
 from streams.store.queries import money
 from streams.visible import cell
 
-router = APIRouter()
+router = APIRouter(route_class=FormRoute)
 
 ONE = "/console/bills" + one("bill_id")
 BillId = Annotated[str, Path(max_length=128)]
@@ -111,7 +112,7 @@ async def verify_now(
         if error.status_code == 404:
             raise
         problem = error
-    checked = {"found": found, "problem": problem}
+    checked = {"found": found, "problem": problem, "bill_id": bill_id}
     if request.headers.get("hx-request"):
         return plain(request, visitor, "verified.html", checked=checked)
     return await bill_page(request, visitor, bill_id, "bill.html", checked)

@@ -20,6 +20,7 @@ from streams.http.console.health import audit_page, health_page, metering_lag, r
 from streams.http.console.languages import Format
 from streams.http.console.render import SENT, _, look_of, page, plain
 from streams.http.console.views import Scene
+from streams.http.forms import FormRoute
 from streams.http.problems import Problem
 from streams.http.services import AllServices
 from streams.http.sessions import Visitor, check_form
@@ -29,7 +30,7 @@ from streams.store.queries import accounts as account_queries
 from streams.store.queries import commands, usage
 from streams.store.queries.pages import Page
 
-router = APIRouter()
+router = APIRouter(route_class=FormRoute)
 
 #: Rows of a list on a page.
 ROWS = 20

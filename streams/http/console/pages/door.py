@@ -9,11 +9,12 @@ from streams.http.access import need_same_origin
 from streams.http.callers import Role
 from streams.http.console.closed import OpenVisitor, is_closed
 from streams.http.console.render import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, back_to, plain, see
+from streams.http.forms import FormRoute
 from streams.http.languages import NAMES
 from streams.http.services import AllServices
 from streams.http.sessions import AnyVisitor, SignInNeededError, check_form
 
-router = APIRouter()
+router = APIRouter(route_class=FormRoute)
 
 YEAR_S = 365 * 86_400
 Text = Annotated[str, Form()]

@@ -16,13 +16,14 @@ from streams.http.console.given import MAX_CHARS, Given, review_of
 from streams.http.console.pages.account import ONE, OWN, account_page, own_account
 from streams.http.console.pages.board import accounts_page, prices_page
 from streams.http.console.render import account_base, look_of, see
+from streams.http.forms import FormRoute
 from streams.http.paths import segment
 from streams.http.problems import Problem, not_found
 from streams.http.services import Services
 from streams.http.sessions import Visitor, check_form
 from streams.store.queries.commands import command_by_id
 
-router = APIRouter()
+router = APIRouter(route_class=FormRoute)
 
 Text = Annotated[str, Form(max_length=5000)]
 SHOWN_WITHIN_S = 3.0
@@ -85,7 +86,7 @@ _Again = Callable[[Mapping[str, Any], int], Awaitable[Response]]
 
 async def _read(request: Request, visitor: Visitor, kind: str, form: forms.Form) -> tuple[Given, bool]:
     """What was filled in, and whether it is confirmed: what would happen was seen."""
-    async with request.form(max_files=0, max_fields=20) as sent:
+    async with request.form() as sent:
         values = fields_once(sent)
     check_form(request, visitor, values.pop("csrf", ""))
     own = {name: values.get(name, "")[:MAX_CHARS] for name in form.checks}

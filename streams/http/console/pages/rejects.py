@@ -17,6 +17,7 @@ from streams.http.console.closed import OperatorVisitor
 from streams.http.console.pages.board import ROWS, pager
 from streams.http.console.render import look_of, page, see
 from streams.http.console.views import Risk, Scene
+from streams.http.forms import FormRoute
 from streams.http.problems import Problem
 from streams.http.rejects import find_reject, redrive
 from streams.http.services import AllServices
@@ -27,7 +28,7 @@ from streams.redrive import FIELDS
 from streams.store.queries import rejects as queries
 from streams.visible import visible
 
-router = APIRouter()
+router = APIRouter(route_class=FormRoute)
 
 At = Annotated[str, Path(pattern=r"^[0-9]{1,6}:[0-9]{1,18}$")]
 ONE = "/console/rejects/{at}"
@@ -99,7 +100,7 @@ async def _page(
 @router.post(ONE + "/redrive")
 async def redrive_now(request: Request, services: AllServices, visitor: OperatorVisitor, at: At) -> Response:
     """Send it again with the fields that were changed in the form. A job is charged once, however often it is sent."""
-    async with request.form(max_files=0, max_fields=20) as given:
+    async with request.form() as given:
         values = fields_once(given)
     check_form(request, visitor, values.pop("csrf", ""))
     _, published = await services.store.read(lambda connection: find_reject(connection, Position.read(at)))

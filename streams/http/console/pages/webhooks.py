@@ -13,13 +13,14 @@ from streams.http.console.closed import OperatorVisitor
 from streams.http.console.pages.board import ROWS, pager
 from streams.http.console.render import page, see
 from streams.http.console.views import Scene
+from streams.http.forms import FormRoute
 from streams.http.services import AllServices
 from streams.http.sessions import Visitor, check_form
 from streams.store.own import audit_entry
 from streams.webhooks.endpoints import listed
 from streams.webhooks.queue import dead, dead_page, retry
 
-router = APIRouter()
+router = APIRouter(route_class=FormRoute)
 
 Text = Annotated[str, Form(max_length=200)]
 
