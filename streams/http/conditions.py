@@ -48,7 +48,6 @@ class Terms(NamedTuple):
 
     document: Callable[[Connection, str], ContractsDocument | LowBalanceDocument]
     types: tuple[str, ...]
-    name: str
 
 
 def contracts_document(connection: Connection, account_id: str) -> ContractsDocument:
@@ -65,8 +64,8 @@ def low_balance_document(connection: Connection, account_id: str) -> LowBalanceD
     return LowBalanceDocument(threshold=found)
 
 
-CONTRACTS = Terms(contracts_document, ("contract", "withdraw_contract"), "contracts")
-LOW_BALANCE = Terms(low_balance_document, ("low_balance",), "low balance")
+CONTRACTS = Terms(contracts_document, ("contract", "withdraw_contract"))
+LOW_BALANCE = Terms(low_balance_document, ("low_balance",))
 
 
 class Asked:
@@ -105,7 +104,7 @@ class Asked:
             if await self._is_settled(account_id, terms):
                 return
             if time.monotonic() > deadline:
-                raise unavailable("store", f"the {terms.name} were changed a moment ago: ask again", retry_after_s=1)
+                raise unavailable("store", "this was changed a moment ago: ask again", retry_after_s=1)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _need_tag(self, account_id: str, terms: Terms, seen: Seen) -> None:
@@ -113,7 +112,7 @@ class Asked:
         tag = tag_of(encoded(document, seen.days))
         known = [each.strip() for each in (self._if_match or "").split(",")]
         if tag not in known and "*" not in known:
-            detail = f"the {terms.name} of account {account_id!r} are not what If-Match says: read them again"
+            detail = f"this of account {account_id!r} is not what If-Match says: read it again"
             raise Problem(412, "changed", detail, headers={"ETag": tag})
 
     async def _is_settled(self, account_id: str, terms: Terms) -> bool:
