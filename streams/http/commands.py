@@ -13,7 +13,8 @@ from sqlalchemy import Connection, select
 from meter.billing_models import AgreeContract, Hours, Money, Positive
 from meter.contracts import EVERY_REGION, Mode
 from meter.models import Id, PriceBookCommand
-from meter.regions import ZONE_OF
+from meter.prices import PRICE
+from meter.regions import ZONE_OF, ZONES
 from streams.commands.verdict import is_final
 from streams.commands.writing import digest_of
 from streams.http.access import AnyAccount, Anyone, OpenAccount, Operator, OrderedAccount
@@ -56,6 +57,9 @@ SENT: dict[int | str, dict[str, Any]] = {
 _AMOUNT = r"(?=.*[1-9])[0-9]{1,12}(\.[0-9]{1,2})?$"
 PositiveMoney = Annotated[Positive, WithJsonSchema({"type": "string", "pattern": f"^{_AMOUNT}"})]
 NonZeroMoney = Annotated[Money, WithJsonSchema({"type": "string", "pattern": f"^-?{_AMOUNT}"})]
+
+
+_PRICE: Any = {"type": "string", "pattern": f"^{PRICE.pattern}$"}
 
 
 class Body(BaseModel):
@@ -105,7 +109,7 @@ class ContractBody(Body):
     prices: dict[str, str] = Field(
         default_factory=dict,
         description="region code, price zone or * -> CNY per minute",
-        json_schema_extra={"propertyNames": {"enum": [EVERY_REGION, *ZONE_OF]}},
+        json_schema_extra={"propertyNames": {"enum": [EVERY_REGION, *ZONE_OF]}, "additionalProperties": _PRICE},
         examples=[{"*": "0.30", "ap-guangzhou": "0.25"}],
     )
     grace_hours: Hours | None = Field(None, description=AgreeContract.model_fields["grace_hours"].description)
@@ -124,7 +128,15 @@ class PriceBookBody(Body):
     currency: Literal["CNY"] = "CNY"
     version: Id = Field(examples=["2027"])
     effective_from: BillingDay = Field(examples=["2027-01-01"])
-    prices: dict[str, str] = Field(description=PriceBookCommand.model_fields["prices"].description)
+    prices: dict[str, str] = Field(
+        description=PriceBookCommand.model_fields["prices"].description,
+        json_schema_extra={
+            "propertyNames": {"enum": list(ZONES)},
+            "minProperties": len(ZONES),
+            "additionalProperties": _PRICE,
+        },
+        examples=[dict.fromkeys(ZONES, "0.30")],
+    )
 
 
 class Giving:

@@ -6,6 +6,7 @@ Node = dict[str, Any]
 
 #: What a field of this name looks like where its schema does not say.
 _NAMED: Node = {
+    "If-Match": '"5f3c8a6f0b7f4a35a4f7a1d8f1a2b3c4"',
     "account_id": "A",
     "action": "top_up",
     "after": "WyIyMDI2LTExLTI0Il0",

@@ -78,6 +78,8 @@ async def find_target(url: str, private: bool) -> Target:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise UnresolvedError(f"{host} cannot be resolved: {error.strerror or error}") from error
+    except UnicodeError as error:  # of a name with an empty or endless part
+        raise UnresolvedError(f"{host[:200]} is no name: {error}") from error
     for *_, place in found:
         check_address(str(place[0]), parts.scheme, private)
     return Target(str(found[0][4][0]), host, port)
