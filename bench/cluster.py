@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from bench.process import cpu_s
-from streams.broker import EmbeddedBroker
+from tests.open_kafka import OpenBroker
 
 PARTITIONS = 8
 LEADER_S = 30.0
@@ -104,6 +104,6 @@ def _end_of(consumer: Consumer, part: TopicPartition) -> int:
 @contextmanager
 def run_broker(work_dir: Path) -> Iterator[Cluster]:
     """The embedded broker, as `meter broker` runs it, on a port of its own and an empty directory."""
-    with EmbeddedBroker(work_dir / "broker", port=0) as broker:
+    with OpenBroker(work_dir / "broker") as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
         yield Cluster(broker.bootstrap_servers, work_dir, psutil.Process(broker.pid), admin)

@@ -27,7 +27,6 @@ from bench.completions import REGIONS
 from meter import topics
 from meter.money import decimal_text
 from meter.rules import Rules
-from streams.broker import EmbeddedBroker
 from streams.garbage import collect_less
 from streams.settings import Settings
 from streams.store.database import open_engine, shown
@@ -35,6 +34,7 @@ from streams.store.measures import Measures
 from streams.store.migrate import migrate
 from streams.store.projector import Projector
 from streams.topics import create, new_rules
+from tests.open_kafka import OpenBroker
 from tests.store.postgres import Postgres
 
 PARTITIONS = 8
@@ -52,7 +52,7 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-projector-") as work_dir:
         work = Path(work_dir)
-        with EmbeddedBroker(work / "broker", port=0) as broker:
+        with OpenBroker(work / "broker") as broker:
             settings = Settings(bootstrap_servers=broker.bootstrap_servers, data_dir=work, web_port=0)
             rules, _ = asyncio.run(create(settings, new_rules(partitions=PARTITIONS), 1))
             totals = produce(settings, given.jobs)

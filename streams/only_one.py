@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from streams.broker.state import start_time
 from streams.connect import Say
 from streams.errors import SettingError
+from streams.private import append, new_folder
 
 LOOK_EVERY_S = 0.1
 
@@ -26,19 +27,19 @@ def only_one(data_dir: Path, say: Say) -> Iterator[int]:
     Waits for what a killed one has left behind. Raises SettingError where another one runs.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        file = (data_dir / "up.lock").open("a+", encoding="ascii")
+        new_folder(data_dir)
+        file = append(data_dir / "up.lock")
     except OSError as error:
         raise SettingError(f"METER_DATA_DIR: {data_dir}: {error.strerror}") from error
     with file:
         _take(file, data_dir, say)
         file.truncate(0)
-        file.write(f"{os.getpid()} {start_time(os.getpid())}")
+        file.write(f"{os.getpid()} {start_time(os.getpid())}".encode())
         file.flush()
         yield file.fileno()
 
 
-def _take(file: TextIO, data_dir: Path, say: Say) -> None:
+def _take(file: IO[bytes], data_dir: Path, say: Say) -> None:
     has_told = False
     while not _is_locked(file):
         if (pid := _holder(file)) is not None:
@@ -49,7 +50,7 @@ def _take(file: TextIO, data_dir: Path, say: Say) -> None:
         time.sleep(LOOK_EVERY_S)  # other programs' children: their end cannot be waited for
 
 
-def _is_locked(file: TextIO) -> bool:
+def _is_locked(file: IO[bytes]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -57,8 +58,8 @@ def _is_locked(file: TextIO) -> bool:
     return True
 
 
-def _holder(file: TextIO) -> int | None:
+def _holder(file: IO[bytes]) -> int | None:
     """The process that has taken the lock, if it is there; its start time says that it is the same one."""
     file.seek(0)
-    pid, _, started = file.read().partition(" ")
+    pid, _, started = file.read().decode("ascii", "replace").partition(" ")
     return int(pid) if pid.isdecimal() and start_time(int(pid)) == started else None

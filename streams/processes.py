@@ -17,7 +17,7 @@ from typing import NamedTuple
 from streams.broker import EmbeddedBroker
 from streams.broker.child import TIED
 from streams.broker.ports import free_port
-from streams.connect import Say
+from streams.connect import Say, embedded
 from streams.settings import PREFIX, Settings
 
 STOP_PATIENCE_S = 45.0
@@ -64,6 +64,7 @@ class Kafka:
 
     def __init__(self, settings: Settings, port: int, say: Say) -> None:
         self.backoff = Backoff()
+        self._settings = settings
         self._data_dir = settings.data_dir
         self._port = port
         self._servers: str | None = None
@@ -73,21 +74,22 @@ class Kafka:
     def _new_broker(self) -> EmbeddedBroker:
         return EmbeddedBroker(self._data_dir, port=self._port, say=self._say)
 
-    def start(self, ended: Callable[[Ended], None]) -> str:
-        """Its address, once it answers; the same at every start. Raises BrokerError."""
+    def start(self, ended: Callable[[Ended], None]) -> Settings:
+        """The settings for it, once it answers; its address is the same at every start. Raises BrokerError."""
         self.backoff.started()
         broker = self._broker
         address = broker.start()
         threading.Thread(target=lambda: ended(Ended(self, broker.wait())), daemon=True).start()
         found = "" if broker.owned else "; it ran already and is left running"
         where = f"{address.bootstrap_servers} (process {address.pid}), log {address.log_file}"
+        own = embedded(self._settings, address.bootstrap_servers, address.secret)
         if self._servers not in (None, address.bootstrap_servers):
             # A command came first with one of its own. The workers were told of this address, and wait for it.
             self._say(f"Kafka      {where} is another command's: {self._servers} comes back when that has ended")
-            return self._servers or ""
+            return own
         self._servers, self._port = address.bootstrap_servers, address.port
         self._say(f"Kafka      {where}{found}")
-        return self._servers
+        return own
 
     def restart(self, ended: Callable[[Ended], None]) -> None:
         """Start it again, on the same port."""

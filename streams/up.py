@@ -60,8 +60,7 @@ class _Up:
     def _start(self, lock: int) -> None:
         settings = self._settings
         if self._kafka is not None:
-            servers = self._kafka.start(self._events.put)
-            settings = settings.model_copy(update={"bootstrap_servers": servers})
+            settings = self._kafka.start(self._events.put)
         else:
             self._say(f"Kafka      {settings.bootstrap_servers} (METER_BOOTSTRAP_SERVERS)")
         rules, new = asyncio.run(self._topics(settings))

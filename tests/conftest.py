@@ -6,7 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streams.broker import BrokerAddress, EmbeddedBroker
+from streams.broker import BrokerAddress
+from tests.open_kafka import OpenBroker
 from tests.store.postgres import Postgres
 
 #: Folders whose tests go through one stage in their order; elsewhere a file does.
@@ -30,7 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def kafka_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerAddress]:
     """A real broker on an ephemeral port, stopped when the run ends."""
     data_dir: Path = tmp_path_factory.mktemp("kafka")
-    with EmbeddedBroker(data_dir, port=0) as broker:
+    with OpenBroker(data_dir) as broker:
         yield broker
 
 

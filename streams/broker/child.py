@@ -7,6 +7,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from streams.private import OTHERS, append
+
 # Options for any JVM that a user may have set: this one runs as it was pinned and measured.
 FOREIGN_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
 TIED = Path(__file__).with_name("tied.py")
@@ -96,7 +98,7 @@ def _spawn(
     environment = {name: value for name, value in os.environ.items() if name not in FOREIGN_OPTIONS}
     environment["LC_ALL"] = "C.UTF-8"  # else Java cannot open a file whose name is not ASCII
     environment |= extra
-    with console.open("ab") as output:
+    with append(console) as output:
         return subprocess.Popen(
             [*launcher, *command],
             stdin=subprocess.DEVNULL,
@@ -106,4 +108,5 @@ def _spawn(
             env=environment,
             pass_fds=() if claim is None else (claim,),
             start_new_session=True,
+            umask=OTHERS,
         )

@@ -27,7 +27,9 @@ from streams.broker.ports import free_port, is_free
 from streams.broker.probe import answer_at
 from streams.broker.process import START_TRIES, STOP_PATIENCE_S, claim_or_running
 from streams.broker.quickstart import QuickStart
+from streams.broker.secret import kept_secret, new_secret, write_client_properties
 from streams.broker.state import BrokerAddress, Known, running_broker, running_node, start_lock
+from streams.private import make_folder, write
 
 NODES = 3
 START_TIMEOUT_S = 90.0
@@ -102,7 +104,7 @@ class ClusterNode:
             how(self._child)
             self._child = None
 
-    def claimed(self) -> IO[str]:
+    def claimed(self) -> IO[bytes]:
         """Its storage, for one Kafka. Raises BrokerError when another program's uses it."""
         claim = claim_or_running(self.files, lambda: running_node(self.files))
         if isinstance(claim, BrokerAddress):
@@ -111,24 +113,27 @@ class ClusterNode:
 
     def settled(self) -> Node:
         """What it is started with."""
-        return Node(self.port, self._cluster.controllers, self.number, self.extras)
+        cluster = self._cluster
+        return Node(
+            self.port, cluster.controllers, cluster.secret, cluster.controllers_password, self.number, self.extras
+        )
 
-    def prepare(self, claim: IO[str], java: "Java", timeout_s: float) -> None:
+    def prepare(self, claim: IO[bytes], java: "Java", timeout_s: float) -> None:
         """Write its settings, and format its storage where that is new."""
-        self.files.log.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.files.log.parent)
         self.files.write_settings(self.settled())
         if not self.files.meta.exists():
             quick, cluster_id = java.quick(self.files), self._cluster.cluster_id
             storage.format_storage(self.files, java.jars, quick.options(), timeout_s, claim.fileno(), cluster_id)
 
-    def launch(self, claim: IO[str], java: "Java", timeout_s: float) -> None:
+    def launch(self, claim: IO[bytes], java: "Java", timeout_s: float) -> None:
         """Run it and wait until it answers, which takes a majority of all. Raises BrokerError, PortLostError."""
         self.prepare(claim, java, timeout_s)
         options = java.quick(self.files).options()
         self._child = run_node(
             self.files, java.jars, options, node=self.settled(), timeout_s=timeout_s, claim=claim.fileno()
         )
-        self.files.version.write_text(java.version, "utf-8")
+        write(self.files.version, java.version)
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,8 @@ class EmbeddedCluster:
         self.ports: dict[int, int] = {}
         self.controllers: dict[int, int] = {}
         self.cluster_id = ""
+        self.secret = ""
+        self.controllers_password = new_secret()
         self._data_dir = data_dir
         self._port = port
         self._say = say or (lambda _: None)
@@ -191,9 +198,12 @@ class EmbeddedCluster:
     def start(self, timeout_s: float = START_TIMEOUT_S) -> Self:
         """Start all nodes and wait until each knows of all. Raises BrokerError, also where it runs already."""
         try:
+            make_folder(self.root)
             with start_lock(self.nodes[0].files, self._say):
                 self._identify()
+                self.secret = kept_secret(self.nodes[0].files)
                 self._start(timeout_s)
+                write_client_properties(self.nodes[0].files, self._known().bootstrap_servers, self.secret)
         except OSError as error:
             raise BrokerError(f"cannot start Kafka in {self._data_dir}: {error}") from error
         return self
@@ -253,12 +263,12 @@ class EmbeddedCluster:
         """A node that answers knows of itself. Clients ask any of them, and are to be told of all."""
         ports, deadline = set(self.ports.values()), time.monotonic() + timeout_s
         for port in ports:
-            while (answer := answer_at(port)) is None or not answer.ports >= ports:
+            while (answer := answer_at(port, self.secret)) is None or not answer.ports >= ports:
                 if time.monotonic() > deadline:
                     raise BrokerError(f"the Kafka at {HOST}:{port} does not know of all others after {timeout_s:g} s")
                 time.sleep(PROBE_INTERVAL_S)
 
-    def _bury(self, nodes: Iterable[tuple[ClusterNode, IO[str]]], java: Java) -> None:
+    def _bury(self, nodes: Iterable[tuple[ClusterNode, IO[bytes]]], java: Java) -> None:
         """Where nodes have crashed, their controllers come first: see `crash.py`."""
         down = [Mourned(node.files, node.settled(), claim.fileno()) for node, claim in nodes]
         if any(each.files.has_crashed for each in down):

@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streams.broker.errors import BrokerError
+from streams.private import make_folder, write
 
 HOST = "127.0.0.1"
 NODE_ID = 1
+#: Who has the secret is this user; the controllers are one of their own, named as their door.
+USER = "meter"
+CONTROLLER = "CONTROLLER"
+MECHANISM = "SCRAM-SHA-512"
+#: The door for clients, and for the brokers among themselves.
+CLIENTS = "CLIENTS"
 MIB = 1024 * 1024
 SETTINGS = "server.properties"
 CONTROLLER_SETTINGS = "controller.properties"
@@ -62,6 +69,7 @@ class Files:
 
     root: Path
     node_id: int = NODE_ID
+    shared: Path | None = None
 
     @classmethod
     def of(cls, data_dir: Path) -> "Files":
@@ -71,7 +79,17 @@ class Files:
     @classmethod
     def of_node(cls, data_dir: Path, number: int) -> "Files":
         """The files of one node, 1 and up, of the cluster of this data directory."""
-        return cls(cluster_root(data_dir) / f"node-{number}", number)
+        return cls(cluster_root(data_dir) / f"node-{number}", number, cluster_root(data_dir))
+
+    @property
+    def secret(self) -> Path:
+        """What clients prove that they have: one for a data directory."""
+        return (self.shared or self.root) / "secret"
+
+    @property
+    def client_properties(self) -> Path:
+        """How a client of the user's own connects, with the secret in it."""
+        return (self.shared or self.root) / "client.properties"
 
     @property
     def records(self) -> Path:
@@ -130,10 +148,10 @@ class Files:
 
     def write_settings(self, node: "Node") -> None:
         """Write what Kafka reads at its start, and empty its temporary folder."""
-        (self.root / SETTINGS).write_text(server_properties(node), "utf-8")
-        (self.root / LOG_SETTINGS).write_text(LOG4J2, "utf-8")
+        write(self.root / SETTINGS, server_properties(node))
+        write(self.root / LOG_SETTINGS, LOG4J2)
         shutil.rmtree(self.temporary, ignore_errors=True)
-        self.temporary.mkdir()
+        make_folder(self.temporary)
 
 
 def cluster_root(data_dir: Path) -> Path:
@@ -142,11 +160,15 @@ def cluster_root(data_dir: Path) -> Path:
 
 
 class Listener(NamedTuple):
-    """One more door for clients: its name, the port it listens on, and the one that clients are told to come to."""
+    """One more door for clients: its name, the port it listens on, and the one that clients are told to come to.
+
+    Everybody gets in, where `protocol` is Kafka's PLAINTEXT.
+    """
 
     name: str
     port: int
     advertised: int
+    protocol: str = "PLAINTEXT"
 
 
 @dataclass(frozen=True)
@@ -164,6 +186,8 @@ class Node:
 
     port: int
     controllers: Mapping[int, int]
+    secret: str = field(repr=False)
+    controllers_password: str = field(repr=False)
     number: int = NODE_ID
     extras: Extras = field(default_factory=Extras)
 
@@ -182,7 +206,7 @@ def controller_properties(node: Node) -> str:
     """The properties of the same node as a controller alone, which takes a broker that is silent for gone at once."""
     controller = {
         "process.roles": "controller",
-        "listeners": f"CONTROLLER://{HOST}:{node.controller_port}",
+        "listeners": f"{CONTROLLER}://{HOST}:{node.controller_port}",
         "broker.session.timeout.ms": 100,
         "broker.heartbeat.interval.ms": 50,
     }
@@ -191,13 +215,14 @@ def controller_properties(node: Node) -> str:
 
 def server_properties(node: Node) -> str:
     """server.properties of a node that is broker and controller, on loopback only."""
-    doors = [Listener("PLAINTEXT", node.port, node.port), *node.extras.listeners]
+    doors = [Listener(CLIENTS, node.port, node.port), *node.extras.listeners]
     listeners = [f"{door.name}://{HOST}:{door.port}" for door in doors]
     broker = {
         "process.roles": "broker,controller",
-        "listeners": ",".join([*listeners, f"CONTROLLER://{HOST}:{node.controller_port}"]),
+        "listeners": ",".join([*listeners, f"{CONTROLLER}://{HOST}:{node.controller_port}"]),
         "advertised.listeners": ",".join(f"{door.name}://{HOST}:{door.advertised}" for door in doors),
-        "inter.broker.listener.name": "PLAINTEXT",
+        "inter.broker.listener.name": CLIENTS,
+        "sasl.mechanism.inter.broker.protocol": MECHANISM,
         # Few partitions of Kafka's own topics: each costs files and start time.
         "offsets.topic.num.partitions": 8,
         "transaction.state.log.num.partitions": 8,
@@ -236,14 +261,37 @@ def _replication(nodes: int) -> dict[str, object]:
 
 def _node(node: Node) -> dict[str, object]:
     """What is the same in whatever role it runs."""
-    names = ["PLAINTEXT", "CONTROLLER", *(door.name for door in node.extras.listeners)]
+    protocols = dict.fromkeys((CLIENTS, CONTROLLER), "SASL_PLAINTEXT")
+    protocols |= {door.name: door.protocol for door in node.extras.listeners}
     return {
         "node.id": node.number,
         "controller.quorum.voters": ",".join(f"{number}@{HOST}:{port}" for number, port in node.controllers.items()),
-        "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
+        "controller.listener.names": CONTROLLER,
+        "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
         "log.dirs": "data",
+    } | _doors_locked(node)
+
+
+def _doors_locked(node: Node) -> dict[str, object]:
+    """Who gets in: those with the secret; at the controllers' door, which has no log to know that from, the nodes."""
+    clients, controllers = (f"listener.name.{name.lower()}" for name in (CLIENTS, CONTROLLER))
+    password = node.controllers_password
+    accepted = {f"user_{CONTROLLER}": password}
+    return {
+        f"{clients}.sasl.enabled.mechanisms": MECHANISM,
+        f"{clients}.{MECHANISM.lower()}.sasl.jaas.config": _login("scram.Scram", USER, node.secret),
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        f"{controllers}.sasl.enabled.mechanisms": "PLAIN",
+        f"{controllers}.plain.sasl.jaas.config": _login("plain.Plain", CONTROLLER, password, **accepted),
+        # Counts where a test puts an authorizer on top.
+        "super.users": ";".join(f"User:{user}" for user in (USER, CONTROLLER)),
     }
+
+
+def _login(module: str, username: str, password: str, **accepted: str) -> str:
+    options = {"username": username, "password": password, **accepted}
+    text = " ".join(f'{name}="{value}"' for name, value in options.items())
+    return f"org.apache.kafka.common.security.{module}LoginModule required {text};"
 
 
 def _properties(settings: Mapping[str, object]) -> str:

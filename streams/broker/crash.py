@@ -20,6 +20,7 @@ from typing import NamedTuple
 from streams.broker.child import Child
 from streams.broker.config import CONTROLLER_SETTINGS, Files, Node, controller_properties, java_command
 from streams.broker.news import News
+from streams.private import write
 
 LOOK_S = 0.02
 #: A controller that knows of no broker any more has nothing to say; then this long is waited in vain.
@@ -53,7 +54,7 @@ def bury_the_dead(nodes: Sequence[Mourned], jars: list[Path], options: list[str]
 
 
 def _controller(each: Mourned, jars: list[Path], options: list[str]) -> Child:
-    (each.files.root / CONTROLLER_SETTINGS).write_text(controller_properties(each.node), "utf-8")
+    write(each.files.root / CONTROLLER_SETTINGS, controller_properties(each.node))
     extra = [*each.node.jvm_options, *options]
     command = java_command(each.files, jars, "kafka.Kafka", CONTROLLER_SETTINGS, extra=extra)
     return Child(

@@ -37,9 +37,14 @@ def _serve(broker: EmbeddedBroker, data_dir: Path, say: Callable[[str], None]) -
         say(f"the Kafka of {data_dir} already runs at {address.bootstrap_servers} (process {address.pid})")
         return 1
     say(f"Apache Kafka {kafka_version(read_lock())} at {address.bootstrap_servers}, log in {address.log_file}")
+    _say_how_to_connect(Files.of(data_dir), say)
     code = broker.wait()
     say(f"Kafka ended by itself with code {code}; its log is {Files.of(data_dir).log}")
     return 1
+
+
+def _say_how_to_connect(files: Files, say: Callable[[str], None]) -> None:
+    say(f"it lets in whoever has its secret: commands with this data directory, clients with {files.client_properties}")
 
 
 def serve_cluster(data_dir: Path, nodes: int, port: int, say: Callable[[str], None]) -> int:
@@ -52,6 +57,7 @@ def serve_cluster(data_dir: Path, nodes: int, port: int, say: Callable[[str], No
         try:
             cluster.start()
             say(f"Apache Kafka {kafka_version(read_lock())} at {cluster.bootstrap_servers}, logs under {cluster.root}")
+            _say_how_to_connect(cluster.nodes[0].files, say)
             while True:
                 _start_again(cluster, say)
         except KeyboardInterrupt:

@@ -11,8 +11,9 @@ from streams.broker.config import SETTINGS, Files, Node, java_command
 from streams.broker.crash import Mourned, bury_the_dead
 from streams.broker.errors import BrokerError
 from streams.broker.news import News
-from streams.broker.probe import cluster_at
+from streams.broker.probe import STRANGER, cluster_at
 from streams.broker.quickstart import QuickStart
+from streams.broker.secret import admit
 from streams.broker.state import State
 
 PROBE_INTERVAL_S = 0.05
@@ -45,7 +46,7 @@ def run_node(files: Files, jars: list[Path], options: list[str], *, node: Node, 
     child = Child(command, files.console, files.root, claim=claim, environment=node.extras.environment)
     try:
         State.of(child.pid, node.port).write(files)
-        if _is_ready(child, node.port, storage.cluster_id(files), timeout_s):
+        if _is_ready(child, node, storage.cluster_id(files), timeout_s):
             return child
         if not child.exited.is_set():
             raise BrokerError(f"Kafka was not ready after {timeout_s:g} s; its log is {files.log}")
@@ -55,9 +56,11 @@ def run_node(files: Files, jars: list[Path], options: list[str], *, node: Node, 
         raise
 
 
-def _is_ready(child: Child, port: int, cluster_id: str, timeout_s: float) -> bool:
+def _is_ready(child: Child, node: Node, cluster_id: str, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
-    while cluster_at(port) != cluster_id:
+    while (found := cluster_at(node.port, node.secret)) != cluster_id:
+        if found == STRANGER.cluster_id:
+            admit(node)
         if child.exited.wait(PROBE_INTERVAL_S) or time.monotonic() > deadline:
             return False
     return True

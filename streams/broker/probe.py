@@ -1,4 +1,4 @@
-"""Is a broker there, and is it ours? Asked with a real metadata request, not by an open port."""
+"""Is a broker there, and is it ours? Asked with the secret and a real metadata request, not by an open port."""
 
 import asyncio
 import threading
@@ -6,9 +6,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from aiokafka.conn import create_conn
+from aiokafka.errors import SaslAuthenticationFailed
 from aiokafka.protocol.metadata import MetadataRequest
 
-from streams.broker.config import HOST
+from streams.broker.config import HOST, MECHANISM, USER
 
 
 class Answer(NamedTuple):
@@ -18,13 +19,20 @@ class Answer(NamedTuple):
     ports: frozenset[int]
 
 
-def cluster_at(port: int, timeout_s: float = 2.0) -> str | None:
-    """The cluster id of the Kafka that serves on this loopback port; None when none answers or none is ready."""
-    answer = answer_at(port, timeout_s)
+#: Of a Kafka that does not know the secret, or not yet: it is of no cluster.
+STRANGER = Answer("", frozenset())
+
+
+def cluster_at(port: int, secret: str, timeout_s: float = 2.0) -> str | None:
+    """The cluster id of the Kafka that serves on this loopback port; None when none answers or none is ready.
+
+    The empty one of `STRANGER` where it does not take the secret.
+    """
+    answer = answer_at(port, secret, timeout_s)
     return None if answer is None else answer.cluster_id
 
 
-def answer_at(port: int, timeout_s: float = 2.0) -> Answer | None:
+def answer_at(port: int, secret: str, timeout_s: float = 2.0) -> Answer | None:
     """What the Kafka says that serves on this loopback port; None when none answers or none is ready.
 
     Safe to call from code with a running event loop: it asks from a thread with a loop of its own.
@@ -34,7 +42,7 @@ def answer_at(port: int, timeout_s: float = 2.0) -> Answer | None:
     def ask() -> None:
         # Whatever goes wrong with a port that may belong to any program means: no broker of ours answers.
         with suppress(Exception):
-            answer.append(asyncio.run(_answer_at(port, timeout_s)))
+            answer.append(asyncio.run(_answer_at(port, secret, timeout_s)))
 
     asking = threading.Thread(target=ask, name="kafka-probe")
     asking.start()
@@ -42,9 +50,21 @@ def answer_at(port: int, timeout_s: float = 2.0) -> Answer | None:
     return answer[0] if answer else None
 
 
-async def _answer_at(port: int, timeout_s: float) -> Answer:
+async def _answer_at(port: int, secret: str, timeout_s: float) -> Answer:
     async with asyncio.timeout(timeout_s):
-        connection = await create_conn(HOST, port, client_id="meter-probe", request_timeout_ms=int(timeout_s * 1000))
+        try:
+            connection = await create_conn(
+                HOST,
+                port,
+                client_id="meter-probe",
+                request_timeout_ms=int(timeout_s * 1000),
+                security_protocol="SASL_PLAINTEXT",
+                sasl_mechanism=MECHANISM,
+                sasl_plain_username=USER,
+                sasl_plain_password=secret,
+            )
+        except SaslAuthenticationFailed:
+            return STRANGER
         try:
             metadata = await connection.send(MetadataRequest([]))
         finally:

@@ -17,7 +17,9 @@ from streams.broker.jars import class_path, default_cache_dir, kafka_version, re
 from streams.broker.launch import PortLostError, launch
 from streams.broker.ports import free_port, is_free
 from streams.broker.quickstart import QuickStart
+from streams.broker.secret import kept_secret, new_secret, write_client_properties
 from streams.broker.state import BrokerAddress, Known, State, read_state, running_broker, start_lock, wait_for_end
+from streams.private import write
 
 DEFAULT_PORT = 19092
 START_TRIES = 5
@@ -78,12 +80,14 @@ class EmbeddedBroker:
         quick = QuickStart(self._files, cache_dir, jars)
         try:
             self._child, self._port = self._launch(jars, quick, timeout_s, claim)
-            self._files.version.write_text(kafka, "utf-8")
+            write(self._files.version, kafka)
+            address = State.of(self._child.pid, self._port).address(self._files, kept_secret(self._files))
+            write_client_properties(self._files, address.bootstrap_servers, address.secret)
             quick.make(self._say)
         except BaseException:
             self.stop()
             raise
-        return State.of(self._child.pid, self._port).address(self._files)
+        return address
 
     def _launch(self, jars: list[Path], quick: QuickStart, timeout_s: float, claim: int) -> tuple[Child, int]:
         for _ in range(START_TRIES):
@@ -91,7 +95,8 @@ class EmbeddedBroker:
             port = self._port or free_port()
             # The port lost may be the controller's, which is always a free one, so another try has another.
             with suppress(PortLostError):
-                node = Node(port, {NODE_ID: free_port()}, extras=self._extras)
+                controllers = {NODE_ID: free_port()}
+                node = Node(port, controllers, kept_secret(self._files), new_secret(), extras=self._extras)
                 return launch(self._files, jars, quick, node=node, timeout_s=timeout_s, claim=claim), port
         raise BrokerError(f"other programs took every port chosen on {HOST}")
 
@@ -150,7 +155,7 @@ def _running_cluster(data_dir: Path) -> BrokerAddress | None:
     return found
 
 
-def claim_or_running(files: Files, running: Callable[[], BrokerAddress | None]) -> IO[str] | BrokerAddress:
+def claim_or_running(files: Files, running: Callable[[], BrokerAddress | None]) -> IO[bytes] | BrokerAddress:
     """The claim to the storage of one node, or the broker that holds it and can be used.
 
     In between is one that shuts down, because it was told to or its owner ended. When it does not end although its

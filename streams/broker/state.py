@@ -6,23 +6,26 @@ import os
 import select
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from streams.broker import storage
 from streams.broker.config import HOST, Files, cluster_root
 from streams.broker.errors import BrokerError
 from streams.broker.probe import cluster_at
+from streams.broker.secret import secret_of
+from streams.private import append, make_folder, write
 
 
 @dataclass(frozen=True)
 class BrokerAddress:
-    """Where a running broker is: its address for clients, its process, Kafka's own log."""
+    """Where a running broker is: its address for clients, what lets them in, its process, Kafka's own log."""
 
     bootstrap_servers: str
     port: int
     pid: int
     log_file: Path
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,12 @@ class State:
     def write(self, files: Files) -> None:
         """Replace the state file in one step."""
         part = files.state.with_suffix(".part")
-        part.write_text(json.dumps(asdict(self)), "utf-8")
+        write(part, json.dumps(asdict(self)))
         part.replace(files.state)
 
-    def address(self, files: Files) -> BrokerAddress:
+    def address(self, files: Files, secret: str) -> BrokerAddress:
         """The same for the user of a broker."""
-        return BrokerAddress(f"{HOST}:{self.port}", self.port, self.pid, files.log)
+        return BrokerAddress(f"{HOST}:{self.port}", self.port, self.pid, files.log, secret)
 
 
 def start_time(pid: int) -> str | None:
@@ -101,9 +104,9 @@ def running_broker(data_dir: Path) -> BrokerAddress | None:
 def running_node(files: Files) -> BrokerAddress | None:
     """The same of one node of a cluster, or of the only one."""
     state = read_state(files)
-    if state is None or state.is_leaving or not files.meta.exists():
+    if state is None or state.is_leaving or not files.meta.exists() or (secret := secret_of(files)) is None:
         return None
-    return state.address(files) if cluster_at(state.port) == storage.cluster_id(files) else None
+    return state.address(files, secret) if cluster_at(state.port, secret) == storage.cluster_id(files) else None
 
 
 def _running_cluster(data_dir: Path) -> BrokerAddress | None:
@@ -138,7 +141,7 @@ class Known:
         """Replace the file in one step."""
         file = self._file(data_dir)
         part = file.with_suffix(".part")
-        part.write_text(json.dumps(asdict(self)), "utf-8")
+        write(part, json.dumps(asdict(self)))
         part.replace(file)
 
     @staticmethod
@@ -154,8 +157,9 @@ class Known:
 @contextmanager
 def start_lock(files: Files, say: Callable[[str], None]) -> Iterator[None]:
     """One start at a time in a data directory; the next one waits, and then finds the first one's broker."""
-    files.log.parent.mkdir(parents=True, exist_ok=True)
-    with files.lock.open("a") as lock:
+    make_folder(files.root)
+    make_folder(files.log.parent)
+    with append(files.lock) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

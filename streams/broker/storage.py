@@ -9,6 +9,7 @@ from typing import IO
 from streams.broker.child import run
 from streams.broker.config import SETTINGS, Files, java_command
 from streams.broker.errors import BrokerError
+from streams.private import append, make_folder
 
 META_VERSION = "1"
 
@@ -30,13 +31,13 @@ def cluster_id(files: Files) -> str:
     return entries["cluster.id"]
 
 
-def claim(files: Files) -> IO[str] | None:
+def claim(files: Files) -> IO[bytes] | None:
     """Take the storage for one Kafka: a locked file that its process is to inherit. None while another one runs.
 
     Kafka's own lock comes too late: a second broker writes to the cluster metadata before it finds the lock taken.
     """
-    files.claim.parent.mkdir(parents=True, exist_ok=True)
-    file = files.claim.open("a")
+    make_folder(files.claim.parent)
+    file = append(files.claim)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -31,6 +31,7 @@ from streams.cli.errors import explain
 from streams.cli.once import need_once
 from streams.cli.output import complain, flush, lost_output, open_streams
 from streams.errors import INTERRUPTED
+from streams.private import masked
 
 #: As a shell reports a program that SIGPIPE has ended: whoever read our output wants no more of it.
 PIPE_CLOSED = 141
@@ -113,7 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         need_once(lambda: typer.main.get_command(app), given)
-        code = app(given, prog_name="meter", standalone_mode=False)
+        with masked():
+            code = app(given, prog_name="meter", standalone_mode=False)
         flush()
         return int(code or 0)
     except BrokenPipeError:

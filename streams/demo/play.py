@@ -14,6 +14,7 @@ from meter.money import CURRENCY, EXACT, ZERO, decimal_text
 from meter.rules import Clock
 from streams.broker import EmbeddedBroker
 from streams.cli.output import say, say_table
+from streams.connect import embedded
 from streams.demo.finale import on_a_terminal, show_console
 from streams.demo.money import MoneyPlay
 from streams.demo.stage import Cast, Progress, progress
@@ -37,9 +38,8 @@ def run(settings: Settings, seed: int) -> int:
         folder = Path(name)
         say("Starting Apache Kafka on this machine: no Java or Docker to install.")
         with EmbeddedBroker(folder, port=0, say=say) as address:
-            mine = settings.model_copy(
-                update={"bootstrap_servers": address.bootstrap_servers, "data_dir": folder, "topic_prefix": ""}
-            )
+            own = settings.model_copy(update={"data_dir": folder, "topic_prefix": ""})
+            mine = embedded(own, address.bootstrap_servers, address.secret)
             return asyncio.run(_Play(mine, seed, folder).run())
 
 

@@ -39,6 +39,7 @@ from streams.engine.slots import (
     new_file,
     on_disk,
 )
+from streams.private import create, new_folder
 from streams.settings import Settings
 
 MARK_VERSION = 2
@@ -86,8 +87,8 @@ class Saving:
         path = _mark_path(self._directory, self._mark.partition)
         scratch = path.with_suffix(f".{os.getpid()}-{secrets.token_hex(4)}.new")
         try:
-            with scratch.open("w") as file:
-                json.dump({"v": MARK_VERSION, **self._mark._asdict()}, file)
+            with create(scratch) as file:
+                file.write(json.dumps({"v": MARK_VERSION, **self._mark._asdict()}).encode())
                 file.flush()
                 os.fsync(file.fileno())
             scratch.replace(path)
@@ -124,7 +125,7 @@ class DiskSeen:
         cannot be used.
         """
         with on_disk(directory, HEADER_BYTES + MIN_SLOTS * SLOT_BYTES):
-            directory.mkdir(parents=True, exist_ok=True)
+            new_folder(directory)
             found = None if anew else _read_mark(directory, partition)
             if found is not None and (found.meter_id, found.log, found.partition) == (meter_id, log, partition):
                 table = _saved_table(directory, found)

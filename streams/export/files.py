@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from streams.errors import MeterError
+from streams.private import create, new_folder
 
 
 @contextmanager
@@ -18,8 +19,8 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """
     unfinished = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
+        new_folder(path.parent)
+        with create(unfinished) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from streams.errors import Exit, MeterError, SettingError
+from streams.private import keep, new_folder
 from streams.settings import Settings
 from streams.store.sqlite import set_up_connection
 
@@ -110,12 +111,18 @@ def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
     assert url.database is not None
     directory = Path(url.database).parent
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        new_folder(directory)
     except OSError as error:
         raise SettingError(f"METER_DATABASE_URL: {directory}: {error.strerror}") from error
     if not os.access(directory, os.W_OK):
         raise SettingError(f"METER_DATABASE_URL: {directory} cannot be written to")
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, **options)
+
+    @event.listens_for(engine, "do_connect")
+    def to_connect(*_: Any) -> None:
+        # Before there is anything in it; SQLite gives its other files the same mode.
+        for name in ("", "-wal", "-shm"):
+            keep(Path(f"{url.database}{name}"), make=not name)
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException
 
-from streams.broker import BrokerError, EmbeddedCluster
+from streams.broker import BrokerError
 from tests.chaos.blows import QUICK_LEADERS, Blow, BrokerBlows, Missed, WorkerBlows, until
 from tests.chaos.clients import Clients
 from tests.chaos.cluster_plan import WORKERS, ClusterPlan, Wave
@@ -20,6 +20,7 @@ from tests.chaos.reader import Reader
 from tests.chaos.runner import Say
 from tests.chaos.verdict import HONEST_EXITS
 from tests.chaos.workers import METER, STOP_PATIENCE_S, Worker, environment
+from tests.open_kafka import OpenCluster
 from tests.wire import Wire, extras
 
 PARTITIONS = 6
@@ -61,7 +62,7 @@ class ClusterChaos:
         self._say = say
         self.wires = [Wire(f"WORKER{number}") for number in range(WORKERS)]
         nodes = {n: replace(extra, settings=QUICK_LEADERS) for n, extra in extras(*self.wires).items()}
-        self.cluster = EmbeddedCluster(root / "kafka", extras=nodes).start()
+        self.cluster = OpenCluster(root / "kafka", extras=nodes).start()
         self.bootstrap = self.cluster.bootstrap_servers
         say(f"three brokers are up at {self.bootstrap}")
         self.workers: list[Worker] = []

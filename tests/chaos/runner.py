@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from streams.broker import EmbeddedBroker
 from streams.broker.config import Files
 from tests.chaos.plan import BROKER, FREEZE, KILL, Plan, Run
 from tests.chaos.watch import Watch
 from tests.chaos.workers import METER, SESSION_TIMEOUT_S, STOP_PATIENCE_S, Worker, environment
+from tests.open_kafka import OpenBroker
 from tests.recount.count import COMPLETED
 
 PARTITIONS = 8
@@ -39,7 +39,7 @@ class Chaos:
         self.run = Run(plan)
         # Transactions of earlier victims, which stay open until somebody takes their partitions over.
         self.orphans: set[tuple[tuple[str, int], int]] = set()
-        self.broker = EmbeddedBroker(root / "kafka", port=0)
+        self.broker = OpenBroker(root / "kafka")
         self.bootstrap = self.broker.start().bootstrap_servers
         say("Kafka is up")
         self.workers: list[Worker] = []

@@ -41,7 +41,7 @@ def test_kafka_is_the_one_that_is_embedded() -> None:
 
 
 def test_kafka_has_the_settings_of_the_one_that_is_embedded() -> None:
-    embedded = dict(line.split("=", 1) for line in server_properties(Node(1, {1: 2})).splitlines())
+    embedded = dict(line.split("=", 1) for line in server_properties(Node(1, {1: 2}, "", "")).splitlines())
     addresses = ("listener", "voters", "log.dirs")
     for variable, value in SERVICES["kafka"]["environment"].items():
         name = variable.removeprefix("KAFKA_").replace("_", ".").lower()

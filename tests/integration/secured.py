@@ -20,11 +20,11 @@ from confluent_kafka.admin import (
 )
 
 from meter import topics
-from streams.broker import EmbeddedCluster
 from streams.broker.cluster import NODES, distinct
-from streams.broker.config import Extras, Listener
+from streams.broker.config import CONTROLLER, USER, Extras, Listener
 from tests.docs.markdown import rows, section
 from tests.integration.running import Meter
+from tests.open_kafka import OpenCluster
 
 OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 TLS = Path(__file__).with_name("tls")
@@ -100,9 +100,8 @@ def secured_cluster(data_dir: Path) -> Iterator["Secured"]:
     ports = distinct(NODES)
     guarded = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS",
+        "super.users": f"User:ANONYMOUS;User:{USER};User:{CONTROLLER}",
         "transaction.max.timeout.ms": 30_000,
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURED:SASL_SSL",
         "listener.name.secured.sasl.enabled.mechanisms": "SCRAM-SHA-512",
         "listener.name.secured.scram-sha-512.sasl.jaas.config": (
             "org.apache.kafka.common.security.scram.ScramLoginModule required;"
@@ -111,17 +110,17 @@ def secured_cluster(data_dir: Path) -> Iterator["Secured"]:
         "listener.name.secured.ssl.keystore.location": keys,
     }
     extras = {
-        number: Extras(settings=guarded, listeners=[Listener("SECURED", port, port)])
+        number: Extras(settings=guarded, listeners=[Listener("SECURED", port, port, "SASL_SSL")])
         for number, port in enumerate(ports, 1)
     }
-    with EmbeddedCluster(data_dir, extras=extras) as cluster:
+    with OpenCluster(data_dir, extras=extras) as cluster:
         yield Secured(cluster, ",".join(f"127.0.0.1:{port}" for port in ports))
 
 
 class Secured:
     """What the administrator of such a cluster does."""
 
-    def __init__(self, cluster: EmbeddedCluster, doors: str) -> None:
+    def __init__(self, cluster: OpenCluster, doors: str) -> None:
         self.cluster = cluster
         self.doors = doors
         self._admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers, "log_level": 0})

@@ -25,6 +25,7 @@ from streams.broker.jars import LOCK_FILE, class_path, default_cache_dir, read_l
 from streams.broker.news import News
 from streams.broker.ports import free_port, is_free
 from streams.broker.probe import cluster_at
+from tests.open_kafka import OpenBroker
 
 MIB = 1024 * 1024
 
@@ -106,7 +107,7 @@ class TestRunning:
         await admin.close()
 
     async def test_keeps_its_records_over_stop_and_sigkill(self, tmp_path: Path) -> None:
-        broker = EmbeddedBroker(tmp_path, port=0)
+        broker = OpenBroker(tmp_path)
         first = broker.start()
         try:
             await create_topic(first.bootstrap_servers, "kept")
@@ -152,7 +153,7 @@ class TestRunning:
 
     def test_works_where_the_path_has_odd_characters(self, tmp_path: Path) -> None:
         with EmbeddedBroker(tmp_path / "dätä, 录:&<x> $ %d", port=0) as broker:
-            assert cluster_at(broker.port) is not None
+            assert cluster_at(broker.port, broker.secret)
             assert broker.log_file.stat().st_size > 0
 
     def test_says_nothing_on_the_terminal(self, tmp_path: Path) -> None:

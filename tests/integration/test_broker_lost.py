@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from streams.broker import EmbeddedBroker
 from streams.broker.ports import free_port
 from tests.integration.running import METER, Meter, Worker, job, lines, until
+from tests.open_kafka import OpenBroker
 from tests.recount.recount import recount
 
 BROKER_LOST = 5
@@ -19,20 +19,20 @@ LOST_WITHIN_S = 45
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+def broker(tmp_path: Path) -> Iterator[OpenBroker]:
     """A broker of the test's own, on one port over all its starts."""
-    broker = EmbeddedBroker(tmp_path / "broker", port=free_port())
+    broker = OpenBroker(tmp_path / "broker", port=free_port())
     yield broker
     broker.stop()
 
 
 @pytest.fixture
-def meter(broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Meter]:
+def meter(broker: OpenBroker, tmp_path: Path) -> Iterator[Meter]:
     with Meter(broker.start().bootstrap_servers, tmp_path) as meter:
         yield meter.create()
 
 
-def test_the_worker_waits_for_a_broker_that_is_missing_at_its_start(meter: Meter, broker: EmbeddedBroker) -> None:
+def test_the_worker_waits_for_a_broker_that_is_missing_at_its_start(meter: Meter, broker: OpenBroker) -> None:
     broker.stop()
     worker = meter.worker()
     until(lambda: worker.said().count("no Kafka at") >= 3, "the worker to try again and again")
@@ -45,7 +45,7 @@ def test_the_worker_waits_for_a_broker_that_is_missing_at_its_start(meter: Meter
     assert worker.stop() == 0
 
 
-def test_sigterm_ends_a_worker_that_waits(meter: Meter, broker: EmbeddedBroker) -> None:
+def test_sigterm_ends_a_worker_that_waits(meter: Meter, broker: OpenBroker) -> None:
     broker.stop()
     worker = meter.worker()
     until(lambda: "no Kafka at" in worker.said(), "the worker to try")
@@ -53,7 +53,7 @@ def test_sigterm_ends_a_worker_that_waits(meter: Meter, broker: EmbeddedBroker) 
 
 
 def test_a_broker_that_is_lost_ends_everything_with_one_line_and_loses_nothing(
-    meter: Meter, broker: EmbeddedBroker
+    meter: Meter, broker: OpenBroker
 ) -> None:
     """One story, since each of its ends takes half a minute: a worker, one that is asked to stop, and a submit."""
     # So long the worker after them waits for their partitions.

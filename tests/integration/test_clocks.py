@@ -12,9 +12,9 @@ import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from meter.regions import ZONES
-from streams.broker import EmbeddedBroker
 from tests.integration.running import COMPLETED, Meter, Worker, job, until, value_of
 from tests.machine.clock import Clock
+from tests.open_kafka import OpenBroker
 from tests.recount.placement import owner
 from tests.recount.recount import recount
 
@@ -139,7 +139,7 @@ def test_a_broker_whose_clock_jumps_ahead_and_is_put_right(tmp_path: Path) -> No
     """The stamps of the journal are ahead like all others: intake waits, and refuses what was stamped so afterwards."""
     clock = Clock(tmp_path / "clock")
     with (
-        EmbeddedBroker(tmp_path, port=0, extras=clock.extras) as broker,
+        OpenBroker(tmp_path, extras=clock.extras) as broker,
         Meter(broker.bootstrap_servers, tmp_path) as meter,
     ):
         worker = meter.create().open_worker()

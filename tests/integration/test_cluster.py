@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from streams.broker import BrokerError, EmbeddedBroker, EmbeddedCluster, running_broker
 from streams.broker.probe import Answer, answer_at
 from tests.integration.running import Meter, clean_environment, until
+from tests.open_kafka import OpenCluster
 from tests.recount.log import Log
 
 METER = Path(sys.executable).with_name("meter")
@@ -30,7 +31,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(data_dir: Path) -> Iterator[EmbeddedCluster]:
-    with EmbeddedCluster(data_dir) as cluster:
+    with OpenCluster(data_dir) as cluster:
         yield cluster
 
 
@@ -151,7 +152,7 @@ def test_a_meter_on_three_nodes_keeps_what_a_crash_of_all_leaves(cluster: Embedd
         cluster.start()
         assert cluster.bootstrap_servers == servers
         ports = frozenset(cluster.ports.values())
-        assert [answer_at(port) for port in ports] == [Answer(cluster.cluster_id, ports)] * 3
+        assert [answer_at(port, cluster.secret) for port in ports] == [Answer(cluster.cluster_id, ports)] * 3
         produce(cluster, topic, b"after")
         holds(cluster, topic, b"before", b"after")
         assert meter.run("topics", "check").returncode == 0
@@ -159,7 +160,7 @@ def test_a_meter_on_three_nodes_keeps_what_a_crash_of_all_leaves(cluster: Embedd
 
 
 def test_a_stop_of_all_is_quick_and_keeps_everything(tmp_path: Path) -> None:
-    cluster = EmbeddedCluster(tmp_path)
+    cluster = OpenCluster(tmp_path)
     try:
         cluster.start()
         topic = new_topic(cluster, "kept")

@@ -16,7 +16,6 @@ from meter.models import Origin
 from meter.partition import Step
 from meter.records import ORIGIN_HEADER
 from meter.state import PartitionState
-from streams.broker import EmbeddedBroker
 from streams.broker.config import Extras
 from streams.engine import hanging
 from streams.engine.due import Pace
@@ -29,6 +28,7 @@ from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from tests.builders import RULES
 from tests.integration.running import Meter, until
+from tests.open_kafka import OpenBroker
 
 #: Prices, and so changes daily totals.
 STEP = JournalStep(seq=1, record_time=0, inputs=(), read=1, priced=1, daily=1, meter_version="test")
@@ -172,7 +172,7 @@ async def test_the_open_step_of_a_newer_owner_is_not_taken_for_one_that_hangs(
 def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker that does not ask whether a batch's partition is in a transaction: so one can be left there for ever."""
     extras = Extras(settings={"transaction.partition.verification.enable": "false"})
-    with EmbeddedBroker(tmp_path_factory.mktemp("careless"), port=0, extras=extras) as broker:
+    with OpenBroker(tmp_path_factory.mktemp("careless"), extras=extras) as broker:
         yield broker.bootstrap_servers
 
 

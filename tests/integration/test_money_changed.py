@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from aiokafka.record.util import calc_crc32c
 
-from streams.broker import EmbeddedBroker
 from tests.integration.money import InProcess
 from tests.integration.running import Meter, job
+from tests.open_kafka import OpenBroker
 
 DAY = "2019-01-01T12:00:00+08:00"
 #: In a batch of Kafka's log: where the CRC-32C stands, and from where on it covers the batch.
@@ -42,7 +42,7 @@ def batches(log: bytes | bytearray) -> Iterator[tuple[int, int]]:
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Meter, str]]:
     """A meter on a copy of its broker's data in which a bill says 0.3137 for 0.3136 in its second line."""
     root = tmp_path_factory.mktemp("changed")
-    with EmbeddedBroker(root / "kafka", port=0) as broker, InProcess(broker.bootstrap_servers, root, 1) as meter:
+    with OpenBroker(root / "kafka") as broker, InProcess(broker.bootstrap_servers, root, 1) as meter:
         worker = meter.create("--clock", "simulated").open_worker()
         tokyo = job(job_id="j2", region="ap-tokyo", duration_s=60, completed_at=DAY)
         meter.submit(job(job_id="j1", completed_at=DAY), tokyo, job(job_id="j3", account_id="B", completed_at=DAY))
@@ -54,7 +54,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Meter, s
     shutil.copytree(root / "kafka", root / "copy")
     (segment,) = (root / "copy").rglob(f"{meter.topic('billing.bills')}-0/*.log")
     change(segment, b'"amount":"0.3136"', b'"amount":"0.3137"')
-    with EmbeddedBroker(root / "copy", port=0) as broker:
+    with OpenBroker(root / "copy") as broker:
         meter.bootstrap_servers = broker.bootstrap_servers
         yield meter, bill["bill_id"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.broker import EmbeddedBroker
 from streams.broker.ports import free_port
 from tests.integration.running import COMPLETED, INPUTS, Meter, job, lines
+from tests.open_kafka import OpenBroker
 from tests.recount.placement import owner
 
 REFUSES = 3
@@ -28,7 +28,7 @@ class Place:
     @contextmanager
     def running(self) -> Iterator[Meter]:
         """The meter, while the Kafka runs."""
-        with EmbeddedBroker(self.kafka, port=self.port) as broker, Meter(broker.bootstrap_servers, self.root) as meter:
+        with OpenBroker(self.kafka, port=self.port) as broker, Meter(broker.bootstrap_servers, self.root) as meter:
             meter.app_id, meter.prefix = "restored", "restored."
             yield meter
 

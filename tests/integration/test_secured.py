@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from streams.broker import EmbeddedBroker
 from streams.broker.config import Extras, Listener
 from streams.broker.ports import free_port
 from streams.errors import BrokerLostError, BrokerRefusesError, SettingError
 from streams.kafka import admin, wait_for_broker
 from streams.settings import Settings
 from tests.integration.running import Meter
+from tests.open_kafka import OpenBroker
 
 #: Made for these tests alone, and good for a hundred years: a server's certificate and key, the same key behind the
 #: password `secret`, another key, and another certificate.
@@ -143,13 +143,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     login = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_meter="secret";'
     extras = Extras(
         settings={
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT",
             "sasl.enabled.mechanisms": "PLAIN",
             "listener.name.guarded.plain.sasl.jaas.config": login,
         },
-        listeners=[Listener("GUARDED", port, port)],
+        listeners=[Listener("GUARDED", port, port, "SASL_PLAINTEXT")],
     )
-    with EmbeddedBroker(tmp_path_factory.mktemp("guarded"), port=0, extras=extras) as address:
+    with OpenBroker(tmp_path_factory.mktemp("guarded"), extras=extras) as address:
         yield address.bootstrap_servers, f"127.0.0.1:{port}"
 
 

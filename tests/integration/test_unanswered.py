@@ -23,7 +23,6 @@ from meter.partition import Step
 from meter.regions import ZONES
 from meter.rules import Rules
 from meter.state import PartitionState
-from streams.broker import EmbeddedCluster
 from streams.engine.torn import OWN
 from streams.engine.writer import Output, PartitionWriter
 from streams.errors import BrokerLostError
@@ -32,6 +31,7 @@ from streams.http.problems import Problem
 from streams.settings import Settings
 from streams.transactional import TransactionalProducer, UnansweredError, start, stop, transaction
 from tests.integration.running import Meter, job, lines, until
+from tests.open_kafka import OpenCluster
 from tests.wire import Held, Wire, extras
 from tests.wire.frames import ADD_PARTITIONS_TO_TXN, END_TXN, PRODUCE
 
@@ -45,13 +45,13 @@ def wire() -> Iterator[Wire]:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, wire: Wire) -> Iterator[EmbeddedCluster]:
-    with EmbeddedCluster(tmp_path_factory.mktemp("three"), extras=extras(wire)) as cluster:
+def cluster(tmp_path_factory: pytest.TempPathFactory, wire: Wire) -> Iterator[OpenCluster]:
+    with OpenCluster(tmp_path_factory.mktemp("three"), extras=extras(wire)) as cluster:
         yield cluster
 
 
 @pytest.fixture
-def meter(cluster: EmbeddedCluster, wire: Wire, tmp_path: Path) -> Iterator[Meter]:
+def meter(cluster: OpenCluster, wire: Wire, tmp_path: Path) -> Iterator[Meter]:
     with Meter(cluster.bootstrap_servers, tmp_path, partitions=1) as meter:
         yield meter.create("--replication", "3")
     wire.heal()

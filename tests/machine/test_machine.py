@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.broker import EmbeddedBroker
 from tests.machine.clock import Clock
 from tests.machine.disk import small_disk
+from tests.open_kafka import OpenBroker
 
 APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 CLOSE_S = 30.0
@@ -30,7 +30,7 @@ def stamp_s(servers: str) -> float:
 
 def test_a_brokers_clock_is_set_at_its_start_and_while_it_runs(tmp_path: Path) -> None:
     clock = Clock(tmp_path / "clock", timedelta(days=36))
-    with EmbeddedBroker(tmp_path, port=0, extras=clock.extras) as broker:
+    with OpenBroker(tmp_path, extras=clock.extras) as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
         admin.create_topics([NewTopic("stamped", 1, 1, config=APPEND_TIME)])["stamped"].result(30)
         assert abs(stamp_s(broker.bootstrap_servers) - time.time() - 36 * 86_400) < CLOSE_S

@@ -20,8 +20,8 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from streams.broker import EmbeddedBroker
 from tests.integration.running import Meter, job, until
+from tests.open_kafka import OpenBroker
 from tests.store.expected import differences
 from tests.store.following import Projector, engine_of, reached
 from tests.store.postgres import Postgres
@@ -168,7 +168,7 @@ def main() -> int:
         root = Path(directory)
         (root / "meter").mkdir()
         with (
-            EmbeddedBroker(root / "kafka", port=0) as kafka,
+            OpenBroker(root / "kafka") as kafka,
             Postgres() as postgres,
             Meter(kafka.bootstrap_servers, root / "meter") as meter,
         ):

@@ -11,9 +11,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.broker import EmbeddedCluster
 from streams.broker.config import HOST
 from tests.integration.running import until
+from tests.open_kafka import OpenCluster
 from tests.recount.log import Log
 from tests.wire import Door, Wire, extras
 from tests.wire.frames import API_VERSIONS, END_TXN, PRODUCE
@@ -29,15 +29,15 @@ def wire() -> Iterator[Wire]:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, wire: Wire) -> Iterator[EmbeddedCluster]:
-    with EmbeddedCluster(tmp_path_factory.mktemp("wired"), extras=extras(wire)) as cluster:
+def cluster(tmp_path_factory: pytest.TempPathFactory, wire: Wire) -> Iterator[OpenCluster]:
+    with OpenCluster(tmp_path_factory.mktemp("wired"), extras=extras(wire)) as cluster:
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers, "log_level": 0})
         admin.create_topics([NewTopic(TOPIC, 1)])[TOPIC].result(30)
         yield cluster
 
 
 @pytest.fixture
-def door(cluster: EmbeddedCluster, wire: Wire) -> Iterator[Door]:
+def door(cluster: OpenCluster, wire: Wire) -> Iterator[Door]:
     """The door of node 1, healed afterwards."""
     yield wire.door(1)
     wire.heal()
@@ -80,7 +80,7 @@ def client(door: Door) -> Iterator[Client]:
     client.socket.close()
 
 
-def values(cluster: EmbeddedCluster) -> list[bytes | None]:
+def values(cluster: OpenCluster) -> list[bytes | None]:
     """The committed records, read past the doors."""
     log = Log(cluster.bootstrap_servers)
     try:
@@ -89,7 +89,7 @@ def values(cluster: EmbeddedCluster) -> list[bytes | None]:
         log.close()
 
 
-def test_clients_stay_behind_the_doors(cluster: EmbeddedCluster, wire: Wire) -> None:
+def test_clients_stay_behind_the_doors(cluster: OpenCluster, wire: Wire) -> None:
     admin = AdminClient({"bootstrap.servers": wire.bootstrap_servers, "log_level": 0})
     told = {broker.port for broker in admin.list_topics(timeout=20).brokers.values()}
     assert told == {door.port for door in wire.doors}
@@ -201,7 +201,7 @@ def test_a_held_request_is_answered_although_its_client_was_reset(door: Door, cl
     assert struct.unpack_from(">i", held.answer(), 4)[0] == number
 
 
-async def test_the_end_of_a_transaction_is_held_and_comes_late(cluster: EmbeddedCluster, wire: Wire) -> None:
+async def test_the_end_of_a_transaction_is_held_and_comes_late(cluster: OpenCluster, wire: Wire) -> None:
     async with AIOKafkaProducer(bootstrap_servers=wire.bootstrap_servers, transactional_id="held") as producer:
         produced = sum(door.seen[PRODUCE] for door in wire.doors)
         held = wire.hold(END_TXN)
