@@ -39,6 +39,15 @@ def only_one(data_dir: Path, say: Say) -> Iterator[int]:
         yield file.fileno()
 
 
+def holder(data_dir: Path) -> int | None:
+    """The process of the `meter up` that runs on a data directory."""
+    try:
+        with (data_dir / "up.lock").open("rb") as file:
+            return _holder(file)
+    except OSError:
+        return None
+
+
 def _take(file: IO[bytes], data_dir: Path, say: Say) -> None:
     has_told = False
     while not _is_locked(file):

@@ -17,8 +17,12 @@ from typing import NamedTuple
 from streams.broker import EmbeddedBroker
 from streams.broker.child import TIED
 from streams.broker.ports import free_port
+from streams.broker.state import start_time
 from streams.connect import Say, embedded
+from streams.private import append
+from streams.readiness import READY, VARIABLE
 from streams.settings import PREFIX, Settings
+from streams.upstate import Part
 
 STOP_PATIENCE_S = 45.0
 FIRST_DELAY_S = 1.0
@@ -33,6 +37,12 @@ class Ended(NamedTuple):
 
     who: "Process | Kafka"
     code: int | None
+
+
+class Ready(NamedTuple):
+    """A process says that it does its work."""
+
+    who: "Process"
 
 
 class Backoff:
@@ -113,16 +123,28 @@ class Process:
     """One process of a meter: `meter <command>`. Its output goes to a file where `log` names one."""
 
     def __init__(
-        self, name: str, command: str, settings: Settings, say: Say, *, where: str, log: Path | None = None
+        self,
+        name: str,
+        command: str,
+        settings: Settings,
+        say: Say,
+        *,
+        where: str,
+        page: str | None = None,
+        log: Path | None = None,
     ) -> None:
         self.name = name
+        self.is_ready = False
         self.backoff = Backoff()
         self.counts = command == "worker"
+        #: Told each time that it has begun its work.
+        self.ready: Callable[[Ready], None] = lambda _: None
         #: Descriptors that it inherits, and so the locks on them.
         self.holds: tuple[int, ...] = ()
         self._command = command.split()
         self._say = say
         self._where = where
+        self._page = page
         self._log = log
         self._environment = {
             **os.environ,
@@ -142,22 +164,42 @@ class Process:
     def start(self, ended: Callable[[Ended], None]) -> None:
         """Start the process. It has a session of its own, so that Ctrl-C comes to it through us, and in order."""
         self.backoff.started()
+        self.is_ready = False
+        hearing, telling = os.pipe()
         tied = [sys.executable, "-I", "-S", str(TIED), str(os.getpid())]
-        with self._log.open("ab") if self._log else nullcontext() as log:
-            process = subprocess.Popen(
-                [*tied, sys.executable, "-m", "streams", *self._command],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=self.holds,
-            )
+        try:
+            with append(self._log) if self._log else nullcontext() as log:
+                process = subprocess.Popen(
+                    [*tied, sys.executable, "-m", "streams", *self._command],
+                    env=self._environment | {VARIABLE: str(telling)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(*self.holds, telling),
+                )
+        except BaseException:
+            os.close(hearing)
+            raise
+        finally:
+            os.close(telling)
         self._process = process
-        threading.Thread(target=lambda: ended(Ended(self, process.wait())), daemon=True).start()
+        threading.Thread(target=self._follow, args=(process, hearing, ended), daemon=True).start()
         self._say(f"{self.name:<10} process {process.pid}, {self._where}")
 
     restart = start
+
+    def _follow(self, process: "subprocess.Popen[bytes]", hearing: int, ended: Callable[[Ended], None]) -> None:
+        with os.fdopen(hearing) as pipe:
+            if pipe.read() == READY:
+                self.ready(Ready(self))
+        ended(Ended(self, process.wait()))
+
+    @property
+    def part(self) -> Part:
+        """What `meter status` and `meter down` are to know of it."""
+        pid = self._process.pid if self._process is not None else 0
+        return Part(self.name, pid, start_time(pid) or "", self._where, self._page, self.is_ready)
 
     @property
     def pid(self) -> int:
@@ -202,7 +244,7 @@ def worker(number: int, settings: Settings, say: Say, log: Path | None = None) -
     port = settings.web_port + number if settings.web_port else 0
     name = f"{settings.instance_id or settings.app_id}-{number}"
     own = settings.model_copy(update={"web_port": port, "instance_id": name})
-    return Process(f"worker {number}", "worker", own, say, where=_pages(own), log=log)
+    return Process(f"worker {number}", "worker", own, say, where=_pages(own), page=_page(own), log=log)
 
 
 def readers(settings: Settings, workers: int, say: Say, folder: Path | None = None) -> list[Process]:
@@ -223,17 +265,31 @@ def readers(settings: Settings, workers: int, say: Say, folder: Path | None = No
         return folder / f"{name}.log" if folder else None
 
     return [
-        Process("projector", "projector", own, say, where=_pages(own), log=log("projector")),
-        Process("webhooks", "webhooks run", sender, say, where=told, log=log("webhooks")),
-        Process("api", "api", own, say, where=f"console at {console_at(own)}", log=log("api")),
+        Process("projector", "projector", own, say, where=_pages(own), page=_page(own), log=log("projector")),
+        Process("webhooks", "webhooks run", sender, say, where=told, page=_page(sender), log=log("webhooks")),
+        Process("api", "api", own, say, where=f"console at {console_at(own)}", page=_api_page(own), log=log("api")),
     ]
 
 
 def console_at(settings: Settings) -> str:
     """Where a browser on this machine finds the console."""
-    host = "127.0.0.1" if settings.http_host in {"0.0.0.0", "::"} else settings.http_host
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}/console"
+    return f"http://{on_this_machine(settings.http_host)}:{settings.http_port}/console"
+
+
+def on_this_machine(host: str) -> str:
+    """A host to listen on, as an address has it that is good on this machine."""
+    host = "127.0.0.1" if host in {"0.0.0.0", "::"} else host
+    return f"[{host}]" if ":" in host else host
 
 
 def _pages(settings: Settings) -> str:
     return f"http://{settings.web_host}:{settings.web_port}" if settings.web_port else "no web pages"
+
+
+def _api_page(settings: Settings) -> str:
+    return f"http://{on_this_machine(settings.http_host)}:{settings.http_port}/readyz"
+
+
+def _page(settings: Settings) -> str | None:
+    """Where it says, to somebody on this machine, how it is."""
+    return f"http://{on_this_machine(settings.web_host)}:{settings.web_port}/readyz" if settings.web_port else None

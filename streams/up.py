@@ -4,28 +4,36 @@ What exits is started again. Exits come in through one queue; the main thread al
 """
 
 import asyncio
+import os
 import queue
 import signal
 import time
+from contextlib import suppress
 
 from meter.rules import Rules
 from streams.broker.foreground import stop_signals_interrupt
 from streams.connect import Say
 from streams.errors import Exit, MeterError, SettingError
 from streams.only_one import only_one
-from streams.processes import Ended, Kafka, Process, readers, stop_all, worker
+from streams.ports import look_at_ports
+from streams.processes import Ended, Kafka, Process, Ready, readers, stop_all, worker
+from streams.readiness import VARIABLE, announce, give_up
 from streams.rights import WORKER
 from streams.settings import Settings
 from streams.topics import check, create, new_rules
+from streams.upstate import UpState, forget
 
 #: Starting again cannot help: a wrong setting, or topics, state and log that do not fit.
 FATAL = (Exit.WRONG_SETTING, Exit.REFUSES)
+#: A worker that was killed before has its partitions back after a session timeout; indexes may have to be read anew.
+READY_WITHIN_S = 180.0
 
 
 def run_up(settings: Settings, workers: int, port: int, say: Say) -> int:
     """Run it all until SIGINT or SIGTERM. For the main thread. Returns the exit code.
 
-    Raises MeterError where Kafka cannot start or the topics do not fit.
+    Where somebody waits until it is ready (`meter up --detach`), whatever is not ready in time ends it all.
+    Raises MeterError where a port is taken, Kafka cannot start or the topics do not fit.
     """
     if settings.web_port and settings.web_port + workers > 65535:
         raise SettingError(
@@ -34,9 +42,23 @@ def run_up(settings: Settings, workers: int, port: int, say: Say) -> int:
     with stop_signals_interrupt():
         try:
             with only_one(settings.data_dir, say) as lock:
-                return _Up(settings, workers, port, say).run(lock)
+                look_at_ports(settings, workers, port)
+                return _Up(settings, workers, port, _patient(say)).run(lock)
         except KeyboardInterrupt:
             return Exit.OK
+        except MeterError as error:
+            give_up(str(error))
+            raise
+
+
+def _patient(say: Say) -> Say:
+    """What cannot be said, on a disk that is full or to a reader that is gone, ends nothing."""
+
+    def said(line: str) -> None:
+        with suppress(OSError):
+            say(line)
+
+    return said
 
 
 class _Up:
@@ -46,8 +68,12 @@ class _Up:
         self._say = say
         self._kafka = Kafka(settings, port, say) if settings.bootstrap_servers is None else None
         self._processes: list[Process] = []
-        self._events: queue.SimpleQueue[Ended] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Ended | Ready] = queue.SimpleQueue()
         self._due: list[tuple[float, Process | Kafka]] = []
+        self._servers = settings.bootstrap_servers or ""
+        #: Until when all must be ready, where somebody waits for it.
+        self._ready_by: float | None = None
+        self._is_awaited = VARIABLE in os.environ
 
     def run(self, lock: int) -> int:
         """Start in order, look after it, stop in the opposite order. The processes hold the lock too."""
@@ -56,11 +82,13 @@ class _Up:
             return self._look_after()
         finally:
             self._stop()
+            forget(self._settings.data_dir)
 
     def _start(self, lock: int) -> None:
         settings = self._settings
         if self._kafka is not None:
             settings = self._kafka.start(self._events.put)
+            self._servers = settings.bootstrap_servers or ""
         else:
             self._say(f"Kafka      {settings.bootstrap_servers} (METER_BOOTSTRAP_SERVERS)")
         rules, new = asyncio.run(self._topics(settings))
@@ -69,9 +97,16 @@ class _Up:
         self._processes = [worker(number, settings, self._say) for number in range(self._count)]
         self._processes += readers(settings, self._count, self._say)
         for process in self._processes:
-            process.holds = (lock,)
+            process.holds, process.ready = (lock,), self._events.put
             process.start(self._events.put)
+        self._ready_by = time.monotonic() + READY_WITHIN_S if self._is_awaited else None
+        self._note()
         self._say("Ctrl-C stops it all")
+
+    def _note(self) -> None:
+        """Put down what runs; on a full disk what was put down before is what there is."""
+        with suppress(OSError):
+            UpState.mine(self._servers, [process.part for process in self._processes]).write(self._settings.data_dir)
 
     async def _topics(self, settings: Settings) -> tuple[Rules, bool]:
         """Made when missing on our own Kafka. On a configured one somebody has to say how often they are replicated."""
@@ -82,23 +117,46 @@ class _Up:
     def _look_after(self) -> int:
         while True:
             try:
-                ended = self._events.get(timeout=self._next_due_s())
+                event = self._events.get(timeout=self._next_due_s())
             except queue.Empty:
+                if self._ready_by is not None and time.monotonic() > self._ready_by:
+                    waited = ", ".join(process.name for process in self._processes if not process.is_ready)
+                    self._say(f"not ready after {READY_WITHIN_S:g} s: {waited}; stopping all")
+                    return Exit.FAILED
                 self._restart_due()
                 continue
-            if isinstance(ended.who, Process) and ended.code is not None and ended.code in FATAL:
-                refused = f"{ended.who.name} refused to run (exit code {ended.code}, its reason is above)"
-                if ended.who.counts:
-                    self._say(f"{refused}: stopping all")
-                    return ended.code
-                self._say(f"{refused}: the rest goes on without it")
-                continue
+            if isinstance(event, Ready):
+                self._is_ready(event.who)
+            elif (code := self._has_ended(event)) is not None:
+                return code
+
+    def _is_ready(self, process: Process) -> None:
+        process.is_ready = True
+        self._note()
+        if self._is_awaited and all(each.is_ready for each in self._processes):
+            self._ready_by, self._is_awaited = None, False
+            announce()
+
+    def _has_ended(self, ended: Ended) -> int | None:
+        """Start it again later. Returns the exit code where all is to end."""
+        if isinstance(ended.who, Process) and ended.code is not None and ended.code in FATAL:
+            refused = f"{ended.who.name} refused to run (exit code {ended.code}, its reason is above)"
+            if ended.who.counts or self._is_awaited:
+                self._say(f"{refused}: stopping all")
+                return ended.code
+            self._say(f"{refused}: the rest goes on without it")
+        else:
             delay_s = ended.who.backoff.next_s()
             self._due.append((time.monotonic() + delay_s, ended.who))
             self._say(f"{ended.who.name} ended {_how(ended.code)}; starting it again in {delay_s:g} s")
+        if isinstance(ended.who, Process):
+            ended.who.is_ready = False
+        self._note()
+        return None
 
     def _next_due_s(self) -> float | None:
-        return max(0.0, min(when for when, _ in self._due) - time.monotonic()) if self._due else None
+        times = [when for when, _ in self._due] + ([] if self._ready_by is None else [self._ready_by])
+        return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _restart_due(self) -> None:
         now = time.monotonic()
@@ -110,6 +168,7 @@ class _Up:
             except (MeterError, OSError) as error:  # a full disk, which somebody may make room on
                 self._due.append((now + who.backoff.next_s(), who))
                 self._say(f"{who.name} cannot be started, which is tried again: {error}")
+        self._note()
 
     def _stop(self) -> None:
         """Workers first, while there is a Kafka to commit their last steps to."""

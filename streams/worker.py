@@ -29,12 +29,15 @@ from streams.files import raise_file_limit
 from streams.kafka import wait_for_broker
 from streams.observe.logs import set_up_logs
 from streams.observe.web import add_pages, check_port
+from streams.readiness import announce
 from streams.rights import DENIALS, WORKER
 from streams.settings import Settings
 from streams.topics import check, missing_rights
 from streams.waiting import AskedToStop, unless
 
 log = structlog.get_logger(__name__)
+
+LOOK_S = 0.1
 
 _BROKER_LOST = (
     KafkaConnectionError,
@@ -69,8 +72,17 @@ async def _run(settings: Settings) -> None:
     log.info("worker starts", version=__version__, app_id=settings.app_id, kafka=settings.bootstrap_servers)
     with suppress(AskedToStop):
         app = await unless(asked, _prepare(settings))
+        telling = asyncio.create_task(_tell_when_open(app))
         await stop_when(app, asked, partial(end_process, settings=settings))
+        telling.cancel()
     log.info("worker stopped")
+
+
+async def _tell_when_open(app: MeterApp) -> None:
+    """It does its work once all that it was given is open; where there are more workers, that may be nothing."""
+    while app.owners.state() not in {"open", "standby"}:  # noqa: ASYNC110 - it follows from many things
+        await asyncio.sleep(LOOK_S)
+    announce()
 
 
 async def _prepare(settings: Settings) -> MeterApp:

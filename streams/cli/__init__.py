@@ -80,6 +80,8 @@ def meter(
 RUN, USE, MONEY, LOOK = "Run a meter", "Submit and read", "Bills and accounts", "Look after it"
 
 app.command("up", rich_help_panel=RUN)(running.up)
+app.command("down", rich_help_panel=RUN)(running.down)
+app.command("status", rich_help_panel=RUN)(running.status)
 app.command("worker", rich_help_panel=RUN)(running.worker)
 app.command("broker", rich_help_panel=RUN)(running.broker)
 app.add_typer(projector.app, name="projector", rich_help_panel=RUN)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.output import note, say
+from streams.cli.arguments import Json
+from streams.cli.output import note, say, say_json, say_table
 
 DEFAULT_PORT = 19092
 
@@ -15,6 +16,7 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Of the embedded Kafka
 def up(
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many workers share the partitions.")] = 2,
     port: Port = DEFAULT_PORT,
+    detach: Annotated[bool, typer.Option("--detach", help="In the background: return when it is ready.")] = False,
 ) -> int:
     """Run it all on this machine, until Ctrl-C: Kafka, topics, workers, console.
 
@@ -26,16 +28,65 @@ def up(
     keeps. Worker n serves its metrics on
     METER_WEB_PORT + n (8321, 8322, ...; 0: none), the projector after them.
 
+    With --detach it goes on in the background; what it says is in up.log in
+    the data directory. The command returns when all is ready, or with the
+    reason and an exit code, and then nothing is left running.
+
     Example:
       meter up --workers 3
 
-    Exit codes: 0 stopped by Ctrl-C or SIGTERM; 2 another one runs on this
-    data directory; 2 or 3 a worker refuses to run, its line says why.
+    Example:
+      meter up --detach && meter status && meter down
+
+    Exit codes: 0 stopped by Ctrl-C or SIGTERM, or ready; 2 another one runs
+    on this data directory, or a port is taken; 2 or 3 a worker refuses to
+    run, its line says why.
     """
     from streams.connect import settings_of_command
+    from streams.detached import detach as in_background
     from streams.up import run_up
 
-    return run_up(settings_of_command(), workers, port, say)
+    run = in_background if detach else run_up
+    return run(settings_of_command(), workers, port, say)
+
+
+def down() -> int:
+    """Stop the `meter up` of this data directory, and wait for its end.
+
+    However it was started, and also what is left of one that was killed.
+    What is metered stays; `meter up` goes on from there. Where none runs
+    that is said, and is no error.
+
+    Exit codes: 0 nothing runs any more; 1 something does not end.
+    """
+    from streams.connect import settings_of_command
+    from streams.detached import down as stop
+
+    return stop(settings_of_command(), say)
+
+
+def status(as_json: Json = False) -> int:
+    """Show what `meter up` runs on this data directory, where, and if it is ready.
+
+    Each part is asked, where it has a page.
+
+    Exit codes: 0 all is ready; 1 it runs, and something is not ready; 5
+    nothing runs.
+    """
+    from streams.connect import settings_of_command
+    from streams.status import as_json as for_programs
+    from streams.status import look
+
+    settings = settings_of_command()
+    code, lines = look(settings)
+    if as_json:
+        say_json(for_programs(code, lines))
+    elif lines:
+        rows = [(line.name, line.state, str(line.pid or ""), line.where) for line in lines]
+        say_table(("what", "state", "process", "where"), rows)
+    else:
+        note(f"nothing runs on {settings.data_dir}: `meter up` starts it")
+    return code
 
 
 def worker() -> int:

@@ -21,6 +21,7 @@ from streams.http.connections import MAX_CONNECTIONS, Connection, room_with, wit
 from streams.http.kafka import PATIENCE_S, transactional_id
 from streams.http.tokens import any_token
 from streams.observe.logs import set_up_logs
+from streams.readiness import announce
 from streams.rights import API, MissingRightsError
 from streams.settings import Settings
 from streams.store.database import StoreLostError, StoreRefusedError, open_engine, store_errors
@@ -61,6 +62,7 @@ async def _run(settings: Settings, say: Say, console: bool, room: int) -> int:
         server = server_of(settings, console=console, room=room)
         collect_less()
         _announce(listener, has_tokens, say)
+        announce()
         stopping = asyncio.create_task(_stop_when(asked, server))
         await server.serve(sockets=[listener])
         stopping.cancel()

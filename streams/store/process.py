@@ -16,6 +16,7 @@ from streams.garbage import collect_less
 from streams.kafka import reader, wait_for_broker
 from streams.observe.logs import set_up_logs
 from streams.observe.pages import Readiness, pages
+from streams.readiness import announce
 from streams.rights import reading
 from streams.settings import Settings
 from streams.store import positions
@@ -63,6 +64,7 @@ async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
             await unless(asked, wait_for_broker(settings, log.warning))
             rules = await unless(asked, check(settings, PROJECTOR))
             collect_less()
+            announce()
             await Projector(settings, rules, engine, measures).run(asked, caught_up)
     log.info("projector stopped" if asked.is_set() else "all is projected")
 

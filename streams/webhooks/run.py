@@ -15,6 +15,7 @@ from meter.rules import Rules
 from streams.errors import BrokerLostError, RefusalToStartError
 from streams.kafka import wait_for_broker
 from streams.observe.pages import Readiness, pages
+from streams.readiness import announce
 from streams.rights import reading
 from streams.settings import Settings
 from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
@@ -203,6 +204,7 @@ async def run_webhooks(settings: Settings, engine: Engine) -> None:
         # Two are told apart only by what they do: each moves a position from where it expects it.
         only = "one sender for a store: of two, one ends with code 4 when the next message comes"
         log.info("webhooks start", kafka=settings.bootstrap_servers, note=only)
+        announce()
         await Sender(settings, engine, rules.partitions, measures=measures).run()
 
 

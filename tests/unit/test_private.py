@@ -42,7 +42,8 @@ def test_the_read_model_is_its_owners_with_its_other_files(tmp_path: Path) -> No
     with opened_store(settings) as engine, engine.begin() as connection:
         connection.execute(text("CREATE TABLE secrets (secret TEXT)"))
         found = {path.name: mode(path) for path in settings.data_dir.iterdir()}
-    assert found == {name: 0o600 for name in ("read-model.sqlite", "read-model.sqlite-wal", "read-model.sqlite-shm")}
+    names = ("read-model.sqlite", "read-model.sqlite-wal", "read-model.sqlite-shm")
+    assert found == dict.fromkeys(names, 0o600)
     assert mode(settings.data_dir) == 0o700
 
 

@@ -1,0 +1,177 @@
+"""`meter up` in the background: started until it is ready, and stopped, by other commands."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from streams.broker.config import Files
+from streams.broker.process import STOP_PATIENCE_S as KAFKA_PATIENCE_S
+from streams.broker.state import read_state as kafka_state
+from streams.cli.output import note
+from streams.connect import Say
+from streams.errors import Exit, MeterError, SettingError
+from streams.only_one import holder
+from streams.private import append, new_folder
+from streams.processes import STOP_PATIENCE_S
+from streams.readiness import READY, VARIABLE
+from streams.settings import Settings
+from streams.upstate import forget, read_state
+
+#: Lines of the log that are shown when it does not start.
+LAST_WORDS = 20
+LOOK_S = 0.1
+#: It asks its processes, then Kafka, and kills what does not end.
+PATIENCE_S = STOP_PATIENCE_S + KAFKA_PATIENCE_S + 15.0
+
+
+def log_of(data_dir: Path) -> Path:
+    """What a `meter up` in the background says; that of the one before is kept beside it."""
+    return data_dir / "up.log"
+
+
+def detach(settings: Settings, workers: int, port: int, say: Say) -> int:
+    """Start `meter up` and wait until it is ready. Returns the exit code; when it is not 0 nothing is left running.
+
+    Raises MeterError where another one runs, or there can be no log.
+    """
+    if (pid := holder(settings.data_dir)) is not None:
+        raise SettingError(f"`meter up` runs on {settings.data_dir} already (process {pid}): `meter status` shows it")
+    path = log_of(settings.data_dir)
+    with _new_log(path) as log:
+        process, hearing = _start(workers, port, log)
+        try:
+            with os.fdopen(hearing) as pipe:
+                heard = pipe.read()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            return 130
+    said = path.read_text("utf-8", "replace").splitlines()
+    if heard == READY:
+        for line in said:
+            if line.startswith(("Kafka ", "topics ", "worker ", "projector ", "webhooks ", "api ")):
+                say(line)
+        say(f"ready; its log is {path}, `meter status` looks at it, `meter down` stops it")
+        return Exit.OK
+    code = process.wait() or Exit.FAILED
+    if not heard:  # the reason is somebody else's: a worker's
+        for line in said[-LAST_WORDS:]:
+            note(line)
+    raise _NotStartedError(heard.strip() or f"it did not start, and nothing is left running; its log is {path}", code)
+
+
+class _NotStartedError(MeterError):
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = Exit(code) if code in list(Exit) else Exit.FAILED
+
+
+def _new_log(path: Path) -> BinaryIO:
+    try:
+        new_folder(path.parent)
+        with suppress(FileNotFoundError):
+            path.replace(path.with_name("up.log.1"))
+        return append(path)
+    except OSError as error:
+        raise MeterError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _start(workers: int, port: int, log: BinaryIO) -> tuple["subprocess.Popen[bytes]", int]:
+    """`meter up`, and a pipe that is closed when it has ended, or when it is ready and has said so."""
+    hearing, telling = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streams", "up", "--workers", str(workers), "--port", str(port)],
+            env=os.environ | {VARIABLE: str(telling)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(telling,),
+        )
+    finally:
+        os.close(telling)
+    return process, hearing
+
+
+def down(settings: Settings, say: Say) -> int:
+    """Stop the `meter up` of a data directory, and what a killed one has left. Returns when all has ended.
+
+    Raises MeterError where something does not end.
+    """
+    data_dir = settings.data_dir
+    if not _is_locked(data_dir) and not _kafka_is_left(data_dir):
+        say(f"`meter up` does not run on {data_dir}")
+        return Exit.OK
+    pid = holder(data_dir)
+    if pid is not None:
+        _ask(pid, data_dir)
+    if not _ends(data_dir, PATIENCE_S):
+        if pid is not None and holder(data_dir) == pid:
+            raise MeterError(f"`meter up` (process {pid}) has not ended for {PATIENCE_S:g} s; its log says why")
+        _kill_what_is_left(data_dir)
+        if not _ends(data_dir, STOP_PATIENCE_S):
+            raise MeterError(f"what a killed `meter up` has left on {data_dir} does not end")
+    forget(data_dir)
+    say(f"stopped; all that is metered stays in {data_dir}")
+    return Exit.OK
+
+
+def _ask(pid: int, data_dir: Path) -> None:
+    """SIGTERM, to this very process: an id may be another's by the time that it is used."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if holder(data_dir) == pid:
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise MeterError(f"`meter up` on {data_dir} is another user's (process {pid})") from error
+    finally:
+        os.close(process)
+
+
+def _ends(data_dir: Path, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while _is_locked(data_dir) or _kafka_is_left(data_dir):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_S)  # other programs' children: their end cannot be waited for
+    return True
+
+
+def _is_locked(data_dir: Path) -> bool:
+    """Whether `meter up`, or a process of one, is there: they all hold the lock."""
+    try:
+        with (data_dir / "up.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _kafka_is_left(data_dir: Path) -> bool:
+    """Whether a Kafka shuts down, since whoever had started it is gone."""
+    state = kafka_state(Files.of(data_dir))
+    return state is not None and state.is_leaving
+
+
+def _kill_what_is_left(data_dir: Path) -> None:
+    state, kafka = read_state(data_dir), kafka_state(Files.of(data_dir))
+    left = [part.pid for part in state.parts if part.is_alive] if state is not None else []
+    if kafka is not None and kafka.is_leaving:
+        left.append(kafka.pid)
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
