@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from pydantic import SecretStr
 
-from streams.broker import MECHANISM, USER, broker_for, running_broker, secret_for
-from streams.errors import SettingError
+from streams.broker import MECHANISM, USER, broker_for, has_kafka, running_broker, secret_for
+from streams.errors import BrokerLostError, SettingError
 from streams.private import close_data_dir
 from streams.settings import PREFIX, Settings, load_settings
 
@@ -59,15 +59,22 @@ def _secured(settings: Settings) -> str | None:
 
 
 @contextmanager
-def connected(say: Say, *, port: int = 0) -> Iterator[Settings]:
+def connected(say: Say, *, port: int = 0, makes: bool = False) -> Iterator[Settings]:
     """Settings that name a Kafka: the configured one, the running one of this data directory, or one for the block.
 
     `port` is for the one that is started: any free one (0), which other commands find by the data directory.
+    Raises BrokerLostError in a directory that has none: nobody's first wish is a Kafka that ends with the command.
+    One that `makes` a meter makes its Kafka too.
     """
     settings = settings_of_command()
     if settings.bootstrap_servers is not None:
         yield settings
         return
+    if not makes and not has_kafka(settings.data_dir):
+        raise BrokerLostError(
+            f"there is no meter in {settings.data_dir}: `meter up` starts one; METER_BOOTSTRAP_SERVERS names a Kafka "
+            "that is elsewhere"
+        )
     with broker_for(settings.data_dir, port=port, say=say) as address:
         yield embedded(settings, address.bootstrap_servers, address.secret)
 

@@ -6,7 +6,7 @@ from streams.broker.errors import BrokerError
 from streams.broker.foreground import serve, serve_cluster
 from streams.broker.process import DEFAULT_PORT, EmbeddedBroker, broker_for
 from streams.broker.secret import secret_for
-from streams.broker.state import BrokerAddress, running_broker
+from streams.broker.state import BrokerAddress, has_kafka, running_broker
 
 __all__ = [
     "DEFAULT_PORT",
@@ -17,6 +17,7 @@ __all__ = [
     "EmbeddedBroker",
     "EmbeddedCluster",
     "broker_for",
+    "has_kafka",
     "running_broker",
     "secret_for",
     "serve",

@@ -96,6 +96,11 @@ def read_state(files: Files) -> State | None:
     return state if state.is_alive else None
 
 
+def has_kafka(data_dir: Path) -> bool:
+    """Whether a Kafka keeps its records here, running or not. Raises BrokerError for a file that is damaged."""
+    return Files.of(data_dir).meta.exists() or Known.read(data_dir) is not None
+
+
 def running_broker(data_dir: Path) -> BrokerAddress | None:
     """The broker of this data directory, if one runs, stays, and answers a metadata request as the one it should be."""
     return running_node(Files.of(data_dir)) or _running_cluster(data_dir)

@@ -7,7 +7,7 @@ import typer
 
 from streams.cli.answers import report
 from streams.cli.arguments import At, CommandId, Json, Timeout, read_at, read_command_id, read_day
-from streams.cli.output import Figure, counted, note, say_fields, say_json, say_table
+from streams.cli.output import Figure, counted, note, note_waiting, say_fields, say_json, say_table
 from streams.errors import SettingError
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streams.commands.verdict import Outcome
     from streams.customer import Customer
     from streams.settings import Settings
+    from streams.waiting_records import Waiting
 
 app = typer.Typer(no_args_is_help=True, help="Show an account, top it up, refund, charge, credit, agree a contract.")
 
@@ -38,7 +39,8 @@ def show(account: AccountId, as_json: Json = False) -> None:
     from streams.customer import as_document
 
     with connected(note) as settings:
-        rules, customer = asyncio.run(_customer(settings, account))
+        rules, customer, wait = asyncio.run(_customer(settings, account))
+    note_waiting(wait)
     document = as_document(customer, rules)
     if as_json:
         say_json(document)
@@ -46,14 +48,16 @@ def show(account: AccountId, as_json: Json = False) -> None:
         _print(document)
 
 
-async def _customer(settings: "Settings", account: str) -> "tuple[Rules, Customer]":
+async def _customer(settings: "Settings", account: str) -> "tuple[Rules, Customer, Waiting]":
     from meter import topics
     from streams.customer import customer
     from streams.rights import reading
     from streams.topics import check
+    from streams.waiting_records import waiting
 
-    rules = await check(settings, reading(topics.STATE))
-    return rules, await customer(settings, rules, account)
+    rules = await check(settings, reading(topics.STATE, *topics.INPUTS))
+    wait = await waiting(settings, rules, topics.INPUTS)
+    return rules, await customer(settings, rules, account), wait
 
 
 def _print(document: dict[str, Any]) -> None:

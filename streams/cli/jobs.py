@@ -12,7 +12,7 @@ import typer
 
 from streams.cli.arguments import Account, At, Json, read_at, read_day, read_region
 from streams.cli.inputs import called, opened, telling_of_silence
-from streams.cli.output import complain, counted, note, say, say_json, say_table
+from streams.cli.output import complain, counted, note, note_waiting, say, say_json, say_table
 from streams.errors import Exit
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from meter.rejects import Refusal
     from streams.settings import Settings
     from streams.submit import Summary
+    from streams.waiting_records import Waiting
 
 
 #: Bad lines that people are told of, each with its reason.
@@ -162,7 +163,9 @@ def totals(
     """Show what was used, by billing day, account and region.
 
     Jobs, minutes, and the exact amount in CNY, from usage.daily: committed
-    totals only. --json prints them and their sum as one object.
+    totals only. What Kafka has acknowledged and workers have not metered yet
+    is not in them: how many records that are is said on standard error, and
+    by --json, which prints totals and sum as one object.
 
     Example:
       meter totals --account A --day 2026-11-23
@@ -173,19 +176,22 @@ def totals(
     from streams.read import daily_totals
     from streams.rights import reading
     from streams.topics import check
+    from streams.waiting_records import COMPLETIONS, waiting
 
-    role = reading(topics.DAILY)
+    role = reading(topics.DAILY, *COMPLETIONS)
     day, region = read_day(day), read_region(region)
 
-    async def read(settings: "Settings") -> "list[DayTotal]":
-        return await daily_totals(settings, await check(settings, role), account=account, day=day, region=region)
+    async def read(settings: "Settings") -> "tuple[list[DayTotal], Waiting]":
+        rules = await check(settings, role)
+        wait = await waiting(settings, rules)
+        return await daily_totals(settings, rules, account=account, day=day, region=region), wait
 
     with connected(note) as settings:
-        found = asyncio.run(read(settings))
-    _print_totals(found, as_json)
+        found, wait = asyncio.run(read(settings))
+    _print_totals(found, wait, as_json)
 
 
-def _print_totals(found: "list[DayTotal]", as_json: bool) -> None:
+def _print_totals(found: "list[DayTotal]", wait: "Waiting", as_json: bool) -> None:
     from decimal import Decimal
 
     from meter.money import CURRENCY, EXACT, ZERO, decimal_text
@@ -196,16 +202,22 @@ def _print_totals(found: "list[DayTotal]", as_json: bool) -> None:
     jobs, minutes = sum(total.jobs for total in found), sum(total.minutes for total in found)
     if as_json:
         together = {"jobs": jobs, "minutes": minutes, "amount": decimal_text(amount), "currency": CURRENCY}
-        say_json({"totals": [total.model_dump(mode="json") for total in found], "sum": together})
+        totals = [total.model_dump(mode="json") for total in found]
+        say_json({"totals": totals, "sum": together, "not_metered": wait.records})
         return
     if not found:
         note("no usage")
-        return
+    else:
+        _print_table(found, (str(jobs), str(minutes), f"{decimal_text(amount)} {CURRENCY}"))
+    note_waiting(wait)
+
+
+def _print_table(found: "list[DayTotal]", sums: tuple[str, str, str]) -> None:
     say_table(
         ("day", "account", "region", "jobs", "minutes", "amount"),
         [
             (total.day, total.account_id, total.region, str(total.jobs), str(total.minutes), total.amount)
             for total in found
         ],
-        last=("sum", "", "", str(jobs), str(minutes), f"{decimal_text(amount)} {CURRENCY}"),
+        last=("sum", "", "", *sums),
     )

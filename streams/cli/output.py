@@ -7,10 +7,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.errors import Exit, MeterError
 from streams.visible import visible, visible_json
+
+if TYPE_CHECKING:
+    from streams.waiting_records import Waiting
 
 #: What a terminal is taken for that does not say how wide it is.
 USUAL_COLUMNS = 80
@@ -124,6 +127,12 @@ def _silence(stream: Any) -> None:
         os.dup2(nowhere, stream.fileno())
     finally:
         os.close(nowhere)
+
+
+def note_waiting(wait: "Waiting") -> None:
+    """What is not in an answer yet, where there is something."""
+    if wait.records:
+        note(f"{wait}: `meter status` shows the workers")
 
 
 def counted(number: int, noun: str) -> str:

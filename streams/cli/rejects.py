@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, Json, read_day
-from streams.cli.output import complain, counted, note, say, say_fields, say_json, say_table
+from streams.cli.output import complain, counted, note, note_waiting, say, say_fields, say_json, say_table
 from streams.errors import Exit, MeterError, SettingError
 
 if TYPE_CHECKING:
@@ -58,15 +58,19 @@ async def _list(settings: "Settings", code: str | None, account: str | None, day
     from streams.read import rejects
     from streams.rights import reading
     from streams.topics import check
+    from streams.waiting_records import COMPLETIONS, waiting
 
-    rules = await check(settings, reading(topics.REJECTED))
+    rules = await check(settings, reading(topics.REJECTED, *COMPLETIONS))
+    wait = await waiting(settings, rules)
     found = rejects(settings, rules, code=code, account=account, day=day)
     if as_json:
         async for position, rejected in found:
             say_json({"position": str(position), **rejected.model_dump(mode="json", exclude_none=True)})
+        note_waiting(wait)
         return
     days = BillingDays(rules.time_zone)
     rows = [(position, _row(position, rejected, days)) async for position, rejected in found]
+    note_waiting(wait)
     if not rows:
         note("nothing was refused")
         return

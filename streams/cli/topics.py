@@ -58,7 +58,7 @@ def create(
     chosen = {"partitions": partitions, "clock": clock, "time_zone": time_zone, "horizon_days": horizon_days}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     wanted = _rules(chosen)
-    with connected(note) as settings:
+    with connected(note, makes=True) as settings:
         rules, new = asyncio.run(create_topics(settings, wanted, replication))
     for name in chosen:
         if getattr(rules, name) != getattr(wanted, name):

@@ -36,7 +36,8 @@ READERS = {
     "meter ledger": [("ledger",)],
     "meter notes": [("notes",)],
     "meter notices": [("notices",)],
-    "meter rejects list, meter rejects show": [("rejects", "list"), ("rejects", "show", "{reject}")],
+    "meter rejects list": [("rejects", "list")],
+    "meter rejects show": [("rejects", "show", "{reject}")],
     "meter prices show, meter quote": [("prices", "show"), ("quote", "--region", "Virginia", "--duration", "60")],
     "meter verify, meter reconcile": [("verify",), ("reconcile",)],
 }
