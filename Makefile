@@ -58,6 +58,10 @@ bench: setup ## Throughput, delay, settlement, recovery and memory, side by side
 lock: ## Pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
 	  --extra broker --extra http --extra parquet --group dev --custom-compile-command 'make lock' --upgrade pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
+	  --extra http --extra parquet --constraint requirements.lock --custom-compile-command 'make lock' pyproject.toml -o requirements-run.lock
+	echo 'hatchling>=1.27' | uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
+	  --constraint requirements.lock --custom-compile-command 'make lock' - -o requirements-build.lock
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""What Kafka has acknowledged and the meter has not folded yet: so much is missing in what is shown, and is said with it.
+"""What Kafka has acknowledged and the meter has not folded yet: so much is missing in what is shown, and is said.
 
 The journal says how far each partition is. What follows is read, and counted: the ends of transactions have positions
 too, and those that were aborted count for nothing.
@@ -62,7 +62,7 @@ async def _spans(
 
 
 async def _reached(consumer: AIOKafkaConsumer, journal: str, partition: int, names: set[str]) -> dict[str, int]:
-    """The next position of each input, by the last step that has read from it; from the end of the journal backwards."""
+    """The next position of each input, by the last step that read from it; from the journal's end backwards."""
     first, last = await offsets(consumer, journal, partition)
     window, reached = WINDOW, dict[str, int]()
     while last > first and names - reached.keys():

@@ -1,5 +1,7 @@
 """The compose file fits the product: its image, its settings, its commands. Docker itself is not needed for that."""
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +99,78 @@ def test_pages_are_served_on_the_port_that_is_published() -> None:
 
 
 def test_the_image_is_built_from_files_that_are_there_and_sent() -> None:
-    copied = [word for line in DOCKERFILE.splitlines() if line.startswith("COPY") for word in line.split()[1:-1]]
+    copies = [line.split()[1:-1] for line in DOCKERFILE.splitlines() if line.startswith("COPY")]
+    copied = [word for words in copies if not words[0].startswith("--from") for word in words]
     ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     assert copied
     for name in copied:
         assert (ROOT / name).exists()
         assert f"!{name}" in ignored
-    assert "--require-hashes -r requirements.lock" in DOCKERFILE
     assert 'ENTRYPOINT ["meter"]' in DOCKERFILE
+
+
+def pins(name: str) -> dict[str, str]:
+    """The packages of a lock, each with its line and hashes."""
+    text = "\n".join(line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#"))
+    return {entry.split(" ", 1)[0]: entry for entry in re.split(r"\n(?=\S)", text)}
+
+
+def test_the_image_has_what_runs_and_nothing_that_tests() -> None:
+    everything, run, build = map(pins, ("requirements.lock", "requirements-run.lock", "requirements-build.lock"))
+    assert run.items() | build.items() <= everything.items()
+    names = {pin.partition("==")[0] for pin in run}
+    assert names >= {"faust-streaming", "aiokafka", "fastapi", "psycopg", "pyarrow"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    tools = {re.split(r"[^a-z0-9-]", each)[0] for each in project["dependency-groups"]["dev"]}
+    assert len(tools) > 10
+    assert tools & names == set()
+    installed = re.findall(r"install .*--require-hashes -r (\S+)", DOCKERFILE)
+    assert installed == ["requirements-build.lock", "requirements-run.lock"]
+
+
+def test_the_image_is_built_on_a_base_that_cannot_change_and_runs_without_root() -> None:
+    _, build, run = DOCKERFILE.split("\nFROM ")
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert len(bases) == 2
+    assert len(set(bases)) == 1
+    assert re.fullmatch(r"python:3\.11\.\d+-slim@sha256:[0-9a-f]{64}", bases[0])
+    assert "COPY --from=build /opt/meter /opt/meter" in run
+    assert " pip " not in run
+    assert "requirements" not in run
+    assert "/opt/meter/bin/pip uninstall" in build
+    (user,) = re.findall(r"^USER (\S+)", run, re.MULTILINE)
+    assert user.isdecimal()
+    assert int(user) > 0
+    assert f"--uid {user} meter" in run
+
+
+def test_a_container_of_ours_can_write_nowhere_but_to_its_data_and_gains_no_rights() -> None:
+    (user,) = re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)
+    for name, service in OURS.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "/tmp" in service["tmpfs"], name
+        owned = f"/data:uid={user},mode=0700" in service["tmpfs"]
+        assert owned or any(volume.endswith(":/data") for volume in service.get("volumes", ())), name
+    for name, service in SERVICES.items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("privileged"), name
+
+
+@pytest.mark.parametrize("name", sorted(set(OURS) - {"topics", "webhooks"}))
+def test_each_process_that_runs_says_how_it_is(name: str) -> None:
+    """The page that is asked is one that the process serves; the image has no curl."""
+    check = OURS[name]["healthcheck"]
+    assert check["retries"] * duration_s(check["interval"]) <= 60
+    program, flag, code = check["test"][1:]
+    assert (program, flag) == ("python", "-c")
+    compile(code, name, "exec")
+    (port, page) = re.findall(r"http://127\.0\.0\.1:(\d+)(/\S+)'", code)[0]
+    served = "http_port" if name == "api" else "web_port"
+    assert int(port) == Settings.model_fields[served].default
+    assert page == ("/openapi.json" if name == "api" else "/readyz")
+    assert int(re.findall(r"timeout=(\d+)", code)[0]) < duration_s(check["timeout"])
+
+
+def duration_s(text: str) -> int:
+    return int(text.removesuffix("s"))

@@ -1,4 +1,4 @@
-"""`meter up --detach`, `meter down`, `meter status` where nothing runs, or what ran is gone; see integration/test_up.py."""
+"""`meter up --detach`, `meter down` and `meter status` where nothing runs, or what ran is gone."""
 
 import json
 import os
