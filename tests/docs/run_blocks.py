@@ -72,11 +72,12 @@ class Shell:
 
     def __init__(self, directory: Path, clone: Path) -> None:
         self._directory = directory
+        self._clone = clone
         self._count = 0
         self._is_stuck = False
         reading, writing = os.pipe()
         self._codes = reading
-        environment = {
+        self._environment = environment = {
             "HOME": os.environ.get("HOME", str(directory)),
             "LANG": "C.UTF-8",
             "PATH": path_without_java(directory / "bin"),
@@ -125,6 +126,18 @@ class Shell:
             os.killpg(self._bash.pid, signal.SIGKILL)
         self._bash.communicate()
         os.close(self._codes)
+        self._end_what_is_in_the_background()
+
+    def _end_what_is_in_the_background(self) -> None:
+        """Of a document that failed before its `meter down`."""
+        for lock in self._clone.rglob(".meter/**/up.lock"):
+            subprocess.run(
+                [self._clone / ".venv" / "bin" / "meter", "down"],
+                env=self._environment | {"METER_DATA_DIR": str(lock.parent)},
+                stdout=subprocess.DEVNULL,
+                check=True,
+                timeout=STEP_TIMEOUT_S,
+            )
 
 
 def _text(path: Path) -> str:
