@@ -59,14 +59,17 @@ def _secured(settings: Settings) -> str | None:
 
 
 @contextmanager
-def connected(say: Say, *, port: int = 0, makes: bool = False) -> Iterator[Settings]:
+def connected(
+    say: Say, *, port: int = 0, makes: bool = False, first: Callable[[Settings], None] = lambda _: None
+) -> Iterator[Settings]:
     """Settings that name a Kafka: the configured one, the running one of this data directory, or one for the block.
 
     `port` is for the one that is started: any free one (0), which other commands find by the data directory.
     Raises BrokerLostError in a directory that has none: nobody's first wish is a Kafka that ends with the command.
-    One that `makes` a meter makes its Kafka too.
+    One that `makes` a meter makes its Kafka too. `first` is asked before anything is started.
     """
     settings = settings_of_command()
+    first(settings)
     if settings.bootstrap_servers is not None:
         yield settings
         return

@@ -36,6 +36,18 @@ def look_at_ports(settings: Settings, workers: int, kafka_port: int) -> None:
         look_at(port)
 
 
+def look_at_pages(settings: Settings) -> None:
+    """See that a worker or the projector can have the port of its pages. Raises SettingError."""
+    if settings.web_port:
+        look_at(Port("/metrics, /healthz and /readyz", settings.web_host, settings.web_port, "METER_WEB_PORT"))
+
+
+def look_at_api(settings: Settings) -> None:
+    """See that the API can have its port. Raises SettingError."""
+    if settings.http_port:
+        look_at(Port("the API", settings.http_host, settings.http_port, "METER_HTTP_PORT"))
+
+
 def _ports(settings: Settings, workers: int, kafka_port: int) -> Iterator[Port]:
     if kafka_port and settings.bootstrap_servers is None and not _has_kafka(settings.data_dir):
         yield Port("Kafka", HOST, kafka_port, "--port")

@@ -28,7 +28,8 @@ from streams.errors import Exit, MeterError, RefusalToStartError
 from streams.files import raise_file_limit
 from streams.kafka import wait_for_broker
 from streams.observe.logs import set_up_logs
-from streams.observe.web import add_pages, check_port
+from streams.observe.web import add_pages
+from streams.ports import look_at_pages
 from streams.readiness import announce
 from streams.rights import DENIALS, WORKER
 from streams.settings import Settings
@@ -86,7 +87,7 @@ async def _tell_when_open(app: MeterApp) -> None:
 
 
 async def _prepare(settings: Settings) -> MeterApp:
-    check_port(settings)
+    look_at_pages(settings)
     await wait_for_broker(settings, log.warning)
     rules = await check(settings, WORKER)
     app = create_app(settings, rules, partial(end_process, settings=settings))

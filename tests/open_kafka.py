@@ -53,3 +53,8 @@ class OpenCluster(EmbeddedCluster):
     def bootstrap_servers(self) -> str:
         """The open door of each node."""
         return ",".join(f"{HOST}:{port}" for port in self.open_ports.values())
+
+    @property
+    def locked(self) -> str:
+        """The doors for those with the secret."""
+        return super().bootstrap_servers

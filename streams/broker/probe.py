@@ -2,14 +2,17 @@
 
 import asyncio
 import threading
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.conn import create_conn
 from aiokafka.errors import SaslAuthenticationFailed
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.broker.config import HOST, MECHANISM, USER
+
+_T = TypeVar("_T")
 
 
 class Answer(NamedTuple):
@@ -33,16 +36,21 @@ def cluster_at(port: int, secret: str, timeout_s: float = 2.0) -> str | None:
 
 
 def answer_at(port: int, secret: str, timeout_s: float = 2.0) -> Answer | None:
-    """What the Kafka says that serves on this loopback port; None when none answers or none is ready.
+    """What the Kafka says that serves on this loopback port; None when none answers or none is ready."""
+    return asked(lambda: _answer_at(port, secret, timeout_s))
+
+
+def asked(question: Callable[[], Coroutine[Any, Any, _T]]) -> _T | None:
+    """The answer to a question, None where there is none.
 
     Safe to call from code with a running event loop: it asks from a thread with a loop of its own.
     """
-    answer: list[Answer] = []
+    answer: list[_T] = []
 
     def ask() -> None:
         # Whatever goes wrong with a port that may belong to any program means: no broker of ours answers.
         with suppress(Exception):
-            answer.append(asyncio.run(_answer_at(port, secret, timeout_s)))
+            answer.append(asyncio.run(question()))
 
     asking = threading.Thread(target=ask, name="kafka-probe")
     asking.start()

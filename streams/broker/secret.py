@@ -22,6 +22,7 @@ from aiokafka.protocol.types import CompactArray, CompactBytes, CompactString, I
 
 from streams.broker.config import CONTROLLER, HOST, MECHANISM, USER, Files, Node
 from streams.broker.errors import BrokerError
+from streams.broker.probe import asked
 from streams.private import write
 
 ITERATIONS = 4096
@@ -92,7 +93,7 @@ def admit(node: Node) -> None:
     """Have the controllers take note of the secret's proof. Whether they did shows at the door for clients."""
     _log.addFilter(_is_no_news)
     try:
-        asyncio.run(_admit(node))
+        asked(lambda: _admit(node))
     finally:
         _log.removeFilter(_is_no_news)
 

@@ -22,6 +22,7 @@ def api() -> int:
     from streams.cli.running import DEFAULT_PORT
     from streams.connect import connected
     from streams.http.serve import run_api
+    from streams.ports import look_at_api
 
-    with connected(note, port=DEFAULT_PORT) as settings:
+    with connected(note, port=DEFAULT_PORT, first=look_at_api) as settings:
         return run_api(settings, say)

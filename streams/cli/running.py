@@ -107,9 +107,10 @@ def worker() -> int:
     and 6 start it again: nothing is lost or counted twice.
     """
     from streams.connect import connected
+    from streams.ports import look_at_pages
     from streams.worker import run_worker
 
-    with connected(note, port=DEFAULT_PORT) as settings:
+    with connected(note, port=DEFAULT_PORT, first=look_at_pages) as settings:
         return run_worker(settings)
 
 

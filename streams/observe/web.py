@@ -1,26 +1,11 @@
 """The worker's pages: /metrics, /healthz, /readyz, served by Faust's web server."""
 
-import socket
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from streams.app import MeterApp
-from streams.errors import SettingError
 from streams.observe.doors import keep_doors
-from streams.settings import Settings
-
-
-def check_port(settings: Settings) -> None:
-    """See that the pages' port can be had: Faust would say so late, and with a traceback. Raises SettingError."""
-    if not settings.web_port:
-        return
-    host, port = settings.web_host, settings.web_port
-    try:
-        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        raise SettingError(f"METER_WEB_PORT: {host}:{port}: {error.strerror or error}; 0 means no pages") from error
 
 
 def add_pages(app: MeterApp) -> None:

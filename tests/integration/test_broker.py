@@ -24,7 +24,7 @@ from streams.broker.config import Files
 from streams.broker.jars import LOCK_FILE, class_path, default_cache_dir, read_lock
 from streams.broker.news import News
 from streams.broker.ports import free_port, is_free
-from streams.broker.probe import cluster_at
+from streams.broker.probe import STRANGER, cluster_at
 from tests.open_kafka import OpenBroker
 
 MIB = 1024 * 1024
@@ -118,8 +118,12 @@ class TestRunning:
             assert not psutil.pid_exists(first.pid)
             assert running_broker(tmp_path) is None
 
+            # Kafka's log has the proof of another secret then, or, from before there were secrets, of none.
+            (tmp_path / "kafka" / "secret").unlink()
             second = broker.start()
             assert second.bootstrap_servers == first.bootstrap_servers
+            assert second.secret != first.secret
+            assert cluster_at(second.port, first.secret) == STRANGER.cluster_id
             await produce(second.bootstrap_servers, "kept", b"before the kill")
             broker.kill()
             assert not psutil.pid_exists(second.pid)

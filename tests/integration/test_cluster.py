@@ -30,27 +30,27 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(data_dir: Path) -> Iterator[EmbeddedCluster]:
+def cluster(data_dir: Path) -> Iterator[OpenCluster]:
     with OpenCluster(data_dir) as cluster:
         yield cluster
 
 
-def admin(cluster: EmbeddedCluster) -> AdminClient:
+def admin(cluster: OpenCluster) -> AdminClient:
     return AdminClient({"bootstrap.servers": cluster.bootstrap_servers, "log_level": 0})
 
 
-def brokers(cluster: EmbeddedCluster) -> list[int]:
+def brokers(cluster: OpenCluster) -> list[int]:
     """The nodes that the cluster counts as alive."""
     return sorted(admin(cluster).list_topics(timeout=20).brokers)
 
 
-def in_sync(cluster: EmbeddedCluster, topic: str) -> set[tuple[int, int]]:
+def in_sync(cluster: OpenCluster, topic: str) -> set[tuple[int, int]]:
     """For every partition: how many copies it has, and how many of them are in sync."""
     partitions = admin(cluster).list_topics(topic, timeout=20).topics[topic].partitions.values()
     return {(len(partition.replicas), len(partition.isrs)) for partition in partitions}
 
 
-def produce(cluster: EmbeddedCluster, topic: str, value: bytes) -> None:
+def produce(cluster: OpenCluster, topic: str, value: bytes) -> None:
     """One record in a transaction, which takes the coordinator and its topic too."""
     options = {"bootstrap.servers": cluster.bootstrap_servers, "transactional.id": "t", "log_level": 0}
     producer = Producer(options)
@@ -60,7 +60,7 @@ def produce(cluster: EmbeddedCluster, topic: str, value: bytes) -> None:
     producer.commit_transaction(60)
 
 
-def holds(cluster: EmbeddedCluster, topic: str, *values: bytes) -> None:
+def holds(cluster: OpenCluster, topic: str, *values: bytes) -> None:
     """A topic comes to hold just these: a transaction is seen a moment after it is committed."""
     log = Log(cluster.bootstrap_servers)
     try:
@@ -69,14 +69,14 @@ def holds(cluster: EmbeddedCluster, topic: str, *values: bytes) -> None:
         log.close()
 
 
-def new_topic(cluster: EmbeddedCluster, name: str) -> str:
+def new_topic(cluster: OpenCluster, name: str) -> str:
     client = admin(cluster)  # which lives until it has answered
     (made,) = client.create_topics([NewTopic(name, 1)]).values()
     made.result(30)
     return name
 
 
-def test_three_copies_and_two_in_sync_by_default(cluster: EmbeddedCluster) -> None:
+def test_three_copies_and_two_in_sync_by_default(cluster: OpenCluster) -> None:
     assert brokers(cluster) == [1, 2, 3]
     topic = new_topic(cluster, "copies")
     produce(cluster, topic, b"x")
@@ -87,10 +87,10 @@ def test_three_copies_and_two_in_sync_by_default(cluster: EmbeddedCluster) -> No
         assert all(wanted in lines for lines in settings)
 
 
-def test_other_commands_find_it_by_its_data_directory(cluster: EmbeddedCluster, data_dir: Path) -> None:
+def test_other_commands_find_it_by_its_data_directory(cluster: OpenCluster, data_dir: Path) -> None:
     found = running_broker(data_dir)
     assert found is not None
-    assert found.bootstrap_servers == cluster.bootstrap_servers
+    assert found.bootstrap_servers == cluster.locked
     assert len(found.bootstrap_servers.split(",")) == 3
     with EmbeddedBroker(data_dir) as used:  # what a command does that needs a Kafka
         assert used == found
@@ -98,7 +98,7 @@ def test_other_commands_find_it_by_its_data_directory(cluster: EmbeddedCluster, 
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
-def test_each_node_may_be_killed_and_comes_back(cluster: EmbeddedCluster, data_dir: Path, lost: int) -> None:
+def test_each_node_may_be_killed_and_comes_back(cluster: OpenCluster, data_dir: Path, lost: int) -> None:
     topic = new_topic(cluster, f"killed.{lost}")
     produce(cluster, topic, b"before")
     node = cluster.node(lost)
@@ -108,7 +108,7 @@ def test_each_node_may_be_killed_and_comes_back(cluster: EmbeddedCluster, data_d
     until(lambda: lost not in brokers(cluster), "the others to take it off", FENCED_WITHIN_S)
     found = running_broker(data_dir)
     assert found is not None
-    assert found.bootstrap_servers == cluster.bootstrap_servers
+    assert found.bootstrap_servers == cluster.locked
     produce(cluster, topic, b"without it")
     node.start()
     until(lambda: brokers(cluster) == [1, 2, 3], "each of them to tell of it", FENCED_WITHIN_S)
@@ -117,7 +117,7 @@ def test_each_node_may_be_killed_and_comes_back(cluster: EmbeddedCluster, data_d
     holds(cluster, topic, b"before", b"without it", b"after")
 
 
-def test_a_frozen_node_is_taken_off_and_comes_back(cluster: EmbeddedCluster) -> None:
+def test_a_frozen_node_is_taken_off_and_comes_back(cluster: OpenCluster) -> None:
     topic = new_topic(cluster, "frozen")
     node = cluster.node(2)
     node.freeze()
@@ -129,7 +129,7 @@ def test_a_frozen_node_is_taken_off_and_comes_back(cluster: EmbeddedCluster) -> 
     until(lambda: brokers(cluster) == [1, 2, 3], "it to be taken on again", FENCED_WITHIN_S)
 
 
-def test_a_lost_disk_is_copied_from_the_others(cluster: EmbeddedCluster) -> None:
+def test_a_lost_disk_is_copied_from_the_others(cluster: OpenCluster) -> None:
     topic = new_topic(cluster, "lost.disk")
     produce(cluster, topic, b"kept")
     node = cluster.node(3)
@@ -142,7 +142,7 @@ def test_a_lost_disk_is_copied_from_the_others(cluster: EmbeddedCluster) -> None
     holds(cluster, topic, b"kept")
 
 
-def test_a_meter_on_three_nodes_keeps_what_a_crash_of_all_leaves(cluster: EmbeddedCluster, tmp_path: Path) -> None:
+def test_a_meter_on_three_nodes_keeps_what_a_crash_of_all_leaves(cluster: OpenCluster, tmp_path: Path) -> None:
     topic = new_topic(cluster, "crash")
     produce(cluster, topic, b"before")
     with Meter(cluster.bootstrap_servers, tmp_path) as meter:
@@ -175,7 +175,7 @@ def test_a_stop_of_all_is_quick_and_keeps_everything(tmp_path: Path) -> None:
         cluster.kill()
 
 
-def test_one_node_and_a_cluster_do_not_share_a_data_directory(cluster: EmbeddedCluster, tmp_path: Path) -> None:
+def test_one_node_and_a_cluster_do_not_share_a_data_directory(cluster: OpenCluster, tmp_path: Path) -> None:
     with EmbeddedBroker(tmp_path, port=0), pytest.raises(BrokerError, match="holds a Kafka of one node"):
         EmbeddedCluster(tmp_path).start()
     other = tmp_path / "other"
@@ -189,8 +189,8 @@ def test_one_node_and_a_cluster_do_not_share_a_data_directory(cluster: EmbeddedC
         EmbeddedCluster(other).start()
 
 
-def test_a_second_start_is_refused(cluster: EmbeddedCluster, data_dir: Path) -> None:
-    with pytest.raises(BrokerError, match=f"already runs at {cluster.bootstrap_servers}"):
+def test_a_second_start_is_refused(cluster: OpenCluster, data_dir: Path) -> None:
+    with pytest.raises(BrokerError, match=f"already runs at {cluster.locked}"):
         EmbeddedCluster(data_dir).start()
     assert brokers(cluster) == [1, 2, 3]
 

@@ -3,6 +3,7 @@
 import socket
 import stat
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from streams.broker import MECHANISM, USER, BrokerAddress
 from streams.broker.config import Files
 from streams.broker.probe import STRANGER, answer_at
 from streams.broker.secret import secret_for
-from tests.integration.running import Meter
+from tests.integration.running import METER, clean_environment
 
 METADATA = struct.pack(">hhih", 3, 4, 7, -1) + struct.pack(">i", -1) + b"\0"
 ANSWERED_WITHIN_S = 10.0
@@ -105,16 +106,17 @@ def test_the_commands_of_its_data_directory_find_the_secret(
     kafka_address: BrokerAddress, files: Files, tmp_path: Path, named: bool
 ) -> None:
     address = f"localhost:{kafka_address.port}" if named else ""
-    with Meter(address, tmp_path, data_dir=files.root.parent) as meter:
-        settings = {} if named else {"bootstrap_servers": None}
-        assert secret_for(files.root.parent, f"127.0.0.1:{kafka_address.port}") == kafka_address.secret
-        done = meter.run("topics", "check", **settings)
-        assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
-        assert "is missing: run `meter topics create`" in done.stderr
+    assert secret_for(files.root.parent, f"127.0.0.1:{kafka_address.port}") == kafka_address.secret
+    named_by = {"bootstrap_servers": address} if named else {}
+    environment = clean_environment(data_dir=files.root.parent, topic_prefix="nowhere.", **named_by)
+    done = subprocess.run(
+        [METER, "topics", "check"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "is missing: run `meter topics create`" in done.stderr
 
 
 def test_nothing_that_it_keeps_is_open_to_others(files: Files) -> None:
     everything = [files.root, *files.root.rglob("*")]
     assert {files.secret, files.client_properties, files.log, files.root / "server.properties"} <= set(everything)
-    wide = [path for path in everything if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
-    assert [path for path in wide if path not in (files.lock, files.claim, files.version)] == []
+    assert [path for path in everything if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077] == []

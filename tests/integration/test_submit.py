@@ -139,3 +139,25 @@ def test_arguments_that_make_no_sense(meter: Meter, topic: Topic, arguments: tup
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert message in done.stderr
     assert topic.new() == []
+
+
+def test_what_is_acknowledged_and_not_metered_is_said_with_every_figure(meter: Meter) -> None:
+    """Without what a producer has taken back: Kafka has acknowledged that too, and nobody will ever meter it."""
+    producer = meter.producer(**{"transactional.id": f"{meter.app_id}-aborted"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(meter.topic(COMPLETED), value=value_of(), partition=0)
+    producer.flush(30)
+    producer.abort_transaction(30)
+    assert meter.run("submit", "-", given=lines(job())).returncode == 0
+    with closing(Log(meter.bootstrap_servers, meter.prefix)) as log:
+        waiting = sum(1 for partition in range(2) for _ in log.records(COMPLETED, partition))
+    assert waiting > 1000
+    line = f"{waiting:,} acknowledged records are not metered yet: `meter status` shows the workers"
+    assert meter.run("totals").stderr.splitlines() == ["no usage", line]
+    assert meter.ask("totals") == {
+        "totals": [],
+        "sum": {"jobs": 0, "minutes": 0, "amount": "0.00", "currency": "CNY"},
+        "not_metered": waiting,
+    }
+    assert meter.run("rejects", "list").stderr.splitlines()[0] == line

@@ -1,5 +1,6 @@
 """`meter up`: everything on this machine until Ctrl-C; what exits is started again, and nothing is left behind."""
 
+import json
 import os
 import queue
 import re
@@ -16,11 +17,12 @@ import pytest
 from streams.broker import EmbeddedBroker, running_broker
 from streams.broker.state import start_time
 from streams.errors import SettingError
-from streams.only_one import only_one
+from streams.only_one import holder, only_one
 from streams.processes import Ended, Kafka
 from streams.settings import Settings
 from tests.integration.running import METER, PATIENCE_S, Meter, clean_environment, job, lines, until
 
+NOTHING_RUNS = 5
 #: The workers' patience, and some for Kafka.
 STOPPED_WITHIN_S = 45
 
@@ -123,16 +125,65 @@ def test_the_console_shows_what_was_submitted(up: Up) -> None:
     assert "console    not started" not in up.said()
 
 
-def test_sigkill_of_it_leaves_nothing_behind_either_and_only_one_runs_on_a_data_directory(up: Up) -> None:
-    until(lambda: "Ctrl-C stops it all" in up.said(), "everything to be started")
-    second = up.meter("up")
-    assert (second.returncode, second.stdout, second.stderr.count("\n")) == (2, "", 1)
-    assert f"data already (process {up.process.pid})" in second.stderr
-    family = up.family()
-    assert len(family) >= 3
-    up.process.kill()
-    up.process.wait()
-    until(lambda: not alive(family), "its processes to end")
+def test_in_the_background_it_is_looked_at_killed_and_stopped(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    done = up.meter("up", "--workers", "2", "--port", "0", "--detach")
+    family: set[psutil.Process] = set()
+    try:
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        *started, last = done.stdout.splitlines()
+        names = ["Kafka", "topics", "worker", "worker", "projector", "webhooks", "api"]
+        assert [line.split()[0] for line in started] == names
+        assert last.startswith(f"ready; its log is {tmp_path / 'data' / 'up.log'}")
+        said = json.loads(up.meter("status", "--json").stdout)
+        assert said["ready"] is True
+        assert {part["state"] for part in said["parts"]} == {"ready"}
+        assert up.meter("status").returncode == 0
+        assert up.meter("submit", "-", given=lines(job())).returncode == 0  # ready means that it meters
+        for again in (["up"], ["up", "--detach"]):
+            second = up.meter(*again)
+            assert (second.returncode, second.stdout, second.stderr.count("\n")) == (2, "", 1)
+            assert f"data already (process {holder(tmp_path / 'data')})" in second.stderr
+
+        family = {psutil.Process(part["pid"]) for part in said["parts"]}
+        worker = next(part["pid"] for part in said["parts"] if part["name"] == "worker 1")
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: up.meter("status").returncode == 1, "the loss to be seen")
+        until(lambda: up.meter("status").returncode == 0, "the worker to be back")
+
+        family |= {psutil.Process(part["pid"]) for part in json.loads(up.meter("status", "--json").stdout)["parts"]}
+        process = psutil.Process(holder(tmp_path / "data"))
+        process.kill()  # and what it has started ends by itself
+        stopped = up.meter("down")
+        assert (stopped.returncode, alive(family)) == (0, []), stopped.stderr
+        assert up.meter("status").returncode == NOTHING_RUNS
+        assert up.meter("down").stdout == f"`meter up` does not run on {tmp_path / 'data'}\n"
+        assert not (tmp_path / "data" / "up.json").exists()
+    finally:
+        up.meter("down")
+        assert alive(family) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, 1)], ids=["Ctrl-C", "a crash"])
+def test_one_that_does_not_come_to_be_ready_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """Ctrl-C for the command that waits; a crash of what it waits for."""
+    up = Up(tmp_path)
+    waiting = subprocess.Popen(
+        [METER, "up", "--port", "0", "--detach"], env=up.environment, cwd=tmp_path, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until((tmp_path / "data" / "kafka" / "server.properties").exists, "the start to begin")
+    starting = psutil.Process(holder(tmp_path / "data"))
+    family = {starting, *starting.children(recursive=True)}
+    (waiting if number is signal.SIGINT else starting).send_signal(number)
+    _, said = waiting.communicate(timeout=PATIENCE_S)
+    assert waiting.returncode == code, said
+    assert "Traceback" not in said
+    if code == 1:
+        assert said.splitlines()[-1].startswith("meter: it did not start, and nothing is left running; its log is ")
+    until(lambda: not alive(family), "all to end")
+    assert up.meter("down").returncode == 0
+    assert up.meter("status").returncode == NOTHING_RUNS
 
 
 def test_on_a_configured_kafka_it_creates_no_topics(kafka: str, tmp_path: Path) -> None:
@@ -154,7 +205,7 @@ def test_a_kafka_that_it_found_is_replaced_on_the_same_port_when_its_owner_ends(
     ends: queue.SimpleQueue[Ended] = queue.SimpleQueue()
     kafka = Kafka(Settings(data_dir=tmp_path), 0, said.append)
     with EmbeddedBroker(tmp_path, port=0) as found:
-        servers = kafka.start(ends.put)
+        servers = kafka.start(ends.put).bootstrap_servers
     assert servers == found.bootstrap_servers
     assert ends.get(timeout=PATIENCE_S) == (kafka, None)
 
