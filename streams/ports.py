@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from streams.broker.config import HOST, Files
 from streams.broker.state import read_state
 from streams.errors import SettingError
 from streams.settings import Settings
+
+EVERYWHERE = {"0.0.0.0", "::"}
 
 
 class Port(NamedTuple):
@@ -23,29 +26,32 @@ class Port(NamedTuple):
 
 
 def look_at_ports(settings: Settings, workers: int, kafka_port: int) -> None:
-    """See that `meter up` can have its ports. Raises SettingError."""
+    """See that `meter up` can have its ports. Raises SettingError, which names each setting that must be another."""
     wanted = list(_ports(settings, workers, kafka_port))
-    taken: dict[int, Port] = {}
-    for port in wanted:
-        if (other := taken.setdefault(port.port, port)) is not port:
+    for one, other in combinations(wanted, 2):
+        if one.port == other.port and (one.host == other.host or {one.host, other.host} & EVERYWHERE):
             raise SettingError(
-                f"port {port.port} would be of {other.who} and of {port.who}: move one with {other.moved_by} "
-                f"or {port.moved_by}"
+                f"port {one.port} would be of {one.who} and of {other.who}: move one with {one.moved_by} "
+                f"or {other.moved_by}"
             )
+    refused: dict[str, str] = {}
     for port in wanted:
-        look_at(port)
+        if (why := _why_not(port)) is not None:
+            refused.setdefault(port.moved_by, why)
+    if refused:
+        raise SettingError("; ".join(refused.values()))
 
 
 def look_at_pages(settings: Settings) -> None:
     """See that a worker or the projector can have the port of its pages. Raises SettingError."""
     if settings.web_port:
-        look_at(Port("/metrics, /healthz and /readyz", settings.web_host, settings.web_port, "METER_WEB_PORT"))
+        _look_at(Port("/metrics, /healthz and /readyz", settings.web_host, settings.web_port, "METER_WEB_PORT"))
 
 
 def look_at_api(settings: Settings) -> None:
     """See that the API can have its port. Raises SettingError."""
     if settings.http_port:
-        look_at(Port("the API", settings.http_host, settings.http_port, "METER_HTTP_PORT"))
+        _look_at(Port("the API", settings.http_host, settings.http_port, "METER_HTTP_PORT"))
 
 
 def _ports(settings: Settings, workers: int, kafka_port: int) -> Iterator[Port]:
@@ -63,14 +69,18 @@ def _has_kafka(data_dir: Path) -> bool:
     return read_state(Files.of(data_dir)) is not None or running_broker(data_dir) is not None
 
 
-def look_at(port: Port) -> None:
-    """See that one can be had, as those do it that will listen on it. Raises SettingError."""
+def _look_at(port: Port) -> None:
+    if (why := _why_not(port)) is not None:
+        raise SettingError(why)
+
+
+def _why_not(port: Port) -> str | None:
+    """Why one cannot be had, asked for as those do it that will listen on it."""
     try:
         family, *_ = socket.getaddrinfo(port.host, port.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         socket.create_server((port.host, port.port), family=family).close()
     except OSError as error:
         is_taken = error.errno == errno.EADDRINUSE
         why = "is taken by another program" if is_taken else f"cannot be had: {error.strerror or error}"
-        raise SettingError(
-            f"port {port.port} on {port.host}, for {port.who}, {why}: {port.moved_by} chooses another"
-        ) from error
+        return f"port {port.port} on {port.host}, for {port.who}, {why}: {port.moved_by} chooses another"
+    return None

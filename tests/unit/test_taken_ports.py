@@ -37,6 +37,15 @@ def test_each_port_that_is_taken_names_its_setting(tmp_path: Path, taken: int) -
     assert refusal(tmp_path, http_port=taken) == says.format("the API", "METER_HTTP_PORT")
 
 
+def test_all_settings_that_must_be_others_are_named_at_once(tmp_path: Path, taken: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        said = refusal(tmp_path, kafka=port, http_port=taken)
+    assert [part.rpartition(": ")[2] for part in said.split("; ")] == [
+        "--port chooses another", "METER_HTTP_PORT chooses another"
+    ]  # fmt: skip
+
+
 def test_no_port_is_no_matter(tmp_path: Path, taken: int) -> None:
     assert refusal(tmp_path) == ""
     assert refusal(tmp_path, kafka=taken, bootstrap_servers="kafka:9092") == ""
