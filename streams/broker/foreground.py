@@ -36,15 +36,16 @@ def _serve(broker: EmbeddedBroker, data_dir: Path, say: Callable[[str], None]) -
     if not broker.owned:
         say(f"the Kafka of {data_dir} already runs at {address.bootstrap_servers} (process {address.pid})")
         return 1
-    say(f"Apache Kafka {kafka_version(read_lock())} at {address.bootstrap_servers}, log in {address.log_file}")
-    _say_how_to_connect(Files.of(data_dir), say)
+    kafka = f"Apache Kafka {kafka_version(read_lock())} at {address.bootstrap_servers}"
+    say(f"{kafka}, log in {address.log_file}; {_way_in(Files.of(data_dir))}")
     code = broker.wait()
     say(f"Kafka ended by itself with code {code}; its log is {Files.of(data_dir).log}")
     return 1
 
 
-def _say_how_to_connect(files: Files, say: Callable[[str], None]) -> None:
-    say(f"it lets in whoever has its secret: commands with this data directory, clients with {files.client_properties}")
+def _way_in(files: Files) -> str:
+    """For others than the commands with this data directory."""
+    return f"clients come in with {files.client_properties}"
 
 
 def serve_cluster(data_dir: Path, nodes: int, port: int, say: Callable[[str], None]) -> int:
@@ -56,8 +57,8 @@ def serve_cluster(data_dir: Path, nodes: int, port: int, say: Callable[[str], No
     with stop_signals_interrupt():
         try:
             cluster.start()
-            say(f"Apache Kafka {kafka_version(read_lock())} at {cluster.bootstrap_servers}, logs under {cluster.root}")
-            _say_how_to_connect(cluster.nodes[0].files, say)
+            kafka = f"Apache Kafka {kafka_version(read_lock())} at {cluster.bootstrap_servers}"
+            say(f"{kafka}, logs under {cluster.root}; {_way_in(cluster.nodes[0].files)}")
             while True:
                 _start_again(cluster, say)
         except KeyboardInterrupt:
