@@ -21,11 +21,14 @@ from streams.private import append, new_folder
 from streams.processes import STOP_PATIENCE_S
 from streams.readiness import READY, VARIABLE
 from streams.settings import Settings
+from streams.status import Line, look
 from streams.upstate import forget, read_state
 
 #: Lines of the log that are shown when it does not start.
 LAST_WORDS = 20
 LOOK_S = 0.1
+#: How long what has begun is waited for until it is ready by its own word.
+READY_PATIENCE_S = 15.0
 #: It asks its processes, then Kafka, and kills what does not end.
 PATIENCE_S = STOP_PATIENCE_S + KAFKA_PATIENCE_S + 15.0
 
@@ -54,9 +57,12 @@ def detach(settings: Settings, workers: int, port: int, say: Say) -> int:
             return 130
     said = path.read_text("utf-8", "replace").splitlines()
     if heard == READY:
+        late = _not_ready(settings)
         for line in said:
             if line.startswith(("Kafka ", "topics ", "worker ", "projector ", "webhooks ", "api ")):
                 say(line)
+        for each in late:
+            note(f"{each.name} has begun, and is not ready yet: {each.where}")
         say(f"ready; its log is {path}, `meter status` looks at it, `meter down` stops it")
         return Exit.OK
     code = process.wait() or Exit.FAILED
@@ -64,6 +70,16 @@ def detach(settings: Settings, workers: int, port: int, say: Say) -> int:
         for line in said[-LAST_WORDS:]:
             note(line)
     raise _NotStartedError(heard.strip() or f"it did not start, and nothing is left running; its log is {path}", code)
+
+
+def _not_ready(settings: Settings) -> list[Line]:
+    """What has begun its work and says all the same that it is not ready, such as a projector that catches up."""
+    deadline = time.monotonic() + READY_PATIENCE_S
+    while True:
+        code, lines = look(settings)
+        if code == Exit.OK or time.monotonic() > deadline:
+            return [line for line in lines if not line.is_ready]
+        time.sleep(LOOK_S)
 
 
 class _NotStartedError(MeterError):

@@ -13,6 +13,7 @@ from streams.broker.state import read_state
 from streams.errors import SettingError
 from streams.settings import Settings
 
+MAX_PORT = 65535
 EVERYWHERE = {"0.0.0.0", "::"}
 
 
@@ -48,6 +49,12 @@ def look_at_pages(settings: Settings) -> None:
         _look_at(Port("/metrics, /healthz and /readyz", settings.web_host, settings.web_port, "METER_WEB_PORT"))
 
 
+def look_at_chosen_pages(settings: Settings) -> None:
+    """The same of a process that goes on without pages where nobody has chosen their port. Raises SettingError."""
+    if "web_port" in settings.model_fields_set:
+        look_at_pages(settings)
+
+
 def look_at_api(settings: Settings) -> None:
     """See that the API can have its port. Raises SettingError."""
     if settings.http_port:
@@ -57,8 +64,8 @@ def look_at_api(settings: Settings) -> None:
 def _ports(settings: Settings, workers: int, kafka_port: int) -> Iterator[Port]:
     if kafka_port and settings.bootstrap_servers is None and not _has_kafka(settings.data_dir):
         yield Port("Kafka", HOST, kafka_port, "--port")
-    names = [*(f"worker {number}" for number in range(workers)), "the projector"]
-    for number, name in enumerate(names if settings.web_port else ()):
+    names = [*(f"worker {number}" for number in range(workers)), "the projector", "the webhooks' sender"]
+    for number, name in enumerate(names[: MAX_PORT + 1 - settings.web_port] if settings.web_port else ()):
         yield Port(name, settings.web_host, settings.web_port + number, "METER_WEB_PORT")
     if settings.http_port:
         yield Port("the API", settings.http_host, settings.http_port, "METER_HTTP_PORT")

@@ -38,10 +38,10 @@ def projector(context: typer.Context) -> int:
     if context.invoked_subcommand is not None:
         return 0
     from streams.connect import connected
-    from streams.ports import look_at_pages
+    from streams.ports import look_at_chosen_pages
     from streams.store.process import run_projector
 
-    with connected(note, first=look_at_pages) as settings:
+    with connected(note, first=look_at_chosen_pages) as settings:
         raise typer.Exit(run_projector(settings))
 
 

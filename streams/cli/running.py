@@ -26,7 +26,8 @@ def up(
     missing topics are created as by `meter topics create`; on a configured
     Kafka create them first, since it is for you to say how many replicas it
     keeps. Worker n serves its metrics on
-    METER_WEB_PORT + n (8321, 8322, ...; 0: none), the projector after them.
+    METER_WEB_PORT + n (8321, 8322, ...; 0: none), the projector and the
+    webhooks' sender after them.
 
     With --detach it goes on in the background; what it says is in up.log in
     the data directory. The command returns when all is ready, or with the

@@ -201,8 +201,9 @@ def run() -> None:
     from streams.connect import connected
     from streams.files import raise_file_limit
     from streams.observe.logs import set_up_logs
+    from streams.ports import look_at_chosen_pages
 
-    with connected(note) as settings:
+    with connected(note, first=look_at_chosen_pages) as settings:
         set_up_logs(settings)
         raise_file_limit()
         asyncio.run(_run(settings))

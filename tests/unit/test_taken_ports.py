@@ -34,6 +34,8 @@ def test_each_port_that_is_taken_names_its_setting(tmp_path: Path, taken: int) -
     assert refusal(tmp_path, web_port=taken) == says.format("worker 0", "METER_WEB_PORT")
     assert refusal(tmp_path, web_port=taken - 1) == says.format("worker 1", "METER_WEB_PORT")
     assert refusal(tmp_path, web_port=taken - 2) == says.format("the projector", "METER_WEB_PORT")
+    assert refusal(tmp_path, web_port=taken - 3) == says.format("the webhooks' sender", "METER_WEB_PORT")
+    assert refusal(tmp_path, web_port=65533) == ""  # then the sender has none
     assert refusal(tmp_path, http_port=taken) == says.format("the API", "METER_HTTP_PORT")
 
 
