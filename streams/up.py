@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from meter.rules import Rules
 from streams.broker.foreground import stop_signals_interrupt
+from streams.cli.output import OutputLostError
 from streams.connect import Say
 from streams.errors import Exit, MeterError, SettingError
 from streams.only_one import only_one
@@ -55,7 +56,7 @@ def _patient(say: Say) -> Say:
     """What cannot be said, on a disk that is full or to a reader that is gone, ends nothing."""
 
     def said(line: str) -> None:
-        with suppress(OSError):
+        with suppress(OSError, OutputLostError):
             say(line)
 
     return said
