@@ -38,14 +38,21 @@ class OnceEach:
 def repeats_a_key(value: bytes) -> bool:
     """Whether an object in JSON has a key more than once, or one within it has.
 
-    It is exact, and quicker for objects without others in them. Raises ValueError and MsgspecError for what is no JSON.
+    It is exact, and quick where there is none. Raises ValueError and MsgspecError for what is no JSON object.
     """
-    if value.count(b"{") == 1:
-        fields = _fields(value)
-        # A key that stands there again adds its quotes to those of the fields that are left.
-        if value.count(b'"') == 2 * len(fields) + b"".join(fields.values()).count(b'"'):
-            return False
-    return once_each(value)[1].repeated is not None
+    fields = _fields(value)
+    # A key that stands there again adds its quotes to those of the fields that are left.
+    within = b"".join(fields.values())
+    if value.count(b'"') != 2 * len(fields) + within.count(b'"'):
+        return once_each(value)[1].repeated is not None
+    return within.find(b"{") >= 0 and any(map(_repeats_within, map(bytes, fields.values())))
+
+
+def _repeats_within(value: bytes) -> bool:
+    """The same for what a field has, whatever that is."""
+    if value.find(b"{") < 0:
+        return False
+    return repeats_a_key(value) if value[0] == 123 else once_each(value)[1].repeated is not None
 
 
 def once_each(value: bytes) -> tuple[Any, OnceEach]:

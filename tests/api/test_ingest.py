@@ -24,6 +24,8 @@ AT = "2019-01-03T20:00:00+08:00"
 EVENT = {"content-type": "application/cloudevents+json"}
 EVENTS = {"content-type": "application/cloudevents-batch+json"}
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 def completion(**changes: Any) -> dict[str, Any]:
     return job(**{"completed_at": AT} | changes)
@@ -53,16 +55,17 @@ def count(meter: Meter) -> int:
 
 def test_what_is_accepted_is_in_kafka_on_its_accounts_partition(operator: httpx.Client, meter: Meter) -> None:
     jobs = [completion(account_id=f"ingest-{number}") for number in range(1000)]
-    answer = operator.post("/v1/jobs", json=jobs)
+    answer = operator.post("/v1/jobs", json=jobs, headers={"traceparent": TRACE})
     assert (answer.status_code, answer.json()) == (202, {"accepted": 1000})
     with meter._log() as log:
-        places = {
-            record.key: partition
+        found = {
+            record.key: (partition, dict(record.headers))
             for partition in range(meter.partitions)
             for record in log.records(COMPLETED, partition)
         }
     for each in jobs:
-        assert places[each["account_id"].encode()] == owner(each["account_id"], meter.partitions)
+        place = owner(each["account_id"], meter.partitions)
+        assert found[each["account_id"].encode()] == (place, {"traceparent": TRACE.encode()})
 
 
 def test_each_form_of_a_completion_is_metered(operator: httpx.Client, meter: Meter) -> None:
