@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from meter.arrears import Service
 from meter.contracts import EVERY_REGION, Mode
+from meter.hints import nearest_region
 from meter.ledger import Book, Cause
 from meter.models import Amount, Day, Id, Instant, Output
 from meter.money import decimal_text
@@ -141,8 +142,17 @@ class LowBalance(AccountCommand):
 def _regions(prices: dict[str, str]) -> dict[str, str]:
     for name in prices:
         if name not in ZONE_OF and name != EVERY_REGION:
-            raise PydanticCustomError("unknown_region", "unknown region {region}", {"region": repr(name)[:128]})
+            raise _unknown_region(name)
     return prices
+
+
+def _unknown_region(name: str) -> PydanticCustomError:
+    """The error of a command that names a region which is none, with the one that may be meant."""
+    near = nearest_region(name)
+    wrong = {"region": repr(name)[:128], "near": repr(near)}
+    if near is None:
+        return PydanticCustomError("unknown_region", "unknown region {region}", wrong)
+    return PydanticCustomError("unknown_region", "unknown region {region}; did you mean {near}?", wrong)
 
 
 Hours = Annotated[int, Field(ge=1, le=8784), BeforeValidator(_number)]

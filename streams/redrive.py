@@ -112,7 +112,7 @@ def _event_data(document: dict[str, msgspec.Raw]) -> bytes:
     if all(bytes(document.get(name, b"null")) != b"null" for name in ("data", "data_base64")):
         raise _CannotCorrectError("it has both data and data_base64; submit a corrected record")
     wrapped = document.pop("data_base64", None)
-    if wrapped is None:
+    if wrapped is None or bytes(wrapped) == b"null":
         return bytes(document.get("data", b"{}"))
     try:
         return base64.b64decode(msgspec.json.decode(wrapped, type=str), validate=True)

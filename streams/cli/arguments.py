@@ -59,10 +59,14 @@ def _is_day(text: str, option: str) -> bool:
 
 def read_region(text: str | None) -> str | None:
     """A region's code, from its code or one of its names."""
+    from meter.hints import nearest_region
     from meter.regions import REGION_CODES, REGIONS
 
     if text is None or text in REGION_CODES:
         return None if text is None else REGION_CODES[text]
+    near = nearest_region(text)
+    if near is not None:
+        raise SettingError(f"unknown region {text!r}; did you mean {near!r}?")
     raise SettingError(f"unknown region {text!r}; there are {', '.join(region.code for region in REGIONS)}")
 
 

@@ -56,13 +56,16 @@ def quote(
     Example:
       meter quote --region "Mainland China" --duration 3600
     """
+    from meter.duration_hints import duration_hint
     from meter.rounding import DURATION_STRING, duration_ms
     from streams.books import quote as price_of
 
     code = read_region(region)
     milliseconds = duration_ms(duration) if DURATION_STRING.fullmatch(duration) else None
     if milliseconds is None or code is None:
-        raise SettingError(f"--duration is a number of seconds, more than 0 and at most 31536000, got {duration!r}")
+        hint = duration_hint(duration)
+        told = f"--duration is a number of seconds, more than 0 and at most 31536000, got {duration!r}"
+        raise SettingError(told if hint is None else f"{told}; {hint}")
     books, today = _books()
     answer = price_of(books, code, read_day(day) or today, milliseconds)
     if as_json:

@@ -17,6 +17,7 @@ from meter import topics
 from meter.events import CONTENT_TYPE, STRUCTURED_TYPE
 from meter.intake import Job, read_job
 from meter.models import CLOUD_EVENT_TYPE, JobCompleted
+from meter.readable import scanned, with_what_can_be_read
 from meter.refusals import untimely
 from meter.rejects import Code, Refusal
 from meter.routing import owner
@@ -230,7 +231,8 @@ async def check_items(items: Sequence[Item], rules: Rules) -> list[Outgoing]:
 
 def _read(item: Item, rules: Rules, now_ms: int) -> Job | Refusal:
     if len(item.value) > MAX_LINE_BYTES:
-        return Refusal(Code.TOO_LARGE, f"a completion has at most {MAX_LINE_BYTES} bytes")
+        refusal = Refusal(Code.TOO_LARGE, f"a completion has at most {MAX_LINE_BYTES} bytes")
+        return with_what_can_be_read(refusal, scanned(item.value))
     if len(item.value) > MAX_MARKS_OF_ONE and _marks(item.value) > MAX_MARKS_OF_ONE:
         return Refusal(Code.TOO_LARGE, f"more than {MAX_MARKS_OF_ONE} brackets, commas, colons and quotes")
     job = read_job(item.value, item.headers)

@@ -4,9 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from meter.billing_models import AgreeContract
 from meter.intake import Job, read_job
 from meter.rejects import Refusal
+from streams.cli import main
+from streams.errors import Exit
 from tests.builders import completion
 
 TEN_TO_NOON_US = 1_767_239_400_000_000  # 2026-01-01 11:50 in Shanghai
@@ -267,3 +271,26 @@ def test_a_number_for_an_id_is_told_to_be_in_quotes() -> None:
     assert isinstance(found, Refusal)
     assert found.message.endswith("; it is a number: send it in quotes, '10012345'")
     assert (found.account_id, found.job_id, found.duration_ms) == (None, "job-1", 3_600_000)
+
+
+def test_a_contract_asks_for_the_region_that_may_be_meant() -> None:
+    fields = {"command_id": "c", "issued_at": f"{ISO}Z", "account_id": "A", "effective_from": "2027-01-01"}
+    for wrong, hint in (("guangzhou", "; did you mean 'ap-guangzhou'?"), ("Mars", "")):
+        with pytest.raises(ValidationError) as refused:
+            AgreeContract.model_validate({**fields, "prices": {wrong: "0.3"}})
+        assert refused.value.errors()[0]["msg"] == f"unknown region {wrong!r}{hint}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (
+            ("--region", "AP-Guangzhou", "--duration", "60"),
+            "unknown region 'AP-Guangzhou'; did you mean 'ap-guangzhou'?",
+        ),
+        (("--region", "Tokyo", "--duration", "PT1M"), "; it is an ISO 8601 duration: send it as '60'"),
+    ],
+)
+def test_the_command_line_asks_too(arguments: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quote", *arguments]) == Exit.WRONG_SETTING
+    assert capsys.readouterr().err.endswith(f"{hint}\n")
