@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import tomllib
 from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from streams.errors import SettingError
+from streams.formats import BOM, no_text
 
 PREFIX = "METER_"
 Network = IPv4Network | IPv6Network
@@ -115,7 +117,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, _File(settings_cls)
 
     def client(self) -> dict[str, Any]:
         """The keyword arguments that every aiokafka client of this process takes."""
@@ -182,6 +184,16 @@ def _networks_of(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
+class _File(TomlConfigSettingsSource):
+    """`meter.toml`, as whatever editor has saved it in UTF-8."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        text: bytes = file_path.read_bytes()
+        if (wrong := no_text(text, file_path.name, "")) is not None:
+            raise SettingError(f"{file_path}: {wrong.partition(':')[0]}, and no TOML")
+        return tomllib.loads(text.removeprefix(BOM).decode())
+
+
 def _server(server: str, among: str) -> str:
     """One server without what surrounds it. Raises ValueError for what is none: `host:port`, `[IPv6 address]:port`."""
     host, _, port = server.strip().rpartition(":")
@@ -224,7 +236,17 @@ def load_settings(**arguments: Any) -> Settings:
             raise SettingError(f"meter.toml: there is no setting {name!r}{_did_you_mean(name)}") from error
         raise SettingError(f"{PREFIX}{name.upper()} ({name} in meter.toml): {message}") from error
     except (OSError, ValueError) as error:
-        raise SettingError(f"meter.toml: {error}") from error
+        raise SettingError(f"meter.toml: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return (
+        f"no TOML, in which texts stand in quotes: {error}"
+        if isinstance(error, tomllib.TOMLDecodeError)
+        else str(error)
+    )
 
 
 def _refuse_unknown_variables() -> None:

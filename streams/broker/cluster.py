@@ -205,7 +205,7 @@ class EmbeddedCluster:
                 self._start(timeout_s)
                 write_client_properties(self.nodes[0].files, self._known().bootstrap_servers, self.secret)
         except OSError as error:
-            raise BrokerError(f"cannot start Kafka in {self._data_dir}: {error}") from error
+            raise BrokerError(f"cannot start Kafka in {self._data_dir}: {error.strerror or error}") from error
         return self
 
     def _identify(self) -> None:

@@ -69,7 +69,7 @@ class EmbeddedBroker:
                 with storage_or_running as claim:  # the broker has inherited it by the end of the block
                     return self._start(timeout_s, claim.fileno())
         except OSError as error:
-            raise BrokerError(f"cannot start Kafka in {self._data_dir}: {error}") from error
+            raise BrokerError(f"cannot start Kafka in {self._data_dir}: {error.strerror or error}") from error
 
     def _start(self, timeout_s: float, claim: int) -> BrokerAddress:
         kafka = kafka_version(read_lock())

@@ -19,7 +19,7 @@ CommandId = Annotated[
         help="To ask again after a timeout, word for word: the same id, the same answer.", show_default="a new one"
     ),
 ]
-Timeout = Annotated[float, typer.Option(min=1, help="Seconds to wait for the workers' answers.")]
+Timeout = Annotated[float, typer.Option(min=1, max=86_400, help="Seconds to wait for the workers' answers.")]
 
 
 FIRST_YEAR, LAST_YEAR = "1970", "9998"

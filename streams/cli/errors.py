@@ -39,7 +39,10 @@ def _usage(error: Any) -> str:
     message = " ".join(error.format_message().split())
     if not message:
         return "say which command"  # the help is on the screen already
-    return f"{message.rstrip('.')}; `{context.command_path} --help` explains" if context else message
+    if context is None:
+        return message.rstrip(".")
+    end = "" if message.endswith("?") else ";"
+    return f"{message.rstrip('.')}{end} `{context.command_path} --help` explains"
 
 
 def _kafka(error: Exception) -> tuple[int, str] | None:

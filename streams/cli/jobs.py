@@ -61,18 +61,17 @@ def submit(
 
     at_ms = read_at(at)
     bad = _BadLines(every=as_json)
-    with opened(file) as descriptor:
+    with opened(file) as descriptor, bad.told_of(anyway):
         see_beginning(descriptor, file, anyway)
         with (
             connected(note) as settings,
             _bar(descriptor, progress) as moved,
             telling_of_silence(descriptor, file),
-            bad.told_of(anyway),
         ):
             summary = asyncio.run(_submit(settings, descriptor, file, at_ms, anyway, bad, moved))
+        _report(summary, as_json)
     if not summary.acknowledged and not summary.bad:
         note(f"{called(file)} is empty: there was nothing to send")
-    _report(summary, as_json)
     return Exit.FAILED if summary.bad else Exit.OK
 
 

@@ -66,8 +66,9 @@ def quote(
         hint = duration_hint(duration)
         told = f"--duration is a number of seconds, more than 0 and at most 31536000, got {duration!r}"
         raise SettingError(told if hint is None else f"{told}; {hint}")
+    day = read_day(day)
     books, today = _books()
-    answer = price_of(books, code, read_day(day) or today, milliseconds)
+    answer = price_of(books, code, day or today, milliseconds)
     if as_json:
         say_json({**answer._asdict(), "currency": "CNY"})
         return
@@ -95,8 +96,9 @@ def show(day: Day = None, as_json: Json = False) -> None:
     """
     from meter.prices import BUILT_IN
 
+    day = read_day(day)
     books, today = _books()
-    day = read_day(day) or today
+    day = day or today
     in_effect = books.book_on(day)
     listed = [BUILT_IN, *books.published]
     if as_json:

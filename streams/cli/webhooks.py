@@ -48,12 +48,14 @@ def add(
     from streams.rights import reading
     from streams.store.database import writing
     from streams.topics import check
+    from streams.webhooks.addresses import read_url
     from streams.webhooks.endpoints import add as add_endpoint
     from streams.webhooks.endpoints import read_events
     from streams.webhooks.events import EVENTS
     from streams.webhooks.reading import committed_ends
 
     wanted = read_events(events)
+    read_url(url)
     with connected(note) as settings, _store(settings) as engine:
         rules = asyncio.run(check(settings, reading(*EVENTS.values())))
         positions, ids = asyncio.run(committed_ends(settings, rules.partitions))

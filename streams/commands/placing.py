@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from meter import topics
+from meter.commands import read_command
 from meter.models import CommandResult
 from meter.rules import Rules
 from streams.commands.identity import need_unused
@@ -26,11 +27,13 @@ async def place(
     """Send a command, with a record time in ms, and gather its answers for `timeout_s` seconds.
 
     It goes to its account's partition; one that names none goes to all, in one transaction. `id_is_new`: nobody can
-    have used its id before. Raises MeterError when Kafka does not take it, or a new command's day begins too soon;
-    ReusedIdError when the id is another's.
+    have used its id before. Raises MeterError when the meter could not read a new one, Kafka does not take it, or a new
+    command's day begins too soon; ReusedIdError when the id is another's.
     """
     if not id_is_new:
         await need_unused(settings, rules, command, at_ms)
+    elif (wrong := read_command(written(command)).refusal) is not None:
+        raise MeterError(f"refused: {wrong[0]}: {wrong[1]}")
     elif (early := too_early(command, rules, at_ms)) is not None:
         raise MeterError(f"refused: {early.code}: {early.message}")
     partitions = asked(command, rules)

@@ -1,0 +1,94 @@
+"""Help at 80 columns, and completion by a real shell."""
+
+import os
+import pty
+import select
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from rich.cells import cell_len
+
+from streams.cli import app
+from tests.integration.running import METER, clean_environment
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    inner = getattr(command, "commands", {})
+    return [path, *(found for name, child in inner.items() for found in commands(child, (*path, name)))]
+
+
+@pytest.mark.parametrize("path", commands(typer.main.get_command(app)), ids=" ".join)
+def test_help_is_whole_at_80_columns(
+    path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    app([*path, "--help"], prog_name="meter", standalone_mode=False)
+    text = capsys.readouterr().out
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert "…" not in text
+    command = typer.main.get_command(app)
+    for name in path:
+        command = command.commands[name]  # type: ignore[attr-defined]
+    words = "".join(text.replace("│", " ").split())
+    for line in (command.help or "").splitlines():
+        assert "".join(line.replace("\\[", "[").split()) in words, line
+    for option in command.params:
+        assert all(name in text for name in option.opts if name.startswith("--"))
+
+
+class Bash:
+    """An interactive bash, as somebody types into it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ours, theirs = pty.openpty()
+        environment = clean_environment() | {
+            "PATH": f"{METER.parent}:{os.environ['PATH']}",
+            "PS1": "> ",
+            "TERM": "dumb",
+        }
+        environment |= {"HOME": str(folder), "INPUTRC": "/dev/null"}
+        self._bash = subprocess.Popen(
+            ["bash", "--norc", "--noprofile", "-i"],
+            cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        self.seen = ""
+        os.write(self._ours, text.encode())
+
+    def until(self, text: str) -> str:
+        """What it shows, once that holds a text."""
+        deadline = time.monotonic() + 60
+        while text not in self.seen:
+            assert select.select([self._ours], [], [], deadline - time.monotonic())[0], self.seen
+            self.seen += os.read(self._ours, 4096).decode()
+        return self.seen
+
+    def end(self) -> None:
+        self._bash.kill()
+        self._bash.wait()
+        os.close(self._ours)
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    (tmp_path / "jobs.jsonl").write_text("")
+    bash = Bash(tmp_path)
+    try:
+        bash.type('eval "$(meter --show-completion)"; echo is"there"\n')
+        assert "Traceback" not in bash.until("isthere\r\n")
+        bash.type("meter acc\t")
+        bash.until("meter account ")
+        bash.type("top\t")
+        bash.until("topup ")
+        bash.type("--am\t")
+        bash.until("--amount ")
+        bash.type("\x15meter submit jo\t")
+        bash.until("meter submit jobs.jsonl ")
+    finally:
+        bash.end()
