@@ -1,5 +1,6 @@
 """The pages /metrics, /healthz and /readyz of a process that serves no others, as a worker has them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from streams.errors import SettingError
+from streams.observe.doors import keep_doors
 from streams.observe.gate import pages_alone
 from streams.settings import Settings
 
@@ -28,11 +30,13 @@ async def pages(
     """
     runner = web.AppRunner(_application(metrics, readiness), access_log=None)
     await runner.setup()
+    keeping = asyncio.create_task(keep_doors(lambda: runner.server))
     try:
         if settings.web_port:
             await _listen(runner, settings)
         yield
     finally:
+        keeping.cancel()
         await runner.cleanup()
 
 

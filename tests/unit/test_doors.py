@@ -139,3 +139,21 @@ async def test_a_header_that_says_one_thing_is_there_once(tmp_path: Path) -> Non
             answer = await client.post(path, content=b'{"amount":"5"}', headers=[known, json, key, more])
             assert answer.status_code == status, more
             assert "more than" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/console/accounts", "/console/accounts/A/top-up", "/console/sign-out"])
+async def test_of_a_visitor_who_is_not_known_no_form_is_read(tmp_path: Path, path: str) -> None:
+    """A form in parts of which the boundary is missing: whoever reads it says so."""
+    app, _ = made(tmp_path, Role.OPERATOR)
+    no_form = {"Content-Type": "multipart/form-data"}
+    async with seen_from(app) as client:
+        answer = await client.post(path, content=b"--", headers=no_form)
+        assert (answer.status_code, answer.headers["location"][:16]) == (303, "/console/sign-in")
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"token=x&" + b"a" * 4_096, 413), (b"&" * 40, 400), (b"token=x", 401)])
+async def test_the_form_that_anybody_may_send_is_small(tmp_path: Path, body: bytes, status: int) -> None:
+    app, _ = made(tmp_path, Role.OPERATOR)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with seen_from(app) as client:
+        assert (await client.post("/console/sign-in", content=body, headers=form)).status_code == status

@@ -10,6 +10,7 @@ from streams.apart import apart
 from streams.errors import BrokerLostError, MeterError
 from streams.http import proofs
 from streams.http.callers import LOOPBACK, Caller, Role
+from streams.http.console.render import environment
 from streams.http.problems import Problem
 from streams.http.proofs import Proofs
 from streams.proof.differences import Report
@@ -143,6 +144,14 @@ async def test_those_that_go_on_end_with_the_server() -> None:
     await proofs.close()
     with pytest.raises(asyncio.CancelledError):
         await going_on
+
+
+def test_a_page_says_that_a_proof_goes_on_and_asks_again_by_itself() -> None:
+    checked = {"problem": None, "found": None, "bill_id": "B/1"}
+    page = environment("en").get_template("verified.html").render(checked=checked, csrf="secret", fmt=None)
+    assert 'hx-post="/console/bills/B%2F1/verify"' in page
+    assert 'hx-trigger="load delay:5s"' in page
+    assert 'name="csrf" value="secret"' in page
 
 
 # -- apart ----------------------------------------------------------------------------------------------------------
