@@ -6,11 +6,11 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from streams.broker import EmbeddedBroker
 from tests.browser.chromium import ARGUMENTS, chromium
 from tests.browser.looking import DRAWN, Visitors
 from tests.browser.stage import Stage, staged
 from tests.browser.test_pages import first_bill, looks
+from tests.open_kafka import OpenBroker
 
 WIDTHS = (390, 1024, 1440)
 
@@ -43,7 +43,7 @@ def main() -> None:
     """Build the stage, and take them."""
     with (
         tempfile.TemporaryDirectory() as data,
-        EmbeddedBroker(Path(data) / "kafka", port=0) as broker,
+        OpenBroker(Path(data) / "kafka") as broker,
         staged(broker.bootstrap_servers, Path(data)) as stage,
     ):
         take(stage, Path(sys.argv[1]))
