@@ -12,6 +12,8 @@ from tests.store.postgres import Postgres
 
 #: Folders whose tests go through one stage in their order; elsewhere a file does.
 IN_ORDER = ("api", "browser", "sinks", "store")
+#: Bytes of a value that a test may be known by.
+LONGEST_ID = 60
 
 
 @pytest.hookimpl(wrapper=True)
@@ -25,6 +27,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("loadgroup", False):
         # The plug-in groups by what it adds to an item's id; a pytest that it does not fit would go on without groups.
         assert all("@" in item.nodeid for item in items), "pytest-xdist has not grouped the tests"
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long or unprintable values are known by their place: an id holds no megabytes, and is everywhere the same."""
+    if isinstance(val, bytes) and (len(val) > LONGEST_ID or not all(32 <= each < 127 for each in val)):
+        return argname
+    if isinstance(val, str) and len(val) > 2 * LONGEST_ID:
+        return argname
+    return None
 
 
 @pytest.fixture(scope="session")
