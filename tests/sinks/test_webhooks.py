@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import Engine
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -48,9 +49,9 @@ def endpoint_of_all(
 
 
 @contextmanager
-def running(stage: Stage, store: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(stage: Stage, store: str, web_port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
     """One `meter webhooks run`."""
-    environment = stage.meter.environment(database_url=stage.urls[store], **PRIVATE)
+    environment = stage.meter.environment(database_url=stage.urls[store], web_port=web_port, **PRIVATE)
     process = subprocess.Popen([METER, "webhooks", "run"], env=environment, stderr=subprocess.DEVNULL)
     try:
         yield process
@@ -97,8 +98,17 @@ def states(engine: Engine, endpoint: Endpoint) -> tuple[int, int]:
 
 def test_every_bill_notice_and_service_change_arrives_signed_as_it_was_published(stage: Stage, store: str) -> None:
     wanted = {text for event in EVENTS for text in published(stage, event)}
-    with Receiver() as receiver, endpoint_of_all(stage, store, receiver.url) as (_, endpoint), running(stage, store):
+    port = free_port()
+    with (
+        Receiver() as receiver,
+        endpoint_of_all(stage, store, receiver.url) as (_, endpoint),
+        running(stage, store, port),
+    ):
         until(lambda: len(receiver.requests) >= len(wanted), "all messages")
+        pages = f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{pages}/readyz").json() == {"status": "ok", "stalled": []}
+        taken = f'meter_webhook_attempts_total{{outcome="delivered"}} {float(len(wanted))}'
+        until(lambda: taken in httpx.get(f"{pages}/metrics").text, "the metrics to say what was taken")
         for request in receiver.requests:
             body = Webhook(endpoint.secret).verify(request.body, request.headers)
             assert list(body) == ["type", "timestamp", "data"]
