@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import Request, Response
-from starlette.datastructures import FormData, Headers
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meter.intake import MAX_DEPTH, outside_strings, too_deep
@@ -142,16 +142,6 @@ def read_json(body: bytes) -> Any:
     if keys.repeated is not None:
         raise Problem(400, "duplicate_key", keys.reason)
     return document
-
-
-def fields_once(given: FormData) -> dict[str, str]:
-    """The fields of a form, without what surrounds them. Raises Problem (422) for one that is there more than once."""
-    values: dict[str, str] = {}
-    for name, value in given.multi_items():
-        if name in values or not isinstance(value, str):
-            raise Problem(422, "bad_fields", f"{name[:100]}: a field of a form is one text, and is sent once")
-        values[name] = value.strip()
-    return values
 
 
 def _need_few(text: str) -> None:

@@ -20,14 +20,18 @@ MAX_FIELD_CHARS = 5_000
 
 
 def read_form(body: bytes) -> FormData:
-    """The fields of a form. Raises Problem (400) where they are too many or too long, or no UTF-8."""
+    """The fields of a form. Raises Problem (400) where they are too many or too long, come twice, or are no UTF-8."""
     if body.count(b"&") >= MAX_FIELDS:
         raise Problem(400, "bad_request", f"a form has at most {MAX_FIELDS} fields")
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError as error:  # also UnicodeDecodeError
         raise Problem(400, "bad_request", "a form is percent-encoded UTF-8") from error
+    known: set[str] = set()
     for name, value in fields:
+        if name in known:
+            raise Problem(400, "bad_request", f"{name[:100]}: a field of a form is sent once: which is meant?")
+        known.add(name)
         if len(value) > MAX_FIELD_CHARS:
             raise Problem(400, "bad_request", f"{name[:100]}: a field has at most {MAX_FIELD_CHARS} characters")
     return FormData(list[tuple[str, str | UploadFile]](fields))

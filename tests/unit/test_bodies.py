@@ -45,8 +45,15 @@ def test_a_form_is_read(body: bytes, fields: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"&" * MAX_FIELDS, b"a=1&" * MAX_FIELDS, b"a=" + b"x" * (MAX_FIELD_CHARS + 1), b"a=%FF", "a=é".encode()],
-    ids=["nothing", "many", "long", "no UTF-8", "no ASCII"],
+    [
+        b"&" * MAX_FIELDS,
+        b"a=1&" * MAX_FIELDS,
+        b"a=" + b"x" * (MAX_FIELD_CHARS + 1),
+        b"a=%FF",
+        "a=é".encode(),
+        b"a=1&a=2",
+    ],
+    ids=["nothing", "many", "long", "no UTF-8", "no ASCII", "twice"],
 )
 def test_a_form_that_is_none_is_refused(body: bytes) -> None:
     with pytest.raises(Problem) as refused:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Path, Request
 from fastapi.responses import Response
 
-from streams.http.bodies import fields_once
 from streams.http.console import forms
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
 from streams.http.console.forms import FORMS, OPEN, WITHDRAW_BOOK
@@ -87,7 +86,7 @@ _Again = Callable[[Mapping[str, Any], int], Awaitable[Response]]
 async def _read(request: Request, visitor: Visitor, kind: str, form: forms.Form) -> tuple[Given, bool]:
     """What was filled in, and whether it is confirmed: what would happen was seen."""
     async with request.form() as sent:
-        values = fields_once(sent)
+        values = {name: str(value).strip() for name, value in sent.items()}
     check_form(request, visitor, values.pop("csrf", ""))
     own = {name: values.get(name, "")[:MAX_CHARS] for name in form.checks}
     given = Given(kind, form, own, values.get("key", ""))

@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from meter.keys import once_each
 from meter.models import KINDS, Rejected
 from meter.rejects import FINAL_CODES
-from streams.http.bodies import fields_once
 from streams.http.console.closed import OperatorVisitor
 from streams.http.console.pages.board import ROWS, pager
 from streams.http.console.render import look_of, page, see
@@ -101,7 +100,7 @@ async def _page(
 async def redrive_now(request: Request, services: AllServices, visitor: OperatorVisitor, at: At) -> Response:
     """Send it again with the fields that were changed in the form. A job is charged once, however often it is sent."""
     async with request.form() as given:
-        values = fields_once(given)
+        values = {name: str(value).strip() for name, value in given.items()}
     check_form(request, visitor, values.pop("csrf", ""))
     _, published = await services.store.read(lambda connection: find_reject(connection, Position.read(at)))
     before = _fields(_original(published))
