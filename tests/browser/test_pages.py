@@ -226,7 +226,7 @@ def test_pages_work_without_scripts(visitors: Visitors, stage: Stage) -> None:
 
 
 def test_the_docs_pictures_are_small_and_all_there() -> None:
-    others = {"overview-dark", "contract-form", "reject", "closed"}
+    others = {"overview-dark", "contract-form", "reject", "closed", "review"}
     wanted = others | {look.picture for look in looks("B") if look.picture}
     sizes = {path.stem: path.stat().st_size for path in DOCS.glob("*.png")}
     assert wanted <= set(sizes)

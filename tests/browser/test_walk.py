@@ -223,7 +223,7 @@ def test_a_bar_leads_to_the_jobs_behind_it_and_so_does_its_table(visitors: Visit
     page.goto(account_path("harbour-news") + "?days=7")
     page.wait_for_function(DRAWN)
     page.locator("figure").scroll_into_view_if_needed()
-    region = page.locator("figure thead th").nth(1).inner_text()
+    region = page.locator("figure thead th").nth(1).text_content() or ""
     with page.expect_navigation():
         page.mouse.click(*page.evaluate(BAR, [0, 6]))
     expect(page.locator("#jobs header p")).to_contain_text(f"14 Jan 2019 · {region}")
