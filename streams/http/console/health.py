@@ -105,8 +105,12 @@ async def _workers(settings: Settings, partitions: int) -> Workers:
 def _worker(member: Any, topic: str) -> Worker:
     member_id, _, host, _, assignment = member[:5]
     given = ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else []
-    # A member's id is its name and a UUID.
-    return Worker(member_id[:-37], host.removeprefix("/"), sorted(tp.partition for tp in given if tp.topic == topic))
+    # A member's id is its name and a UUID, whose beginning tells those apart that were given no name.
+    return Worker(
+        f"{member_id[:-37]} {member_id[-36:-28]}",
+        host.removeprefix("/"),
+        sorted(tp.partition for tp in given if tp.topic == topic),
+    )
 
 
 class Topic(NamedTuple):
