@@ -118,6 +118,15 @@ class JobSender:
                 raise KafkaTimeoutError(f"not acknowledged within {BATCH_PATIENCE_S:.0f} s")
             self._collect()
 
+    def so_far(self) -> int:
+        """How many were acknowledged by now, whatever became of the others."""
+        done = [
+            count
+            for sent, count in self._sends.items()
+            if sent.done() and not sent.cancelled() and not sent.exception()
+        ]
+        return self.acknowledged + sum(done)
+
     async def _send(self, partition: int) -> None:
         batch = self._open.pop(partition)
         batch.close()
@@ -204,9 +213,9 @@ async def submit(
             await jobs.finish()
         except (KafkaError, OSError) as error:
             what = "Kafka did not take a batch" if isinstance(error, KafkaError) else "the file cannot be read on"
-            raise StoppedError(f"{what} ({error!r})", jobs.acknowledged) from error
+            raise StoppedError(f"{what} ({error!r})", jobs.so_far()) from error
         except asyncio.CancelledError as error:
-            raise StoppedError("stopped", jobs.acknowledged, INTERRUPTED) from error
+            raise StoppedError("stopped", jobs.so_far(), INTERRUPTED) from error
     return Summary(jobs.acknowledged, bad, time.monotonic() - started)
 
 

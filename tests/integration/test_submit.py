@@ -1,13 +1,15 @@
 """`meter submit`: lines in, each of them sent or told of by its number. No worker runs: the topic is looked at."""
 
 import gzip
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.integration.running import COMPLETED, Meter, job, lines, padded, value_of
+from tests.integration.running import COMPLETED, METER, Meter, job, lines, padded, until, value_of
 from tests.recount.log import Log
 from tests.recount.placement import owner
 
@@ -103,6 +105,22 @@ def test_a_byte_order_mark_is_no_part_of_a_line(meter: Meter, topic: Topic) -> N
     done = meter.run("submit", "-", given=b"".join(b"\xef\xbb\xbf" + line + b"\r\n" for line in good))
     assert (done.returncode, done.stderr) == (0, "")
     assert topic.new() == sorted(good)
+
+
+def test_ctrl_c_says_how_far_it_came(meter: Meter, topic: Topic) -> None:
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([METER, "submit", "-"], env=meter.environment(), cwd=meter.root, **streams)
+    assert process.stdin is not None
+    process.stdin.write(lines(job()).encode())
+    process.stdin.flush()
+    until(topic.new, "the line to be sent")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, b"")
+    assert err.decode() == (
+        "meter: stopped: 1 record was acknowledged, and more may have been sent; "
+        "submit all of it again: jobs that are there already count as duplicates\n"
+    )
 
 
 def test_nothing_is_sent_of_nothing(meter: Meter, topic: Topic) -> None:
