@@ -194,10 +194,10 @@ def _marks(value: bytes) -> int:
 
 def _attributes(headers: Sequence[tuple[str, str]]) -> list[tuple[str, bytes | None]]:
     """The attributes of a CloudEvent in binary mode, as Kafka's headers name them; none where it is no event."""
-    named = {name.lower(): value for name, value in headers if name[:3].lower() == "ce-"}
-    if "ce-specversion" not in named and "ce-type" not in named:
+    named = [(name.lower(), value) for name, value in headers if name[:3].lower() == "ce-"]
+    if not any(name in ("ce-specversion", "ce-type") for name, _ in named):
         return []
-    return [(f"ce_{name[3:]}", unquote(value).encode()) for name, value in named.items()]
+    return [(f"ce_{name[3:]}", unquote(value).encode()) for name, value in named]
 
 
 async def check_items(items: Sequence[Item], rules: Rules) -> list[Outgoing]:

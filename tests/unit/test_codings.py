@@ -198,6 +198,13 @@ def test_an_event_of_another_version_is_refused_at_each_door(version: str | None
         assert (refused.account_id, refused.job_id) == ("A", "job-1")
 
 
+def test_an_attribute_that_is_there_twice_says_the_same() -> None:
+    assert isinstance(found("", [*BINARY, *BINARY], BODY), Job)
+    refused = found("", [*BINARY, ("ce-specversion", "0.3")], BODY)
+    assert isinstance(refused, Refusal)
+    assert "got '0.3' and '1.0'" in refused.message
+
+
 @pytest.mark.parametrize(("kind", "headers"), [("", []), ("text/plain", BINARY), ("text/plain", []), ("a/b+json", [])])
 def test_another_media_type_is_refused(kind: str, headers: list[tuple[str, str]]) -> None:
     with pytest.raises(Problem) as problem:
