@@ -42,16 +42,16 @@ class Meant(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """What a number may be, in words, and how many of its units are a second."""
+    """What a number may be, in words, and how many places its seconds have after the point."""
 
     what: str
-    factor: int
+    places: int
 
 
 _FINER_UNITS = (
-    Unit("if these are milliseconds", 1_000),
-    Unit("if these are microseconds", 1_000_000),
-    Unit("if these are nanoseconds", 1_000_000_000),
+    Unit("if these are milliseconds", 3),
+    Unit("if these are microseconds", 6),
+    Unit("if these are nanoseconds", 9),
 )
 
 
@@ -140,9 +140,10 @@ def _too_long(literal: str) -> str | None:
         return None
     if value <= MAX_DURATION_S:
         return None
-    for what, factor in _FINER_UNITS:
-        if value / factor < 86_400:
-            return f"{what}, send seconds: {_plain_number(value / factor)}"
+    for what, places in _FINER_UNITS:
+        seconds = value.scaleb(-places)
+        if seconds < 86_400:
+            return f"{what}, send seconds: {_plain_number(seconds)}"
     return None
 
 

@@ -8,6 +8,7 @@ import difflib
 import json
 import re
 import unicodedata
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,8 @@ from meter.regions import MAINLAND, REGION_CODES, REGIONS, ZONE_OF
 
 #: Longer text has no hint: whoever wrote it meant something else.
 MAX_HINTED_CHARS = 96
+#: How alike a misspelling is to what was meant, from 0 to 1.
+CLOSE: Any = Fraction(3, 4)  # difflib compares; the domain has no floats
 
 _TRADITIONAL = str.maketrans("廣東爾買蘭慶維亞貢矽陸", "广东尔买兰庆维亚贡硅陆")
 _OTHER_NAMES = {
@@ -81,7 +84,7 @@ def nearest_region(name: str) -> str | None:
     meant = region_meant(name)
     if meant is not None or len(name) > MAX_HINTED_CHARS:
         return meant
-    near = difflib.get_close_matches(_plain(name), _PLAIN_NAMES, 1, 0.75)
+    near = difflib.get_close_matches(_plain(name), _PLAIN_NAMES, 1, CLOSE)
     return _PLAIN_NAMES[near[0]] if near else None
 
 
@@ -135,5 +138,5 @@ def nearest_kind(name: str) -> str | None:
     plain = _plain(name)
     for ending in ("task", "recognition", "detection", "s"):
         plain = plain if plain in _KINDS else plain.removesuffix(ending)
-    near = [plain] if plain in _KINDS else difflib.get_close_matches(plain, _KINDS, 1, 0.75)
+    near = [plain] if plain in _KINDS else difflib.get_close_matches(plain, _KINDS, 1, CLOSE)
     return _KINDS[near[0]] if near else None

@@ -102,7 +102,7 @@ def _counted(literal: str) -> Told | None:
         since = value * microseconds
         if _EARLIEST_S * 10**6 <= since < _LATEST_S * 10**6:
             return Told(what, _text_of(since))
-    since = (value - _TICKS_OF_1970) / 10
+    since = (value - _TICKS_OF_1970).scaleb(-1)
     if _EARLIEST_S * 10**6 <= since < _LATEST_S * 10**6:
         return Told("it is a number of .NET ticks", _text_of(since))
     return None

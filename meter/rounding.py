@@ -7,6 +7,7 @@ Guide: "Of a video's length, a part of a minute counts as a whole minute." A flo
 import re
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from numbers import Real
 from typing import Any
 
 MAX_DURATION_S = 31_536_000  # a video of a year
@@ -29,7 +30,7 @@ def as_number(value: Any) -> str | None:
     """The literal of a number, however it was read; None for what is none."""
     if isinstance(value, NumberLiteral):
         return value.text
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
         return None
     return str(value)  # type: ignore[decimal-text] # as a literal may be: with an exponent
 

@@ -91,6 +91,7 @@ def wrapped(text: str, width: int) -> list[str]:
         if line:
             lines.append(line)
         *whole, line = chop_cells(word, width) or [""]
+        line += word[sum(map(len, whole)) + len(line) :]  # what has no width at the end is left out there
         lines += whole
     return [*lines, line]
 

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from meter.prices import MARGIN_MS
+from meter.regions import ZONES
 from meter.rules import Rules
 from streams.commands import placing
 from streams.commands.notice import too_early
@@ -15,7 +16,6 @@ from streams.commands.writing import Command, new_command
 from streams.errors import MeterError
 from streams.http.callers import Caller, Role
 from streams.http.orders import Order, _write_down, note_outcome
-from streams.http.problems import Problem
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
 from streams.store.migrate import migrate
@@ -28,8 +28,10 @@ CALLER = Caller(Role.OPERATOR, None, None)
 
 
 def command(kind: str, at_ms: int = EDGE_MS, command_id: str = "1") -> Command:
-    account = {} if kind == "price_book" else {"account_id": "A"}
-    return new_command(kind, RULES, at_ms, command_id, effective_from="2019-01-03", **account)
+    others: dict[str, object] = {"account_id": "A"}
+    if kind == "price_book":
+        others = {"version": "v2", "prices": dict.fromkeys(ZONES, "0.10")}
+    return new_command(kind, RULES, at_ms, command_id, effective_from="2019-01-03", **others)
 
 
 @pytest.mark.parametrize("kind", ["price_book", "contract"])
@@ -50,16 +52,14 @@ async def test_the_command_line_sends_nothing_that_begins_too_soon(kind: str, mo
         await placing.place(nowhere, RULES, command(kind), at_ms=EDGE_MS + 1, timeout_s=1)
 
 
-def test_the_api_writes_nothing_down_that_begins_too_soon_and_repeats_what_was_answered_before(tmp_path: Path) -> None:
+def test_the_api_refuses_what_begins_too_soon_and_repeats_what_was_answered_before(tmp_path: Path) -> None:
     engine = open_engine(Settings(data_dir=tmp_path))
     migrate(engine)
     book, late = command("price_book"), EDGE_MS + 1
     early = too_early(command("price_book", late), RULES, late)
-    with pytest.raises(Problem) as problem, writing(engine) as connection:
-        _write_down(connection, CALLER, None, command("price_book", late), early)
-    assert problem.value.code == "effective_in_past"
     with writing(engine) as connection:
-        assert connection.scalar(select(func.count()).select_from(audit_entry)) == 0
+        refused = _write_down(connection, CALLER, None, command("price_book", late, "0"), early).order
+        assert (refused.outcome, refused.code) == ("refused", "effective_in_past")
         assert _write_down(connection, CALLER, None, book, None).order.outcome == "new"
         note_outcome(connection, Order("1", "done"))
         assert _write_down(connection, CALLER, None, command("price_book", late), early).order.outcome == "done"
