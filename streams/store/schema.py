@@ -142,8 +142,8 @@ rejected_total = Table(
     Column("amount_at_risk", Money, nullable=False),
     Column("open_records", BigInteger, nullable=False),
     Column("open_amount", Money, nullable=False),
-    Column("unknown", BigInteger, nullable=False),
-    Column("open_unknown", BigInteger, nullable=False),
+    Column("unknown", BigInteger, nullable=False, server_default="0"),
+    Column("open_unknown", BigInteger, nullable=False, server_default="0"),
 )
 
 # -- money ------------------------------------------------------------------------------------------------------
