@@ -207,7 +207,7 @@ def test_a_worker_without_rights_ends_with_one_line_that_names_them_all(secured:
         ("meter projector", ("projector",), ""),
         ("meter webhooks", ("webhooks", "run"), ""),
         (API, ("api",), ""),
-        *((who, READERS[who][0], "") for who in READERS),
+        *((who, tuple(part.format(reject="0:0") for part in READERS[who][0]), "") for who in READERS),
     ],
 )
 def test_whoever_lacks_rights_is_told_at_once_which(
