@@ -109,7 +109,7 @@ def test_who_asks_is_found_out_before_what(api: Api) -> None:
 
 
 def test_a_long_question_has_a_short_answer(operator: httpx.Client) -> None:
-    query = "&".join(f"x{number}{'y' * 20}" for number in range(1000))
+    query = "&".join(f"x{number}{'y' * 20}" for number in range(150))
     answer = operator.get(f"/v1/accounts?{query}")
     assert len(problem(answer, 422)["errors"]) == 10
     assert len(answer.content) < 5_000
