@@ -123,6 +123,7 @@ def down(settings: Settings, say: Say) -> int:
     """
     data_dir = settings.data_dir
     if not _is_locked(data_dir) and not _kafka_is_left(data_dir):
+        forget(data_dir)  # one that was killed may have ended whole, by itself
         say(f"`meter up` does not run on {data_dir}")
         return Exit.OK
     pid = holder(data_dir)

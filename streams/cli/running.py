@@ -58,6 +58,9 @@ def down() -> int:
     What is metered stays; `meter up` goes on from there. Where none runs
     that is said, and is no error.
 
+    Example:
+      meter down
+
     Exit codes: 0 nothing runs any more; 1 something does not end.
     """
     from streams.connect import settings_of_command
@@ -70,6 +73,9 @@ def status(as_json: Json = False) -> int:
     """Show what `meter up` runs on this data directory, where, and if it is ready.
 
     Each part is asked, where it has a page.
+
+    Example:
+      meter status --json
 
     Exit codes: 0 all is ready; 1 it runs, and something is not ready; 5
     nothing runs.

@@ -23,7 +23,7 @@ from streams.http.problems import PROBLEMS, Problem, not_found, unavailable
 from streams.http.services import AllServices, Services
 from streams.http.traces import remote_of
 from streams.webhooks import endpoints, queue
-from streams.webhooks.addresses import MAX_URL_CHARS, AddressError, UnresolvedError, find_target, read_url
+from streams.webhooks.addresses import MAX_URL_CHARS, NAME, AddressError, UnresolvedError, find_target, read_url
 from streams.webhooks.events import EVENTS
 from streams.webhooks.reading import committed_ends
 
@@ -34,8 +34,7 @@ WebhookId = Annotated[str, Path(min_length=1, max_length=128)]
 
 
 #: What `read_url` takes, but for addresses of version 6, as a pattern.
-_NAME = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-URL_PATTERN = rf"^https?://{_NAME}(\.{_NAME}){{0,20}}(:[1-9][0-9]{{0,3}})?(/[!-~]*)?$"
+URL_PATTERN = rf"^https?://{NAME}(\.{NAME}){{0,20}}(:[1-9][0-9]{{0,3}})?(/[!-~]*)?$"
 Url = Annotated[
     str,
     WithJsonSchema({"type": "string", "format": "uri", "pattern": URL_PATTERN, "maxLength": MAX_URL_CHARS}),

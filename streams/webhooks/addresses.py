@@ -9,6 +9,7 @@ version, and call some global that a cloud serves to its own machines.
 """
 
 import asyncio
+import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
@@ -18,6 +19,9 @@ from streams.errors import SettingError
 
 MAX_URL_CHARS = 2_000
 _PORTS = {"https": 443, "http": 80}
+#: A name of a host (RFC 1123), also with the underscores of names within private networks.
+NAME = "[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"{NAME}(\.{NAME})*\.?")
 _PRIVATE = [
     *map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8")),
     *map(ip_network, ("fc00::/7", "::1/128")),
@@ -63,6 +67,8 @@ def read_url(url: str) -> SplitResult:
         raise SettingError(f"{url[:200]!r} is no URL: {error}") from error
     if parts.scheme not in _PORTS or not parts.hostname or port == 0:
         raise SettingError(f"a webhook is an https:// URL (http:// within a private network), got {url[:200]!r}")
+    if ":" not in parts.hostname and not _HOST.fullmatch(parts.hostname):  # of version 6 urlsplit sees to it
+        raise SettingError(f"{parts.hostname[:200]!r} is no name of a host")
     if parts.username is not None or parts.password is not None:
         raise SettingError("a webhook's URL has no user or password: its requests are signed")
     if len(url) > MAX_URL_CHARS or not url.isascii() or not url.isprintable() or " " in url:

@@ -34,7 +34,12 @@ def asked(kafka: str, postgres: Postgres, tmp_path_factory: pytest.TempPathFacto
 def described(asked: Api) -> Any:
     """The API as its description has it. A right question may name what is no longer so: 412."""
     right = ["2xx", "3xx", "401", "403", "404", "409", "412", "429", "5xx"]
-    config = schemathesis.Config.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": right}}})
+    refused = ["400", "401", "403", "404", "405", "409", "412", "413", "414", "415", "422", "429", "431", "5xx"]
+    checks = {
+        "positive_data_acceptance": {"expected-statuses": right},
+        "negative_data_rejection": {"expected-statuses": refused},
+    }
+    config = schemathesis.Config.from_dict({"checks": checks})
     return schemathesis.openapi.from_url(f"{asked.url}/openapi.json", config=config)
 
 

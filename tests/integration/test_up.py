@@ -164,6 +164,11 @@ def test_in_the_background_it_is_looked_at_killed_and_stopped(tmp_path: Path) ->
         assert alive(family) == []
 
 
+def heeds_ctrl_c() -> None:
+    """As at a terminal: what runs the tests in the background may have left them deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, 1)], ids=["Ctrl-C", "a crash"])
 def test_one_that_does_not_come_to_be_ready_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """Ctrl-C for the command that waits; a crash of what it waits for."""
@@ -171,6 +176,7 @@ def test_one_that_does_not_come_to_be_ready_leaves_nothing(tmp_path: Path, numbe
     waiting = subprocess.Popen(
         [METER, "up", "--port", "0", "--detach"], env=up.environment, cwd=tmp_path, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True,
+        preexec_fn=heeds_ctrl_c,  # noqa: PLW1509 - it only sets how a signal is taken
     )  # fmt: skip
     until((tmp_path / "data" / "kafka" / "server.properties").exists, "the start to begin")
     starting = psutil.Process(holder(tmp_path / "data"))

@@ -79,8 +79,9 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
 def test_the_api_does_not_start_on_a_store_that_refuses_it(here: URL, tmp_path: Path) -> None:
     own = {name: value for name, value in os.environ.items() if not name.startswith("METER_")}
     url = here.set(database="nowhere").render_as_string(hide_password=False)
+    settings = {"METER_BOOTSTRAP_SERVERS": "127.0.0.1:1", "METER_DATABASE_URL": url}
     done = subprocess.run(
-        [METER, "api"], env=own | {"METER_DATABASE_URL": url, "METER_HTTP_PORT": "0", "METER_WEB_PORT": "0"},
+        [METER, "api"], env=own | settings | {"METER_HTTP_PORT": "0", "METER_WEB_PORT": "0"},
         capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (Exit.WRONG_SETTING, "", 1), done.stderr

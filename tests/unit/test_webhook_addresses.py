@@ -103,6 +103,13 @@ def test_of_a_name_with_several_addresses_all_are_looked_at_and_one_that_was_is_
 
 
 def test_a_url_that_is_none_is_a_wrong_argument() -> None:
-    for url in ("https://exa mple.com/", "https://[::1/", "https://example.com/\n", "https://é.com/"):
+    for url in (
+        "https://exa mple.com/",
+        "https://[::1/",
+        "https://example.com/\n",
+        "https://é.com/",
+        "https://a.dev*",
+        "https://a..b/",
+    ):
         with pytest.raises(SettingError):
             read_url(url)
