@@ -37,7 +37,7 @@ vendor: setup ## Fetch the console's libraries anew, at the versions that are pi
 	$(BIN)/python -m tests.browser.vendor
 
 test: lint browser clocks ## All checks and tests, on real Kafka; pytest's closing line comes last
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 demo: setup ## Kafka, two workers, a day of traffic, a SIGKILL, bills, and the proof that nothing was lost
 	$(BIN)/meter demo

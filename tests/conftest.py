@@ -12,17 +12,20 @@ from tests.store.postgres import Postgres
 
 #: Folders whose tests go through one stage in their order; elsewhere a file does.
 IN_ORDER = ("api", "browser", "sinks", "store")
+#: Folders whose tests share nothing, and those whose tests take longest.
+ALONE, LONG = ("simulation",), ("chaos", "simulation")
 #: Bytes of a value that a test may be known by.
 LONGEST_ID = 60
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
-    """Tests that belong together run in one process, where several run the tests (`pytest -n 2 --dist loadgroup`)."""
+    """Tests that belong together run in one process, where several run the tests (`pytest -n 4 --dist loadgroup`)."""
     for item in items:
         folder = item.path.parent
         together = folder if folder.name in IN_ORDER else item.path
-        item.add_marker(pytest.mark.xdist_group(together.name))
+        item.add_marker(pytest.mark.xdist_group(item.nodeid if folder.name in ALONE else together.name))
+    items.sort(key=lambda item: item.path.parent.name not in LONG)  # what is long is not begun last
     yield
     if config.getoption("loadgroup", False):
         # The plug-in groups by what it adds to an item's id; a pytest that it does not fit would go on without groups.

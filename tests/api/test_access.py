@@ -123,10 +123,11 @@ def test_a_route_serves_its_roles_and_no_other(
         assert answer.status_code in (403, 404)
 
 
-@pytest.fixture
-def bill_of(operator: httpx.Client) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def bill_of(api: Api) -> dict[str, str]:
     """A bill of each account."""
-    return {name: operator.get(at(name, "/bills")).json()["items"][0]["bill_id"] for name in (ACCOUNT, IN_ARREARS)}
+    with api.client(api.tokens["operator"]) as operator:
+        return {name: operator.get(at(name, "/bills")).json()["items"][0]["bill_id"] for name in (ACCOUNT, IN_ARREARS)}
 
 
 def token_of(api: Api, who: str) -> str | None:
