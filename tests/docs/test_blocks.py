@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 WITH_COMMANDS = ("README.md", "docs/tutorial.md", "docs/commands.md")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize("name", WITH_COMMANDS)
 def test_a_document_does_what_it_says(name: str, tmp_path: Path) -> None:
     class_path(default_cache_dir(), print)  # fetched here where they are missing: the limits are for the commands

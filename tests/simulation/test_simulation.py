@@ -15,7 +15,7 @@ OFTEN = {
 }  # fmt: skip
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_dies_nothing_is_lost_or_doubled(seed: int) -> None:
     outcome = simulate(seed, STEPS // len(SEEDS))
