@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup test lint browser clocks vendor demo chaos chaos-cluster simulate bench lock clean
+.PHONY: help setup test test-long lint browser clocks vendor demo chaos chaos-cluster simulate bench lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,7 +37,10 @@ vendor: setup ## Fetch the console's libraries anew, at the versions that are pi
 	$(BIN)/python -m tests.browser.vendor
 
 test: lint browser clocks ## All checks and tests, on real Kafka; pytest's closing line comes last
-	$(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+
+test-long: lint browser clocks ## The tests that `make test` leaves out: further seeds, widths, nodes and stores
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m long
 
 demo: setup ## Kafka, two workers, a day of traffic, a SIGKILL, bills, and the proof that nothing was lost
 	$(BIN)/meter demo

@@ -186,8 +186,13 @@ NOT_CHINESE = """(same) => {
 
 @pytest.mark.parametrize(
     ("width", "language", "scheme"),
-    [(390, "en-GB", "light"), (390, "zh-CN", "dark"), (768, "en-GB", "dark"), (1024, "zh-CN", "light"),
-     (1440, "en-GB", "dark")],
+    [
+        (390, "en-GB", "light"), (390, "zh-CN", "dark"), (1440, "en-GB", "dark"),
+        *(pytest.param(width, language, scheme, marks=pytest.mark.long) for width, language, scheme in (
+            (768, "en-GB", "dark"), (768, "zh-CN", "light"), (1024, "en-GB", "light"), (1024, "zh-CN", "dark"),
+            (1440, "zh-CN", "light"),
+        )),
+    ],
 )  # fmt: skip
 def test_nothing_is_cut_or_scrolls_sideways(visitors: Visitors, width: int, language: str, scheme: str) -> None:
     pages = {

@@ -24,7 +24,7 @@ class Plan:
 
     @classmethod
     def short(cls, seed: int, fault: str | None = None) -> "Plan":
-        return cls(seed, 24_000, 2_500, kills=4, freezes=1, least_aborted=2, least_fenced=0, stall_s=60, fault=fault)
+        return cls(seed, 40_000, 2_500, kills=6, freezes=1, least_aborted=2, least_fenced=0, stall_s=60, fault=fault)
 
     @classmethod
     def long(cls, seed: int, fault: str | None = None) -> "Plan":

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`, in every test run."""
+"""The short forms of chaos. That on a cluster, with customers of its own, is in every test run."""
 
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from tests.chaos.plan import Plan
 SEED = 20_231_119
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_short_chaos(tmp_path: Path) -> None:
     assert chaos(Plan.short(SEED), tmp_path, print) == []
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_short_chaos_with_settlement(tmp_path: Path) -> None:
     assert days_chaos(DaysPlan.short(SEED), tmp_path, print) == []

@@ -97,7 +97,7 @@ def test_other_commands_find_it_by_its_data_directory(cluster: OpenCluster, data
     assert brokers(cluster) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("lost", [1, 2, 3])
+@pytest.mark.parametrize("lost", [2, *(pytest.param(node, marks=pytest.mark.long) for node in (1, 3))])
 def test_each_node_may_be_killed_and_comes_back(cluster: OpenCluster, data_dir: Path, lost: int) -> None:
     topic = new_topic(cluster, f"killed.{lost}")
     produce(cluster, topic, b"before")

@@ -93,7 +93,7 @@ def test_an_index_from_before_a_restore_is_made_anew(place: Place) -> None:
         assert said.returncode == 0, said.stderr
 
 
-@pytest.mark.parametrize("topic", [COMPLETED, INPUTS[1], INPUTS[0]])
+@pytest.mark.parametrize("topic", [COMPLETED, *(pytest.param(name, marks=pytest.mark.long) for name in INPUTS[:2])])
 def test_an_input_that_was_cut_off_and_has_grown_again_is_refused(place: Place, topic: str) -> None:
     def fill(count: int, text: str) -> Callable[[Meter], None]:
         def produce(meter: Meter) -> None:

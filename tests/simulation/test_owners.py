@@ -374,7 +374,7 @@ def run(monkeypatch: pytest.MonkeyPatch, seed: int, rules: Rules = RULES) -> tup
     return world, kafka
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_whatever_is_assigned_anew_between_two_turns_all_is_billed_once_and_in_time(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
@@ -389,7 +389,7 @@ def test_whatever_is_assigned_anew_between_two_turns_all_is_billed_once_and_in_t
     assert min(kafka.fenced, kafka.stayed) > 10
 
 
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("seed", [3, pytest.param(4, marks=pytest.mark.long)])
 def test_a_broker_whose_clock_is_hours_or_a_month_ahead_for_a_while_has_nothing_folded_that_is_ahead(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
