@@ -79,13 +79,19 @@ def test_a_terminal_that_is_not_of_utf_8_shows_the_rest(tmp_path: Path) -> None:
     assert "----" in done.stdout
 
 
+def heeds_ctrl_c() -> None:
+    """As at a terminal: what runs the tests in the background may have left them deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("moment_s", [0.0, 0.1, 0.3])
 def test_ctrl_c_is_silent(tmp_path: Path, moment_s: float) -> None:
     """A named pipe that nobody writes to holds the command up."""
     os.mkfifo(tmp_path / "jobs")
     process = subprocess.Popen(
-        [METER, "submit", "jobs"], cwd=tmp_path, env=clean_environment(), stdout=-1, stderr=-1, text=True
-    )
+        [METER, "submit", "jobs"], cwd=tmp_path, env=clean_environment(), stdout=-1, stderr=-1, text=True,
+        preexec_fn=heeds_ctrl_c,  # noqa: PLW1509 - it only sets how a signal is taken
+    )  # fmt: skip
     until(lambda: waits_for(process, "jobs"), "the command to open the pipe")
     time.sleep(moment_s)
     process.send_signal(signal.SIGINT)
