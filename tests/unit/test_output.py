@@ -119,7 +119,10 @@ def test_ctrl_c_while_python_loads_the_program_is_silent(tmp_path: Path) -> None
 
 def test_a_named_pipe_that_nobody_writes_to_is_told_of(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "jobs")
-    process = subprocess.Popen([METER, "submit", "jobs"], cwd=tmp_path, env=clean_environment(), stderr=-1, text=True)
+    process = subprocess.Popen(
+        [METER, "submit", "jobs"], cwd=tmp_path, env=clean_environment(), stderr=-1, text=True,
+        preexec_fn=heeds_ctrl_c,  # noqa: PLW1509 - as above
+    )  # fmt: skip
     stderr: IO[str] | None = process.stderr
     assert stderr is not None
     assert stderr.readline() == "jobs is a named pipe: waiting until somebody writes to it; Ctrl-C ends that\n"
