@@ -7,11 +7,12 @@ from typing import Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, NodeNotReadyError
+from aiokafka.protocol.api import Request
 
 from meter.identity import Identity
 from streams.errors import RefusalToStartError
 from streams.settings import Settings
-from streams.wire import NO_TOPIC_ID, MetadataRequest
+from streams.wire import NO_TOPIC_ID, metadata_of
 
 ATTEMPTS = 5
 RETRY_S = 0.2
@@ -23,7 +24,7 @@ async def identify(client: Any, settings: Settings, names: Iterable[str]) -> Ide
     `client` is an aiokafka consumer or producer that has started. Raises KafkaError, and RefusalToStartError where the
     brokers do not know topics by id.
     """
-    request = MetadataRequest([settings.topic(name) for name in dict.fromkeys(names)])
+    request = metadata_of(settings.topic(name) for name in dict.fromkeys(names))
     for left in reversed(range(ATTEMPTS)):
         answer = await _ask(client._client, request)
         topics = answer["topics"]
@@ -43,7 +44,7 @@ def _text(topic_id: bytes) -> str:
     return urlsafe_b64encode(topic_id).decode().rstrip("=")
 
 
-async def _ask(client: AIOKafkaClient, request: MetadataRequest) -> Any:
+async def _ask(client: AIOKafkaClient, request: Request[Any]) -> Any:
     for left in reversed(range(ATTEMPTS)):
         try:
             return (await client.send(_some_node(client), request)).to_object()

@@ -18,7 +18,7 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.protocol.abstract import AbstractType
-from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.api import Request
 from aiokafka.protocol.types import (
     Boolean,
     CompactArray,
@@ -31,6 +31,8 @@ from aiokafka.protocol.types import (
     Schema,
     TaggedFields,
 )
+
+from streams.protocol import message
 
 NO_TOPIC_ID = bytes(16)
 #: Coordinators are those of groups or of transactions.
@@ -77,10 +79,16 @@ class _Uuid(AbstractType[bytes]):
         return data.read(16)
 
 
-class _MetadataResponse12(Response):
-    API_KEY = 3
-    API_VERSION = 12
-    SCHEMA = Schema(
+_Metadata = message(
+    3,
+    12,
+    asks=Schema(
+        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    ),
+    answers=Schema(
         ("throttle_time_ms", Int32),
         (
             "brokers",
@@ -119,39 +127,19 @@ class _MetadataResponse12(Response):
             ),
         ),
         ("tags", TaggedFields),
-    )
+    ),
+)
 
 
-class _MetadataRequest12(RequestStruct):
-    API_KEY = 3
-    API_VERSION = 12
-    FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _MetadataResponse12
-    SCHEMA = Schema(
-        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields))),
-        ("allow_auto_topic_creation", Boolean),
-        ("include_topic_authorized_operations", Boolean),
+_DescribeGroups = message(
+    15,
+    5,
+    asks=Schema(
+        ("groups", CompactArray(CompactString("utf-8"))),
+        ("include_authorized_operations", Boolean),
         ("tags", TaggedFields),
-    )
-
-
-class MetadataRequest(Request[_MetadataRequest12]):
-    """Asks for topics by name: their ids, their partitions, and this client's rights on them."""
-
-    API_KEY = 3
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-
-    def build(self, request_struct_class: type[_MetadataRequest12]) -> _MetadataRequest12:
-        # Never created by asking, whatever the cluster allows: it would get the cluster's defaults.
-        return request_struct_class([(NO_TOPIC_ID, name, {}) for name in self._names], False, True, {})
-
-
-class _DescribeGroupsResponse5(Response):
-    API_KEY = 15
-    API_VERSION = 5
-    SCHEMA = Schema(
+    ),
+    answers=Schema(
         ("throttle_time_ms", Int32),
         (
             "groups",
@@ -178,35 +166,19 @@ class _DescribeGroupsResponse5(Response):
             ),
         ),
         ("tags", TaggedFields),
-    )
+    ),
+)
 
 
-class _DescribeGroupsRequest5(RequestStruct):
-    API_KEY = 15
-    API_VERSION = 5
-    FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _DescribeGroupsResponse5
-    SCHEMA = Schema(
-        ("groups", CompactArray(CompactString("utf-8"))),
-        ("include_authorized_operations", Boolean),
+_FindCoordinators = message(
+    10,
+    4,
+    asks=Schema(
+        ("key_type", Int8),
+        ("coordinator_keys", CompactArray(CompactString("utf-8"))),
         ("tags", TaggedFields),
-    )
-
-
-class _DescribeGroupsRequest(Request[_DescribeGroupsRequest5]):
-    API_KEY = 15
-
-    def __init__(self, group: str) -> None:
-        self._group = group
-
-    def build(self, request_struct_class: type[_DescribeGroupsRequest5]) -> _DescribeGroupsRequest5:
-        return request_struct_class([self._group], True, {})
-
-
-class _FindCoordinatorResponse4(Response):
-    API_KEY = 10
-    API_VERSION = 4
-    SCHEMA = Schema(
+    ),
+    answers=Schema(
         ("throttle_time_ms", Int32),
         (
             "coordinators",
@@ -221,35 +193,15 @@ class _FindCoordinatorResponse4(Response):
             ),
         ),
         ("tags", TaggedFields),
-    )
+    ),
+)
 
 
-class _FindCoordinatorRequest4(RequestStruct):
-    API_KEY = 10
-    API_VERSION = 4
-    FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _FindCoordinatorResponse4
-    SCHEMA = Schema(
-        ("key_type", Int8),
-        ("coordinator_keys", CompactArray(CompactString("utf-8"))),
-        ("tags", TaggedFields),
-    )
-
-
-class _FindCoordinatorRequest(Request[_FindCoordinatorRequest4]):
-    API_KEY = 10
-
-    def __init__(self, key_type: int, keys: Sequence[str]) -> None:
-        self._asked = key_type, list(keys)
-
-    def build(self, request_struct_class: type[_FindCoordinatorRequest4]) -> _FindCoordinatorRequest4:
-        return request_struct_class(*self._asked, {})
-
-
-class _DescribeTransactionsResponse0(Response):
-    API_KEY = 65
-    API_VERSION = 0
-    SCHEMA = Schema(
+_DescribeTransactions = message(
+    65,
+    0,
+    asks=Schema(("transactional_ids", CompactArray(CompactString("utf-8"))), ("tags", TaggedFields)),
+    answers=Schema(
         ("throttle_time_ms", Int32),
         (
             "transactions",
@@ -271,25 +223,8 @@ class _DescribeTransactionsResponse0(Response):
             ),
         ),
         ("tags", TaggedFields),
-    )
-
-
-class _DescribeTransactionsRequest0(RequestStruct):
-    API_KEY = 65
-    API_VERSION = 0
-    FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _DescribeTransactionsResponse0
-    SCHEMA = Schema(("transactional_ids", CompactArray(CompactString("utf-8"))), ("tags", TaggedFields))
-
-
-class _DescribeTransactionsRequest(Request[_DescribeTransactionsRequest0]):
-    API_KEY = 65
-
-    def __init__(self, transactional_id: str) -> None:
-        self._transactional_id = transactional_id
-
-    def build(self, request_struct_class: type[_DescribeTransactionsRequest0]) -> _DescribeTransactionsRequest0:
-        return request_struct_class([self._transactional_id], {})
+    ),
+)
 
 
 class ProducerOf(NamedTuple):
@@ -299,10 +234,16 @@ class ProducerOf(NamedTuple):
     epoch: int
 
 
+def metadata_of(names: Iterable[str]) -> Request[Any]:
+    """Asks for topics by name: their ids, their partitions, and this client's rights on them."""
+    # Never created by asking, whatever the cluster allows: it would get the cluster's defaults.
+    return _Metadata([(NO_TOPIC_ID, name, {}) for name in names], False, True, {})
+
+
 async def describe_topics(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Topic]:
     """Topics by name, in the order asked, as they are now, with this client's rights. None is created by it."""
     wanted = list(names)
-    answer = await client._send_request(MetadataRequest(wanted))
+    answer = await client._send_request(metadata_of(wanted))
     said = {topic["name"]: topic for topic in answer.to_object()["topics"]}
     return {name: _topic(said[name]) for name in wanted}
 
@@ -329,7 +270,7 @@ async def group_rights(client: AIOKafkaAdminClient, group: str) -> frozenset[Ope
         return frozenset()
     if found.error is not None:
         raise found.error(found.said or found.key)
-    answer = await client._send_request_to_node(found.node, _DescribeGroupsRequest(group))
+    answer = await client._send_request_to_node(found.node, _DescribeGroups([group], True, {}))
     (said,) = answer.to_object()["groups"]
     error = for_code(said["error_code"])
     if error in _DENIED:
@@ -347,7 +288,7 @@ async def denied_transactions(client: AIOKafkaAdminClient, ids: Sequence[str]) -
 async def newest_producer(client: AIOKafkaClient, transactional_id: str) -> ProducerOf:
     """The newest producer of a transactional id that was started before. It changes nothing. Raises KafkaError."""
     node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
-    answer = await client.send(node, _DescribeTransactionsRequest(transactional_id))
+    answer = await client.send(node, _DescribeTransactions([transactional_id], {}))
     (said,) = answer.to_object()["transactions"]
     if said["error_code"]:
         raise for_code(said["error_code"])(transactional_id)
@@ -362,7 +303,7 @@ class _Coordinator(NamedTuple):
 
 
 async def _coordinators(client: AIOKafkaAdminClient, key_type: int, keys: Sequence[str]) -> list[_Coordinator]:
-    answer = await client._send_request(_FindCoordinatorRequest(key_type, keys))
+    answer = await client._send_request(_FindCoordinators(key_type, list(keys), {}))
     return [
         _Coordinator(
             said["key"],

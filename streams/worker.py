@@ -1,7 +1,6 @@
 """The worker process: checks the topics, runs the app until asked to stop, and ends at once on any error."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -26,6 +25,7 @@ from meter.records import HoleError
 from streams.app import MeterApp, create_app, stop_when
 from streams.errors import Exit, MeterError, RefusalToStartError
 from streams.files import raise_file_limit
+from streams.garbage import collect_less
 from streams.kafka import wait_for_broker
 from streams.observe.logs import set_up_logs
 from streams.observe.web import add_pages
@@ -93,9 +93,7 @@ async def _prepare(settings: Settings) -> MeterApp:
     app = create_app(settings, rules, partial(end_process, settings=settings))
     add_pages(app)
     # What is there now stays: collections of young objects need not look at it again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    collect_less()
     # The consumer's thread needs the interpreter for moments only: it must not wait 5 ms for each.
     sys.setswitchinterval(0.0005)
     return app

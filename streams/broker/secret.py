@@ -12,18 +12,17 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from aiokafka.conn import create_conn
-from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactBytes, CompactString, Int8, Int16, Int32, Schema, TaggedFields
 
 from streams.broker.config import CONTROLLER, HOST, MECHANISM, USER, Files, Node
 from streams.broker.errors import BrokerError
 from streams.broker.probe import asked
 from streams.private import write
+from streams.protocol import message
 
 ITERATIONS = 4096
 PATIENCE_S = 5.0
@@ -106,7 +105,7 @@ def _is_no_news(record: logging.LogRecord) -> bool:
 async def _admit(node: Node) -> None:
     salt = os.urandom(32)
     salted = hashlib.pbkdf2_hmac("sha512", node.secret.encode(), salt, ITERATIONS)
-    request = _AlterScram([(USER, _SCRAM_SHA_512, ITERATIONS, salt, salted, {})])
+    request = _AlterScram([], [(USER, _SCRAM_SHA_512, ITERATIONS, salt, salted, {})], {})
     for port in node.controllers.values():
         # They may not be there yet, and only the one in charge takes it: it is tried again.
         with suppress(Exception):
@@ -126,30 +125,10 @@ async def _admit(node: Node) -> None:
                     connection.close()
 
 
-class _AlterScramResponse0(Response):
-    API_KEY = 51
-    API_VERSION = 0
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "results",
-            CompactArray(
-                ("user", CompactString("utf-8")),
-                ("error_code", Int16),
-                ("error_message", CompactString("utf-8")),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
-
-
-class _AlterScramRequest0(RequestStruct):
-    API_KEY = 51
-    API_VERSION = 0
-    FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _AlterScramResponse0
-    SCHEMA = Schema(
+_AlterScram = message(
+    51,
+    0,
+    asks=Schema(
         ("deletions", CompactArray(("name", CompactString("utf-8")), ("mechanism", Int8), ("tags", TaggedFields))),
         (
             "upsertions",
@@ -163,14 +142,18 @@ class _AlterScramRequest0(RequestStruct):
             ),
         ),
         ("tags", TaggedFields),
-    )
-
-
-class _AlterScram(Request[_AlterScramRequest0]):
-    API_KEY = 51
-
-    def __init__(self, upsertions: Iterable[tuple[object, ...]]) -> None:
-        self._upsertions = list(upsertions)
-
-    def build(self, request_struct_class: type[_AlterScramRequest0]) -> _AlterScramRequest0:
-        return request_struct_class([], self._upsertions, {})
+    ),
+    answers=Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "results",
+            CompactArray(
+                ("user", CompactString("utf-8")),
+                ("error_code", Int16),
+                ("error_message", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    ),
+)

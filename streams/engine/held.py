@@ -8,9 +8,10 @@ the last stable offset everything is read.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 from aiokafka.structs import TopicPartition
+
+from streams.protocol import message
 
 #: (topic, partition)
 Place = tuple[str, int]
@@ -68,10 +69,17 @@ class OpenTransaction(NamedTuple):
     last_ms: int
 
 
-class _Response(Response):
-    API_KEY = 61
-    API_VERSION = 0
-    SCHEMA = Schema(
+_DescribeProducers = message(
+    61,
+    0,
+    asks=Schema(
+        (
+            "topics",
+            CompactArray(("name", CompactString("utf-8")), ("partitions", CompactArray(Int32)), ("tags", TaggedFields)),
+        ),
+        ("tags", TaggedFields),
+    ),
+    answers=Schema(
         ("throttle_time_ms", Int32),
         (
             "topics",
@@ -102,31 +110,8 @@ class _Response(Response):
             ),
         ),
         ("tags", TaggedFields),
-    )
-
-
-class _RequestStruct(RequestStruct):
-    API_KEY = 61
-    API_VERSION = 0
-    FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _Response
-    SCHEMA = Schema(
-        (
-            "topics",
-            CompactArray(("name", CompactString("utf-8")), ("partitions", CompactArray(Int32)), ("tags", TaggedFields)),
-        ),
-        ("tags", TaggedFields),
-    )
-
-
-class _DescribeProducers(Request[_RequestStruct]):
-    API_KEY = 61
-
-    def __init__(self, topic: str, partition: int) -> None:
-        self._topics: list[tuple[str, list[int], dict[int, bytes]]] = [(topic, [partition], {})]
-
-    def build(self, request_struct_class: type[_RequestStruct]) -> _RequestStruct:
-        return request_struct_class(self._topics, {})
+    ),
+)
 
 
 async def open_transactions(client: Any, topic: str, partition: int) -> list[OpenTransaction]:
@@ -139,7 +124,7 @@ async def open_transactions(client: Any, topic: str, partition: int) -> list[Ope
     if leader in {None, -1}:
         return []
     try:
-        answer = await client._client.send(leader, _DescribeProducers(topic, partition))
+        answer = await client._client.send(leader, _DescribeProducers([(topic, [partition], {})], {}))
     except NotImplementedError:
         return []  # Kafka 2.8 is the first that tells
     producers = answer.topics[0][1][0][3] or []

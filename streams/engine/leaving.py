@@ -5,49 +5,35 @@ aiokafka speaks version 1 of the request, which cannot name a static member; ver
 
 import asyncio
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
-from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Int16, Int32, Schema, String
+
+from streams.protocol import message
 
 PATIENCE_S = 3.0
 
 
-class _Left(Response):
-    API_KEY = 13
-    API_VERSION = 3
-    SCHEMA = Schema(
+#: Brokers know this since 2.4.
+_Leave = message(
+    13,
+    3,
+    asks=Schema(
+        ("group", String("utf-8")),
+        ("members", Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")))),
+    ),
+    answers=Schema(
         ("throttle_time_ms", Int32),
         ("error_code", Int16),
         (
             "members",
             Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")), ("error_code", Int16)),
         ),
-    )
-
-
-class _Leave_v3(RequestStruct):  # noqa: N801 - as aiokafka names its versions
-    API_KEY = 13
-    API_VERSION = 3
-    RESPONSE_TYPE = _Left
-    SCHEMA = Schema(
-        ("group", String("utf-8")),
-        ("members", Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")))),
-    )
-
-
-class _Leave(Request[_Leave_v3]):
-    """Brokers know this since 2.4."""
-
-    API_KEY: ClassVar[int] = 13
-
-    def __init__(self, group: str, member: str, instance: str | None) -> None:
-        self._group, self._members = group, [(member, instance)]
-
-    def build(self, request_struct_class: type[_Leave_v3]) -> _Leave_v3:
-        return request_struct_class(self._group, self._members)
+    ),
+    flexible=False,
+)
 
 
 async def leave(consumer: AIOKafkaConsumer) -> None:
@@ -66,6 +52,6 @@ async def leave(consumer: AIOKafkaConsumer) -> None:
     if node is None or not member:
         return
     # Not on the group's own connection: a join may wait there for the others.
-    sending = consumer._client.send(node, _Leave(group.group_id, member, group._group_instance_id))
+    sending = consumer._client.send(node, _Leave(group.group_id, [(member, group._group_instance_id)]))
     with suppress(KafkaError, TimeoutError, NotImplementedError):  # brokers before 2.4 do not know it
         await asyncio.wait_for(sending, PATIENCE_S)

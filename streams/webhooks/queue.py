@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, exists, func, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, literal_column, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from streams.errors import Exit, MeterError
@@ -192,36 +192,32 @@ def _finish(connection: Connection, delivery: Delivery, **values: Any) -> None:
     )
 
 
+def dead(connection: Connection, endpoint_id: str | None = None) -> list[Dead]:
+    """The messages that were given up, of endpoints that are still there."""
+    table = webhook_delivery.c
+    query = _dead(endpoint_id).order_by(
+        table.created_at, table.event, table.partition, table.position, table.endpoint_id
+    )
+    return [Dead(*row) for row in connection.execute(query)]
+
+
 def dead_page(
     connection: Connection, endpoint_id: str | None = None, *, after: str | None = None, limit: int = 50
 ) -> Page[Dead]:
     """The same, the latest first, page by page."""
     table = webhook_delivery.c
-    columns = [getattr(table, name) for name in Dead._fields]
-    query = (
-        select(*columns)
-        .join(webhook_endpoint, webhook_endpoint.c.endpoint_id == table.endpoint_id)
-        .where(table.state == DEAD, webhook_endpoint.c.removed_at.is_(None))
-    )
-    if endpoint_id is not None:
-        query = query.where(table.endpoint_id == endpoint_id)
     order = (table.created_at, table.event_id, table.endpoint_id)
-    return page(connection, query, order, Dead._make, after=after, limit=limit, descending=True)
+    return page(connection, _dead(endpoint_id), order, Dead._make, after=after, limit=limit, descending=True)
 
 
-def dead(connection: Connection, endpoint_id: str | None = None) -> list[Dead]:
-    """The messages that were given up, of endpoints that are still there."""
+def _dead(endpoint_id: str | None) -> Select[Any]:
     table = webhook_delivery.c
-    columns = [getattr(table, name) for name in Dead._fields]
     query = (
-        select(*columns)
+        select(*(getattr(table, name) for name in Dead._fields))
         .join(webhook_endpoint, webhook_endpoint.c.endpoint_id == table.endpoint_id)
         .where(table.state == DEAD, webhook_endpoint.c.removed_at.is_(None))
-        .order_by(table.created_at, table.event, table.partition, table.position, table.endpoint_id)
     )
-    if endpoint_id is not None:
-        query = query.where(table.endpoint_id == endpoint_id)
-    return [Dead(*row) for row in connection.execute(query)]
+    return query if endpoint_id is None else query.where(table.endpoint_id == endpoint_id)
 
 
 def counts(connection: Connection) -> dict[str, int]:

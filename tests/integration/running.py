@@ -41,6 +41,11 @@ def until(condition: Callable[[], Found], what: str, patience_s: float = PATIENC
     return found
 
 
+def heeds_ctrl_c() -> None:
+    """For a process before it begins: as at a terminal, though what runs the tests may have left them deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def job(**changes: Any) -> dict[str, Any]:
     """An hour in mainland China, an hour ago."""
     fields: dict[str, Any] = {

@@ -20,7 +20,7 @@ from streams.errors import SettingError
 from streams.only_one import holder, only_one
 from streams.processes import Ended, Kafka
 from streams.settings import Settings
-from tests.integration.running import METER, PATIENCE_S, Meter, clean_environment, job, lines, until
+from tests.integration.running import METER, PATIENCE_S, Meter, clean_environment, heeds_ctrl_c, job, lines, until
 
 NOTHING_RUNS = 5
 #: The workers' patience, and some for Kafka.
@@ -162,11 +162,6 @@ def test_in_the_background_it_is_looked_at_killed_and_stopped(tmp_path: Path) ->
     finally:
         up.meter("down")
         assert alive(family) == []
-
-
-def heeds_ctrl_c() -> None:
-    """As at a terminal: what runs the tests in the background may have left them deaf to it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, 1)], ids=["Ctrl-C", "a crash"])

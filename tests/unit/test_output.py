@@ -11,7 +11,7 @@ from typing import IO
 
 import pytest
 
-from tests.integration.running import METER, clean_environment, until
+from tests.integration.running import METER, clean_environment, heeds_ctrl_c, until
 
 COMMANDS = (
     ["quote", "--region", "Frankfurt", "--duration", "60", "--json"],
@@ -77,11 +77,6 @@ def test_a_terminal_that_is_not_of_utf_8_shows_the_rest(tmp_path: Path) -> None:
     done = shell("PYTHONIOENCODING=latin-1 meter prices show", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "----" in done.stdout
-
-
-def heeds_ctrl_c() -> None:
-    """As at a terminal: what runs the tests in the background may have left them deaf to it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("moment_s", [0.0, 0.1, 0.3])
