@@ -12,7 +12,6 @@ A position alone proves nothing: a log that was restored or made anew has the sa
 keeps the seal of the record below its position; whoever opens the index compares both (see `recovery.py`).
 """
 
-import fcntl
 import json
 import os
 import secrets
@@ -35,8 +34,9 @@ from streams.engine.slots import (
     SLOT_BYTES,
     Growth,
     Table,
+    drop_unused,
+    is_in_use,
     is_large,
-    new_file,
     on_disk,
 )
 from streams.private import create, new_folder
@@ -98,8 +98,8 @@ class Saving:
 
     def _drop_others(self) -> None:
         for path in self._directory.glob(f"seen-{self._mark.partition}-*.table"):
-            if path.name != self._mark.file and not _in_use(path):
-                path.unlink(missing_ok=True)
+            if path.name != self._mark.file:
+                drop_unused(path)
 
 
 class DiskSeen:
@@ -131,9 +131,9 @@ class DiskSeen:
                 table = _saved_table(directory, found)
                 if table is not None:
                     return cls(directory, table, found)
-            file, seed = new_file(partition), secrets.randbits(63)
-            mark = Mark(meter_id, log, partition, file, MIN_SLOTS, seed, 0, 0, None)
-            return cls(directory, Table(directory / file, seed, MIN_SLOTS), mark)
+            table = Table.make(directory, partition, secrets.randbits(63), MIN_SLOTS)
+            mark = Mark(meter_id, log, partition, table.path.name, MIN_SLOTS, table.seed, 0, 0, None)
+            return cls(directory, table, mark)
 
     def __len__(self) -> int:
         return self._table.used
@@ -222,7 +222,7 @@ def log_id(identity: Identity) -> str:
 def index_is_in_use(directory: Path, partition: int) -> bool:
     """Whether some process has the saved index of a partition open."""
     found = _read_mark(directory, partition)
-    return found is not None and _in_use(directory / found.file)
+    return found is not None and is_in_use(directory / found.file)
 
 
 def saved_positions(directory: Path) -> dict[int, int]:
@@ -267,14 +267,3 @@ def _saved_table(directory: Path, mark: Mark) -> Table | None:
         return table
     table.close()
     return None
-
-
-def _in_use(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False

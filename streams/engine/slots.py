@@ -10,10 +10,12 @@ import os
 import secrets
 import shutil
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +34,9 @@ MOST_LOAD = 0.9
 COPIED_AT_ONCE = 1 << 16
 #: Slots copied at a time, so that the steps have the interpreter in between.
 PART_SLOTS = 1 << 14
+#: A table counts as in use after so many tries, so many seconds apart.
+GLANCE_TRIES = 20
+GLANCE_S = 0.005
 
 Rows = npt.NDArray[np.uint64]
 
@@ -50,7 +55,9 @@ class Table:
         self._letting_go = threading.Lock()
         self._file = path.open("r+b" if slots is None else "x+b")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._file)
+            if os.fstat(self._file.fileno()).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, "dropped before it was locked", str(path))
             header = f"meter dedupe index {path.name} {seed}\n".encode()
             if slots is not None:
                 self._file.write(header.ljust(HEADER_BYTES, b"\0"))
@@ -69,6 +76,15 @@ class Table:
         self.rows: Rows = np.frombuffer(self._map, dtype=np.uint64, offset=HEADER_BYTES).reshape(-1, 4)
         self.slots = len(self.rows)
         self.used = int(np.count_nonzero(self._occupied(self.rows)))
+
+    @classmethod
+    def make(cls, directory: Path, partition: int, seed: int, slots: int) -> Self:
+        """A new table with a name of its own. Raises OSError."""
+        while True:
+            # Between its making and its lock, somebody who tidies up may take it for one that nobody uses.
+            with suppress(FileNotFoundError):
+                return cls(directory / _new_name(partition), seed, slots)
+            directory.stat()
 
     @staticmethod
     def _occupied(rows: Rows) -> npt.NDArray[np.bool_]:
@@ -169,7 +185,7 @@ class Growth(threading.Thread):
             filling = live + int((MOST_LOAD - MAX_LOAD) * self._old.slots) if is_large(self._old) else 0
             slots = max(MIN_SLOTS, (live + self._room) * 2, int(filling / MAX_LOAD))
             with on_disk(self._directory, HEADER_BYTES + slots * SLOT_BYTES):
-                table = self._table = Table(self._directory / new_file(self._partition), self._old.seed, slots)
+                table = self._table = Table.make(self._directory, self._partition, self._old.seed, slots)
             for rows in self._old.live(self._since_ms):
                 table.put(rows)
             self._put_added(table)
@@ -221,5 +237,33 @@ def _free(directory: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def new_file(partition: int) -> str:
+def _lock(file: BinaryIO) -> None:
+    """Raises BlockingIOError for a table that is in use; who only looks whether it is has the lock for a moment."""
+    for _ in range(GLANCE_TRIES):
+        with suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(GLANCE_S)
+    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether some process, or this one, has a table open."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def drop_unused(path: Path) -> None:
+    """Remove a table that nobody has open. Under its lock: whoever opens it at that moment sees that it is gone."""
+    with suppress(OSError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+
+
+def _new_name(partition: int) -> str:
     return f"seen-{partition}-{secrets.token_hex(6)}.table"

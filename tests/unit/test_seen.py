@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,12 +18,25 @@ from xxhash import xxh3_128_digest
 from meter.dedupe import MemorySeen, Sighting
 from meter.identity import Seal
 from streams.engine.seen import DiskSeen
-from streams.engine.slots import COPIED_AT_ONCE, HEADER_BYTES, MAX_LOAD, MIN_SLOTS, MOST_LOAD, SLOT_BYTES
+from streams.engine.slots import (
+    COPIED_AT_ONCE,
+    HEADER_BYTES,
+    MAX_LOAD,
+    MIN_SLOTS,
+    MOST_LOAD,
+    SLOT_BYTES,
+    Table,
+    drop_unused,
+    is_in_use,
+)
 from tests.unit.seen_writer import BATCH
 
 ROOT = Path(__file__).parents[2]
 HORIZON_MS = 1_000_000
 FILL = int(MAX_LOAD * MIN_SLOTS)  # as many as the smallest table takes
+#: Without its look at itself, once it has its lock, some of these tables were gone.
+MADE_BESIDE_TIDYING = 1_000
+OPENED_BESIDE_LOOKING = 200
 
 
 Opener = Callable[..., DiskSeen]
@@ -383,3 +397,46 @@ def killed_in_the_middle(directory: Path, start: int, steps: int) -> int:
     committed = [int(line) for line in lines if line.endswith("\n")]
     assert committed == list(range(start + BATCH, committed[-1] + BATCH, BATCH))
     return committed[-1]
+
+
+def test_a_table_that_is_being_made_is_not_tidied_away(tmp_path: Path) -> None:
+    """A save drops the tables that nobody has open, while growth makes a new one, which it locks a moment later."""
+    stop = threading.Event()
+
+    def tidy() -> None:
+        while not stop.is_set():
+            for path in tmp_path.glob("*.table"):
+                drop_unused(path)
+
+    tidying = threading.Thread(target=tidy)
+    tidying.start()
+    try:
+        for _ in range(MADE_BESIDE_TIDYING):
+            table = Table.make(tmp_path, 0, 1, 1)
+            assert table.path.exists()
+            table.close()
+    finally:
+        stop.set()
+        tidying.join()
+
+
+def test_somebody_who_looks_whether_a_table_is_in_use_does_not_make_it_so(tmp_path: Path, open_seen: Opener) -> None:
+    with closing(open_seen(tmp_path)) as seen:
+        seen.add(sightings(0, 5))
+        seen.save()
+    path = next(tmp_path.glob("*.table"))
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            is_in_use(path)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(OPENED_BESIDE_LOOKING):
+            with closing(open_seen(tmp_path)) as seen:
+                assert len(seen) == 5
+    finally:
+        stop.set()
+        looking.join()
