@@ -11,7 +11,7 @@ from decimal import Decimal, DecimalException
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from meter.hints import MAX_HINTED_CHARS
+from meter.hints import MAX_HINTED_CHARS, hinted_number
 from meter.rounding import DURATION_STRING, MAX_DURATION_S, as_number, duration_ms
 
 _UNITS_S = {
@@ -134,11 +134,8 @@ def _of_meant(meant: Meant | None) -> str | None:
 
 def _too_long(literal: str) -> str | None:
     """Milliseconds and finer units are told by their size alone, where no video is that long."""
-    try:
-        value = Decimal(literal[:64])
-    except DecimalException:
-        return None
-    if value <= MAX_DURATION_S:
+    value = hinted_number(literal)
+    if value is None or value <= MAX_DURATION_S:
         return None
     for what, places in _FINER_UNITS:
         seconds = value.scaleb(-places)

@@ -8,6 +8,7 @@ import difflib
 import json
 import re
 import unicodedata
+from decimal import Decimal, DecimalException
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,8 @@ from meter.regions import MAINLAND, REGION_CODES, REGIONS, ZONE_OF
 
 #: Longer text has no hint: whoever wrote it meant something else.
 MAX_HINTED_CHARS = 96
+#: Of numbers of more places before or after the point nothing is known, and arithmetic with them raises.
+MAX_HINTED_PLACES = 30
 #: How alike a misspelling is to what was meant, from 0 to 1.
 CLOSE: Any = Fraction(3, 4)  # difflib compares; the domain has no floats
 
@@ -34,6 +37,15 @@ _OTHER_NAMES = {
     "peking": "ap-beijing",
     "canton": "ap-guangzhou",
 }  # fmt: skip
+
+
+def hinted_number(literal: str) -> Decimal | None:
+    """A number, by its first characters, of a size for which there may be a hint; None for all others."""
+    try:
+        value = Decimal(literal[:64])
+    except DecimalException:
+        return None
+    return value if abs(value.adjusted()) <= MAX_HINTED_PLACES else None
 
 
 def _words(name: str) -> str:

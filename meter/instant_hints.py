@@ -8,11 +8,11 @@ at risk.
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, DecimalException
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from meter.hints import MAX_HINTED_CHARS
+from meter.hints import MAX_HINTED_CHARS, hinted_number
 from meter.periods import MAX_INSTANT_CHARS, instant_us
 from meter.rounding import as_number
 
@@ -94,9 +94,8 @@ def _text_of(microseconds: int | Decimal) -> str:
 
 def _counted(literal: str) -> Told | None:
     """A number of seconds or finer units since 1970, or of .NET's ticks since the year 1."""
-    try:
-        value = Decimal(literal[:64])
-    except DecimalException:
+    value = hinted_number(literal)
+    if value is None:
         return None
     for what, microseconds in _SINCE_1970:
         since = value * microseconds

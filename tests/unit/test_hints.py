@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from meter.billing_models import AgreeContract
-from meter.intake import Job, read_job
+from meter.intake import Job, read_carefully, read_job
+from meter.models import CLOUD_EVENT_TYPE
 from meter.rejects import Refusal
 from streams.cli import main
 from streams.errors import Exit
@@ -80,6 +81,19 @@ def test_a_duration_that_is_none_has_no_false_hint(wrong: Any) -> None:
     found = refused(duration_s=wrong)
     assert (found.code, found.duration_ms) == ("bad_duration", None)
     assert "send" not in found.message
+
+
+@pytest.mark.parametrize("field", ["job_id", "account_id", "region", "kinds", "duration_s", "completed_at"])
+@pytest.mark.parametrize("wrap", ["%s", "[%s, 0]", '{"seconds": %s, "nanos": 0}'])
+@pytest.mark.parametrize("number", ["1e999999999", "-1E999999", "17e1000001", f"{'9' * 70}e400000", "-1e-999999999"])
+def test_a_number_of_any_size_is_refused_and_stops_nobody(number: str, wrap: str, field: str) -> None:
+    """Arithmetic raises at such exponents: one record would stop its partition for good."""
+    text = json.dumps(completion(**{field: "?"})).replace('"?"', wrap % number)
+    assert wrap % number in text
+    event = json.dumps({"specversion": "1.0", "type": CLOUD_EVENT_TYPE, "id": "1", "source": "s", "data": "?"})
+    for value in (text, event.replace('"?"', text)):
+        for read in (read_job, read_carefully):
+            assert isinstance(read(value.encode(), ()), Refusal)
 
 
 @pytest.mark.parametrize("right", [1e3, 1.5e1, 60.0000001, "61.5", "0060.500"])
