@@ -13,7 +13,15 @@ from typing import Any
 MAX_DURATION_S = 31_536_000  # a video of a year
 _MAX_DURATION = Decimal(MAX_DURATION_S)
 _MILLISECOND = Decimal("0.001")
-_CONTEXT = Context(prec=60, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
+_POSITIVE = re.compile(r"[0.]*[1-9]")
+
+
+def _context(digits: int) -> Context:
+    """One that holds so many digits exactly."""
+    return Context(prec=digits, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
+
+
+_CONTEXT = _context(60)
 
 #: A duration that came as a JSON string.
 DURATION_STRING = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
@@ -42,8 +50,10 @@ def duration_ms(literal: str) -> int | None:
     (3600000, 60000, 60001, 1)
     """
     try:
-        seconds = _CONTEXT.create_decimal(literal) if len(literal) <= 40 else Decimal(literal)
-        if not 0 < seconds <= _MAX_DURATION:
+        context = _CONTEXT if len(literal) <= 40 else _context(len(literal))
+        seconds = context.create_decimal(literal)
+        # What is positive has a digit: beside an exponent such as e-9999999999999999999 it is 0 for decimals.
+        if not _POSITIVE.match(literal) or seconds > _MAX_DURATION:
             return None
         return max(1, int(seconds.quantize(_MILLISECOND, context=_CONTEXT).scaleb(3, _CONTEXT)))
     except InvalidOperation:

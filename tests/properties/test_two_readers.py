@@ -11,6 +11,7 @@ from meter.models import KINDS
 from meter.outputs import MAX_ORIGINAL_BYTES
 from meter.regions import REGION_CODES
 from meter.rejects import Code, Refusal
+from tests.recount.rules import NotMetered, read
 
 ids = st.one_of(st.text(min_size=1, max_size=130), st.just("job-1"), st.just(""), st.integers())
 instants = st.one_of(
@@ -87,6 +88,43 @@ def test_completions_with_keys_that_stand_twice_are_read_alike(
     assert fast == careful
     assert isinstance(careful, Refusal)
     assert careful.code in {Code.DUPLICATE_KEY, Code.NOT_JSON}
+
+
+numbers = st.one_of(
+    st.from_regex(r"\A-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,25})?\Z"),
+    st.sampled_from(["1e999999999999999999", "1e-999999999999999999", "1e-9999999999999999999", "9" * 5000]),
+)
+fields = st.sampled_from(["job_id", "account_id", "region", "kinds", "duration_s", "completed_at", "x"])
+
+
+@settings(max_examples=1000, deadline=None)
+@given(fields, numbers, st.sampled_from(["%s", "%s", '"%s"', "[%s,1]", "[%s,2,3,4,5]", '{"seconds":%s}']))
+@example("duration_s", "1e999999999999999999", "%s")  # more than what decimals can be divided to
+@example("completed_at", "1e999999", "%s")
+@example("completed_at", "1e999999", '{"seconds":%s}')
+@example("x", "1e9999999999999999999", "%s")  # more than what decimals can be
+def test_numbers_of_any_size_are_read_alike_and_stop_nothing(field: str, number: str, around: str) -> None:
+    document = {
+        "job_id": "j",
+        "account_id": "a",
+        "region": "Tokyo",
+        "kinds": ["face"],
+        "duration_s": 1,
+        "completed_at": "2026-01-01T00:00:00Z",
+    }
+    literal = around.replace("%s", number)
+    value = json.dumps({**document, field: "here"}).replace('"here"', literal).encode()
+    found = read_job(value, ())
+    assert found == read_carefully(value, ())
+    assert (found.code if isinstance(found, Refusal) else found.duration_ms) == recounted(value)
+
+
+def recounted(value: bytes) -> Any:
+    """The milliseconds of a completion, or the code of its refusal."""
+    try:
+        return read(value, []).duration_ms
+    except NotMetered as refused:
+        return str(refused)
 
 
 @settings(max_examples=600, deadline=None)

@@ -7,7 +7,7 @@ import json
 import re
 from base64 import b64decode
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, NamedTuple, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -51,7 +51,7 @@ ZONE_OF = {region: zone for region, price in PRICES.items() for zone, same in ZO
 REGION_OF = {name: row[0] for row in REGIONS for name in row[:3]} | {zone: zone for zone, _ in ZONES}
 
 DURATION_TEXT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?")
-RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:[0-5]\d)", re.ASCII | re.IGNORECASE)
 
 
 class Completion(NamedTuple):
@@ -129,14 +129,21 @@ def parse_clear(value: bytes | None) -> tuple[dict[str, Any], bool]:
     try:
         text = (value or b"").decode()
         # Numbers stay exact: every one of them is read from its literal.
-        parsed = json.loads(
-            text, parse_float=Decimal, parse_int=Decimal, parse_constant=refuse, object_pairs_hook=clear
-        )
+        parsed = json.loads(text, parse_float=number, parse_int=number, parse_constant=refuse, object_pairs_hook=clear)
     except (ValueError, RecursionError):
         raise NotMetered("not_json") from None
     if not isinstance(parsed, dict) or depth(parsed) > DEEPEST:
         raise NotMetered("not_json")
     return parsed, is_clear
+
+
+def number(literal: str) -> Decimal:
+    """A number exactly; beyond what decimals can be, one of the same sign that is as good: out of every bound."""
+    try:
+        return Decimal(literal)
+    except InvalidOperation:
+        digits, _, exponent = literal.lower().partition("e")
+        return Decimal(f"{digits}e{'-' if exponent.startswith('-') else ''}9999")
 
 
 def depth(parsed: Any) -> int:

@@ -51,6 +51,7 @@ def test_guide_example() -> None:
         ('"60.001"', "60.001", 2),
         ("0.0001", "0.001", 1),
         ("1e-400", "0.001", 1),
+        ("1e-9999999999999999999", "0.001", 1),
         ("59.9994", "59.999", 1),
         ("31536000", "31536000", 525600),
         ("100", "100", 2),
@@ -167,6 +168,7 @@ def test_not_json(value: bytes | None) -> None:
         ("no_offset", {"completed_at": "2026-11-23T10:00:00"}),
         ("no_offset", {"completed_at": "2026-11-23"}),
         ("no_offset", {"completed_at": "2026-02-30T10:00:00Z"}),
+        ("no_offset", {"completed_at": "2026-02-20T10:00:00+08:60"}),
     ],
 )
 def test_refused_in_order(code: str, changes: dict[str, Any]) -> None:
