@@ -11,10 +11,11 @@ from meter.arrears import Service
 from meter.contracts import EVERY_REGION, Mode
 from meter.hints import nearest_region
 from meter.ledger import Book, Cause
-from meter.models import Amount, Day, Id, Instant, Output
+from meter.models import Amount, Day, Id, Instant, Output, Said
 from meter.money import decimal_text
 from meter.notes import NoteKind
 from meter.regions import ZONE_OF
+from meter.rounding import as_number
 from meter.settlement import Kind
 
 #: Money of commands: CNY, at most 2 places.
@@ -25,9 +26,13 @@ _MONEY = re.compile(MONEY_PATTERN)
 def _money(value: Any) -> Decimal:
     if not isinstance(value, str) or not _MONEY.fullmatch(value):
         raise PydanticCustomError(
-            "bad_amount", "must be a decimal string with at most 2 places, got {value}", {"value": repr(value)[:64]}
+            "bad_amount", "must be a decimal string with at most 2 places, got {value}", {"value": _written(value)}
         )
     return Decimal(value)
+
+
+def _written(value: Any) -> str:
+    return (as_number(value) or repr(value))[:64]
 
 
 def _positive(value: Decimal) -> Decimal:
@@ -167,7 +172,7 @@ class AgreeContract(AccountCommand):
     type: Literal["contract"] = "contract"
     effective_from: Day
     mode: Mode | None = Field(None, description="absent: as it is by then")
-    prices: Annotated[dict[str, str], AfterValidator(_regions)] = Field(
+    prices: Annotated[dict[Said, Said], AfterValidator(_regions)] = Field(
         default_factory=dict, description="region code, price zone or * -> CNY per minute"
     )
     grace_hours: Hours | None = Field(

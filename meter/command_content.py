@@ -28,9 +28,8 @@ def digest_of(command: BaseModel) -> str:
     return _digest("read", json.dumps({name: _by_value(value) for name, value in fields.items()}, sort_keys=True))
 
 
-def digest_of_unread(value: bytes) -> str:
-    """The digest of a command that is a JSON object, and that no model can read: of its fields, in any order."""
-    document = json.loads(value, parse_int=NumberLiteral, parse_float=NumberLiteral)
+def digest_of_unread(document: Mapping[str, Any]) -> str:
+    """The digest of a command that no model can read: of its fields, in any order, with numbers as they are written."""
     fields = {name: _as_written(field) for name, field in document.items() if name not in _ASIDE}
     return _digest("unread", json.dumps(fields, sort_keys=True))
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-import msgspec
 from pydantic import BaseModel, ValidationError
 
 from meter.billing_models import (
@@ -32,8 +31,9 @@ from meter.command_content import digest_of, digest_of_bytes, digest_of_unread
 from meter.contracts import Contract, Mode, mode_on, terms_of
 from meter.corrections import charge, credit_line, reverse_payment, withdraw_contract, withdraw_price_book
 from meter.desk import Desk, RefusedError, Times, entry_id, known, need_notice, own
+from meter.hints import hinted_number
 from meter.intake import too_deep
-from meter.keys import once_each, repeats_a_key
+from meter.keys import OnceEach, once_each
 from meter.ledger import Book, Cause
 from meter.models import CommandResult, PriceBookCommand, Source
 from meter.money import EXACT, decimal_text
@@ -41,11 +41,14 @@ from meter.periods import instant_us
 from meter.prices import PriceRefusal, accept_book, bad_prices
 from meter.readable import readable_id
 from meter.rejects import Code
+from meter.rounding import NumberLiteral
 from meter.rules import Clock, Rules
 from meter.till import Entry
 
 #: Characters of a refusal's message: it may quote what came in, and must not grow with it.
 MAX_MESSAGE_CHARS = 400
+#: No number of a command is longer.
+MAX_NUMBER_CHARS = 64
 
 
 class Answer(NamedTuple):
@@ -81,18 +84,13 @@ class Memory(NamedTuple):
         return self if record_time <= self.answered else self._replace(answered=record_time)
 
 
-class _Envelope(msgspec.Struct):
-    command_id: str
-    type: str
-    account_id: Any = None
-
-
 class Reading(NamedTuple):
     """A command's record as far as it can be read: its id and content, and what it asks for or why that is refused."""
 
     command_id: str | None
     account_id: str | None
     digest: str
+    kind: str | None = None
     command: Any = None
     refusal: tuple[str, str] | None = None  # code and message
 
@@ -104,22 +102,38 @@ def read_command(value: bytes | None) -> Reading:
         text = value.decode()
         if too_deep(text):
             raise ValueError
-        if repeats_a_key(value):
-            return _ambiguous(value)
-        envelope = msgspec.json.decode(text, type=_Envelope)
-    except (msgspec.MsgspecError, ValueError):
-        refusal = "bad_fields", "not a JSON object with command_id and type"
-        return Reading(None, None, digest_of_bytes(value), refusal=refusal)
-    command_id = envelope.command_id if 1 <= len(envelope.command_id) <= 128 else None
-    account_id = envelope.account_id
-    if not isinstance(account_id, str) or len(account_id) > 128:
-        account_id = None
+        document, keys = once_each(text)
+    except ValueError:
+        document = None
+    fields = document if isinstance(document, dict) else {}
+    if document is fields and keys.repeated is not None:
+        return _ambiguous(value, fields, keys)
+    command_id, account_id = readable_id(fields.get("command_id")), readable_id(fields.get("account_id"))
+    kind = _text(fields.get("type"))
+    if command_id is None or kind is None:
+        refusal = "bad_fields", "not a JSON object with command_id, of 1 to 128 characters, and type"
+        return Reading(None, account_id, digest_of_bytes(value), kind, refusal=refusal)
     try:
-        command = _handler(envelope.type)[0].model_validate_json(value)
+        command = _handler(kind)[0].model_validate({name: _exact(field) for name, field in fields.items()})
     except (ValidationError, RefusedError) as error:
         what = _what_is_wrong(error) if isinstance(error, ValidationError) else (error.code, error.message)
-        return Reading(command_id, account_id, digest_of_unread(value), refusal=what)
-    return Reading(command_id, account_id, digest_of(command), command)
+        return Reading(command_id, account_id, digest_of_unread(fields), kind, refusal=what)
+    return Reading(command_id, account_id, digest_of(command), kind, command)
+
+
+def _text(value: Any) -> str | None:
+    """A string that can be said in UTF-8."""
+    return value if isinstance(value, str) and value.encode(errors="replace").decode() == value else None
+
+
+def _exact(value: Any) -> Any:
+    """A number by its exact value, whole where it is; all else, and one of a size that nothing has, as it is."""
+    if not isinstance(value, NumberLiteral) or len(value.text) > MAX_NUMBER_CHARS:
+        return value
+    exact = hinted_number(value.text)
+    if exact is None:
+        return value
+    return int(exact) if exact == exact.to_integral_value() else exact
 
 
 def command_digest(value: bytes | None) -> str:
@@ -127,12 +141,11 @@ def command_digest(value: bytes | None) -> str:
     return read_command(value).digest
 
 
-def _ambiguous(value: bytes) -> Reading:
+def _ambiguous(value: bytes, clear: Mapping[str, Any], keys: OnceEach) -> Reading:
     """A command in which a key stands twice: nobody can say what it asks for, and it is the same as no other."""
-    document, keys = once_each(value)
-    fields = document if isinstance(document, dict) else {}
-    ids = readable_id(fields.get("command_id")), readable_id(fields.get("account_id"))
-    return Reading(*ids, digest_of_bytes(value), refusal=(Code.DUPLICATE_KEY.value, keys.reason))
+    ids = readable_id(clear.get("command_id")), readable_id(clear.get("account_id"))
+    refusal = Code.DUPLICATE_KEY.value, keys.reason
+    return Reading(*ids, digest_of_bytes(value), _text(clear.get("type")), refusal=refusal)
 
 
 def apply_command(read: Reading, desk: Desk, times: Times) -> Answer:
@@ -162,7 +175,8 @@ def _what_is_wrong(error: ValidationError) -> tuple[str, str]:
     detail = error.errors(include_url=False)[0]
     code = detail["type"] if detail["type"] in {"bad_amount", "unknown_region"} else "bad_fields"
     where = ".".join(str(part) for part in detail["loc"])
-    return code, f"{where}: {detail['msg'].removeprefix('Value error, ')}"
+    message = f"{where}: {detail['msg'].removeprefix('Value error, ')}"
+    return code, message.encode(errors="backslashreplace").decode()  # a name in it may be half a character
 
 
 def _handler(kind: str) -> tuple[type[BaseModel], Callable[[Any, Desk, Times], None]]:

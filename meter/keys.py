@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from meter.rounding import NumberLiteral
+
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -55,11 +57,15 @@ def _repeats_within(value: bytes) -> bool:
     return repeats_a_key(value) if value[0] == 123 else once_each(value)[1].repeated is not None
 
 
-def once_each(value: bytes) -> tuple[Any, OnceEach]:
+def once_each(value: bytes | str) -> tuple[Any, OnceEach]:
     """A document in JSON, numbers as they are written, and which of its keys were left out. Raises ValueError."""
     keys = OnceEach()
     document = json.loads(
-        value, object_pairs_hook=keys, parse_int=str, parse_float=str, parse_constant=no_such_constant
+        value,
+        object_pairs_hook=keys,
+        parse_int=NumberLiteral,
+        parse_float=NumberLiteral,
+        parse_constant=no_such_constant,
     )
     return document, keys
 

@@ -7,7 +7,7 @@ model, no spaces, decimals as strings. `meter.outputs` writes the same bytes fas
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from meter.money import decimal_text
@@ -18,6 +18,16 @@ from meter.rounding import DURATION_STRING, NumberLiteral, duration_ms, duration
 KINDS = ("face", "frame_tag", "opening_ending", "speech", "text")
 
 Id = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=128)]
+
+
+def _said(value: str) -> str:
+    if value.encode(errors="replace").decode() != value:
+        raise ValueError("must be whole characters")
+    return value
+
+
+#: Text without half a character in it: JSON can write one, and UTF-8 cannot.
+Said = Annotated[str, AfterValidator(_said)]
 
 CLOUD_EVENT_TYPE = "recognition.job.completed.v1"
 
@@ -249,7 +259,7 @@ class PriceBookCommand(BaseModel):
     version: Id
     effective_from: Day
     currency: Literal["CNY"] = "CNY"
-    prices: dict[str, str] = Field(description="price zone -> CNY per minute, a decimal string")
+    prices: dict[Said, Said] = Field(description="price zone -> CNY per minute, a decimal string")
 
 
 class CommandResult(Output):

@@ -33,6 +33,9 @@ class NumberLiteral:
 
     text: str
 
+    def __repr__(self) -> str:
+        return self.text
+
 
 def as_number(value: Any) -> str | None:
     """The literal of a number, however it was read; None for what is none."""

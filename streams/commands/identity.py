@@ -5,26 +5,17 @@ first whether one of the others has it, for as long as the meter remembers ids.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from meter import topics
-from meter.commands import read_command
+from meter.commands import Reading, read_command
 from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.commands.writing import Command, asked, digest_of
 from streams.errors import MeterError
 from streams.kafka import offsets, read_range, reader
 from streams.settings import Settings
-
-
-class _First(msgspec.Struct):
-    """What is said of the command that has the id. It was read before, so these are there; the rest may be anything."""
-
-    type: str
-    account_id: Any = None
 
 
 class ReusedIdError(MeterError):
@@ -55,7 +46,7 @@ async def need_unused(
                 for record in records:
                     read = read_command(record.value)
                     if read.command_id == command["command_id"] and read.digest != digest:
-                        raise _reused(command["command_id"], record.value, record.timestamp, rules)
+                        raise _reused(read, record.timestamp, rules)
 
 
 async def _first_since(consumer: AIOKafkaConsumer, name: str, partition: int, since_ms: int) -> int:
@@ -65,9 +56,8 @@ async def _first_since(consumer: AIOKafkaConsumer, name: str, partition: int, si
     return int((await offsets(consumer, name, partition))[1] if first is None else first.offset)
 
 
-def _reused(command_id: str, value: bytes, recorded_ms: int, rules: Rules) -> ReusedIdError:
-    first = msgspec.json.decode(value, type=_First)
+def _reused(first: Reading, recorded_ms: int, rules: Rules) -> ReusedIdError:
     whose = "" if first.account_id is None else f" of {first.account_id}"
     when = BillingDays(rules.time_zone).text(recorded_ms)
-    first_one = f"{first.type}{whose} at {when}"
-    return ReusedIdError(f"not done: the id {command_id!r} was used for another command, {first_one}; take a new one")
+    first_one = f"{first.command_id!r} was used for another command, {first.kind or 'of no type'}{whose} at {when}"
+    return ReusedIdError(f"not done: the id {first_one}; take a new one")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from meter.keys import once_each, repeats_a_key
+from meter.keys import once_each
 from meter.money import EXACT, ZERO
 from meter.periods import instant_us
 from streams.errors import RefusalToStartError
@@ -187,15 +187,6 @@ class Result(msgspec.Struct, gc=False):
     digest: str | None = None
 
 
-class Command(msgspec.Struct, gc=False):
-    """What can be read of a value of `meter.commands`."""
-
-    command_id: Any = None
-    type: Any = None
-    account_id: Any = None
-    issued_at: Any = None
-
-
 class UnreadableError(RefusalToStartError):
     """A record that the meter cannot have published, or a newer one with another form."""
 
@@ -344,15 +335,14 @@ def command_row(record: Published) -> Row:
     """The row of `command`: its fields where they are what they should be."""
     value = record.value or b""
     try:
-        found = msgspec.json.decode(value, type=Command)
-        if repeats_a_key(value):
-            found = msgspec.convert(once_each(value)[0], Command)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        found = Command()
+        document, _ = once_each(value.decode())
+    except (ValueError, RecursionError):
+        document = None
+    found = document if isinstance(document, dict) else {}
     return (
         record.partition,
         record.position,
-        *(_text(field) for field in (found.command_id, found.type, found.account_id, found.issued_at)),
+        *(_text(found.get(name)) for name in ("command_id", "type", "account_id", "issued_at")),
         of_ms(record.timestamp),
         as_published(record),
     )

@@ -4,11 +4,13 @@ import json
 import random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meter.commands import HANDLERS, command_digest, read_command
 from meter.regions import ZONES
+from tests.recount.commands import Answer
+from tests.recount.count import PartitionCount, Record
 from tests.recount.fields import content
 from tests.recount.rules import parse_object
 
@@ -95,3 +97,35 @@ def test_digests_are_equal_where_the_same_is_asked_for_and_only_there(
 def test_meter_and_recount_can_read_the_same_commands(pair: tuple[dict[str, Any], dict[str, Any]], seed: int) -> None:
     value = written(pair[1], seed)
     assert (read_command(value).command is not None) is (content(parse_object(value))[0] == "read")
+
+
+LITERALS = ["1", "72.0", "7.2e1", "1.0000000000000000000000001", "1e9999999999999999999", "1e-999999999", "9" * 5000]
+PARTS = ['"A"', '"\\ud800"', '"\\u0000"', '{"\\ud800":"1"}', '{"*":"\\udc00"}', '[{"a":1,"a":2}]', "null", *LITERALS]
+KEYS = ["note", "command_id", "type", "v", "account_id", "amount", "line", "grace_hours", "prices", "\\ud800", "a"]
+
+
+@settings(max_examples=1500, deadline=None)
+@given(commands(), st.integers(0, 99), st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(PARTS)), max_size=2))
+@example(({}, {"command_id": "c", "type": "tick"}), 0, [("\\ud800", "1")])
+@example(({}, {"command_id": "c", "type": "tick", "issued_at": ISSUED[0]}), 0, [("note", "9" * 5000)])
+@example(({}, {"type": "tick"}), 0, [("command_id", "72"), ("v", "1"), ("v", "1")])
+def test_meter_and_recount_read_what_no_client_sends_alike(
+    pair: tuple[dict[str, Any], dict[str, Any]], seed: int, more: list[tuple[str, str]]
+) -> None:
+    kept = {name: value for name, value in pair[1].items() if seed % 3 or name not in dict(more)}
+    whole = written(kept | {"end": 1}, seed).rstrip()[:-1]
+    value = whole + "".join(f',"{name}":{part}' for name, part in more).encode() + b"}"
+    found = read_command(value)
+    (_, recounted, answer), *none = answers(value)
+    assert not none
+    assert ((found.command_id or ""), found.account_id) == (recounted, answer.account_id)
+    if found.refusal is not None:
+        assert answer.code == found.refusal[0]
+        assert found.refusal[1].encode()
+
+
+def answers(value: bytes) -> list[tuple[int, str, Answer]]:
+    """The recount's, where an account may not be known, and more."""
+    count = PartitionCount(0, 1)
+    count.fold([Record("meter.commands", 0, 0, 1_546_405_200_000, value)])
+    return count.commands.answers

@@ -25,7 +25,7 @@ from tests.recount.fields import (
 from tests.recount.periods import DAY_MS, day_of, day_start_ms
 from tests.recount.placement import owner
 from tests.recount.prices import ANY_REGION, Book, Contract, Prices
-from tests.recount.rules import ZONE_OF, ZONES, NotMetered, parse_clear
+from tests.recount.rules import ZONE_OF, ZONES, NotMetered, has_lone_surrogate, parse_clear
 
 HOUR_MS = 3_600_000
 HORIZON_MS = 35 * DAY_MS
@@ -35,6 +35,8 @@ BOOK_MARGIN_MS = 10 * 60 * 1000
 MOST_UNPAID = 10_000
 #: The kind of a command in which a key stands twice; it is the same as no other.
 AMBIGUOUS = object()
+#: The kind of one that has no id, or is of no kind.
+UNREADABLE = object()
 #: The accounts and billing days of which a job was priced.
 Metered = set[tuple[str, str]]
 
@@ -63,7 +65,7 @@ class Times(NamedTuple):
 
 def account_of(fields: Row) -> str | None:
     account_id = fields.get("account_id")
-    return account_id if isinstance(account_id, str) and len(account_id) <= 128 else None
+    return account_id if is_name(account_id) else None
 
 
 class Commands:
@@ -131,16 +133,17 @@ class Commands:
             if not is_clear:
                 ids = {field: fields[field] for field in ("command_id", "account_id") if is_name(fields.get(field))}
                 return ids | {"type": AMBIGUOUS, "record": value}, ids.get("command_id", "")
-            type_of = fields.get("type")
-            command_id = name(fields, "command_id")
-        except (NotMetered, Refused):
+        except NotMetered:
             return {}, ""
-        return (fields, command_id) if isinstance(type_of, str) else ({}, "")
+        type_of, command_id = fields.get("type"), fields.get("command_id")
+        if is_name(command_id) and isinstance(type_of, str) and not has_lone_surrogate(type_of):
+            return fields, command_id
+        return fields | {"type": UNREADABLE}, ""
 
     def _answer(self, fields: Row, times: Times) -> Answer:
         account_id = account_of(fields)
         try:
-            if not fields:
+            if not fields or fields["type"] is UNREADABLE:
                 raise Refused("bad_fields")
             if fields["type"] is AMBIGUOUS:
                 raise Refused("duplicate_key")

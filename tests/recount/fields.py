@@ -54,6 +54,8 @@ def price_table(fields: Row) -> dict[str, str]:
     value = fields.get("prices", {})
     if not isinstance(value, dict) or not all(isinstance(price, str) for price in value.values()):
         raise Refused("bad_fields")
+    if any(map(has_lone_surrogate, [*value, *value.values()])):
+        raise Refused("bad_fields")
     return value
 
 

@@ -130,6 +130,9 @@ def test_a_record_with_a_key_twice_can_be_sent_again_where_that_key_is_corrected
         (with_more(TOP_UP, '"account_id":"B"'), "c"),
         (with_more(TOP_UP, '"command_id":"d"'), ""),
         (with_more(TOP_UP, '"note":{"a":1,"a":2}'), "c"),
+        (with_more(TOP_UP | {"command_id": 72}, '"amount":"5.00"'), ""),  # a number is not the id "72"
+        (with_more(TOP_UP, '"\\ud800":1,"amount":"5.00"'), "c"),
+        (with_more(TOP_UP, '"account_id":7'), "c"),
         (with_more(price_book(), '"prices":{}'), "command-1"),
         (json.dumps(price_book()).replace('": "0.56"', '": "0.56", "Mainland China": "5.6"').encode(), "command-1"),
     ],
