@@ -2,8 +2,9 @@
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +24,9 @@ REMEDY = {
     Code.TOO_OLD: "the horizon has passed, so that it could not be told from a duplicate",
     Code.CONFLICT: "a job with this id was metered with other content",
 }
+
+
+_WHOLE = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
 class Resend(NamedTuple):
@@ -57,7 +61,8 @@ def read_changes(settings: Sequence[str]) -> dict[str, bytes]:
             raise SettingError(f"--set takes field=value with a field of {', '.join(FIELDS)}, got {text!r}")
         if field in changes:
             raise SettingError(f"--set {field}=... is given more than once: which is meant?")
-        changes[field] = msgspec.json.encode(value.split(",") if field == "kinds" else value)
+        kinds = [kind.strip() for kind in value.split(",") if kind.strip()]
+        changes[field] = msgspec.json.encode(kinds if field == "kinds" else value)
     return changes
 
 
@@ -96,36 +101,55 @@ def prepare(position: Position, rejected: Rejected, changes: Mapping[str, bytes]
 def corrected(value: bytes, headers: Headers, changes: Mapping[str, bytes]) -> bytes:
     """The record with some fields replaced; all else, also how numbers are written, stays as it came."""
     document = _parts(value, changes)
-    if form_of(_members(document), headers) is not Form.STRUCTURED:
+    if form_of(once_each(value)[0], headers) is not Form.STRUCTURED:
         return _encode(document, changes)
-    document["data"] = msgspec.Raw(_encode(_parts(_event_data(document), changes), changes))
+    document["data"] = _encode(_parts(_event_data(document), changes), changes)
     return _encode(document, {})
 
 
-def _members(document: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
-    """What of a record tells its form."""
-    return {name: msgspec.json.decode(document[name]) if name == "type" else None for name in document}
+def members(value: bytes) -> dict[str, bytes]:
+    """The members of a JSON object, each as it is written, the last of those of one name. Raises ValueError."""
+    text = value.decode()
+    document, _ = once_each(text)
+    if not isinstance(document, dict):
+        raise ValueError("no JSON object")
+    found: dict[str, bytes] = {}
+    at = _after_blanks(text, text.index("{") + 1)
+    while text[at] == '"':
+        name, at = _WHOLE.raw_decode(text, at)
+        begin = _after_blanks(text, _after_blanks(text, at) + 1)
+        _, at = _WHOLE.raw_decode(text, begin)
+        found[name] = text[begin:at].encode()
+        at = _after_blanks(text, at)
+        at = _after_blanks(text, at + 1) if text[at] == "," else at
+    return found
 
 
-def _event_data(document: dict[str, msgspec.Raw]) -> bytes:
+def _after_blanks(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _event_data(document: dict[str, bytes]) -> bytes:
     """The data of a CloudEvent, which may be wrapped in base64."""
-    if all(bytes(document.get(name, b"null")) != b"null" for name in ("data", "data_base64")):
+    if all(document.get(name, b"null") != b"null" for name in ("data", "data_base64")):
         raise _CannotCorrectError("it has both data and data_base64; submit a corrected record")
-    wrapped = document.pop("data_base64", None)
-    if wrapped is None or bytes(wrapped) == b"null":
-        return bytes(document.get("data", b"{}"))
+    wrapped = document.pop("data_base64", b"null")
+    if wrapped == b"null":
+        return document.get("data", b"{}")
     try:
         return base64.b64decode(msgspec.json.decode(wrapped, type=str), validate=True)
     except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
         raise _CannotCorrectError("its data_base64 cannot be read; submit a corrected record") from error
 
 
-def _parts(value: bytes, changes: Mapping[str, bytes]) -> dict[str, msgspec.Raw]:
+def _parts(value: bytes, changes: Mapping[str, bytes]) -> dict[str, bytes]:
     """The fields of an object, each as it is written; of those that are changed any will do."""
     try:
-        parts = dict(msgspec.json.decode(value, type=dict[str, msgspec.Raw]))
+        parts = members(value)
         clear, _ = once_each(value)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _CannotCorrectError("it is no JSON object, so --set cannot correct it; submit a new record") from error
     for name in parts:
         if name not in clear and name not in changes:
@@ -133,6 +157,6 @@ def _parts(value: bytes, changes: Mapping[str, bytes]) -> dict[str, msgspec.Raw]
     return parts
 
 
-def _encode(document: dict[str, msgspec.Raw], changes: Mapping[str, bytes]) -> bytes:
-    parts: dict[str, Any] = {**document, **{field: msgspec.Raw(text) for field, text in changes.items()}}
-    return msgspec.json.encode(parts)
+def _encode(document: Mapping[str, bytes], changes: Mapping[str, bytes]) -> bytes:
+    parts = {**document, **changes}
+    return b"{" + b",".join(json.dumps(name).encode() + b":" + part for name, part in parts.items()) + b"}"

@@ -28,7 +28,7 @@ from streams.cli import (
     webhooks,
 )
 from streams.cli.errors import explain
-from streams.cli.once import need_once
+from streams.cli.once import need_once, need_text
 from streams.cli.output import complain, flush, lost_output, open_streams
 from streams.errors import INTERRUPTED
 from streams.private import masked
@@ -115,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        need_text(given)
         need_once(lambda: typer.main.get_command(app), given)
         with masked():
             code = app(given, prog_name="meter", standalone_mode=False)

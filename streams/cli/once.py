@@ -1,11 +1,20 @@
-"""An option is given once: of two amounts the last one would be taken, and nothing said."""
+"""Arguments are text, and an option is given once: of two amounts the last would be taken, and nothing said."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
 from streams.errors import SettingError
+
+
+def need_text(arguments: Sequence[str]) -> None:
+    """Raises SettingError for an argument that is not in UTF-8, and no file's name, which may be in anything."""
+    for number, argument in enumerate(arguments, 1):
+        shown = argument.encode(errors="replace").decode()
+        if shown != argument and not os.path.lexists(argument):
+            raise SettingError(f"argument {number} is not in UTF-8, {shown!r}: the terminal must send UTF-8 (see LANG)")
 
 
 def need_once(commands: Callable[[], Any], arguments: Sequence[str]) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from streams.redrive import Kept, Resend
     from streams.settings import Settings
 
+#: Of what is sent again by a code, so many are told, and so many of those that are not sent.
+SHOWN = 10
+
 app = typer.Typer(no_args_is_help=True, help="Records that were refused: list them, show one, send them again.")
 
 CodeOption = Annotated[str | None, typer.Option(help="Only those refused with this code, such as unknown_region.")]
@@ -208,7 +211,8 @@ def redrive(
     They go to the partition of their account. Safe to run twice: a job is
     charged once. Those that would only be refused again are not sent, and
     those of code too_old and conflict never are: their remedy is an
-    adjustment.
+    adjustment. With --code the first ten are told, sent and not sent, and
+    the others counted.
 
     Example:
       meter rejects redrive 3:17 3:18
@@ -242,24 +246,22 @@ async def _redrive(
 
     rules = await check(settings, REDRIVER)
     stamps = Stamps(rules)
-    kept = count = 0
+    told = Told(None if positions else SHOWN, dry_run)
     async with sender(settings, max_batch_size=BATCH_BYTES) as producer:
         jobs = JobSender(producer, settings.topic("recognition.jobs.completed"))
         async for position, rejected in _found(settings, rules, positions, code):
             outcome = prepare(position, rejected, changes, rules.partitions)
-            _tell(outcome, dry_run)
-            count += 1
-            if isinstance(outcome, Kept):
-                kept += 1
-            elif not dry_run:
+            told.tell(outcome)
+            if not isinstance(outcome, Kept) and not dry_run:
                 key, at_ms = outcome.account_id.encode(), stamps.of(outcome.completed_us)
                 await jobs.put(outcome.partition, key, outcome.value, at_ms, outcome.headers)
         await jobs.finish()
+    told.tell_of_others()
     if not dry_run:
         say(f"{counted(jobs.acknowledged, 'record')} acknowledged")
-    elif not count:
+    elif not told.sent + told.kept:
         note("nothing was refused with this code")
-    return Exit.FAILED if kept else Exit.OK
+    return Exit.FAILED if told.kept else Exit.OK
 
 
 def _found(
@@ -270,14 +272,37 @@ def _found(
     return rejects_at(settings, rules, positions) if positions else rejects(settings, rules, code=code)
 
 
-def _tell(outcome: "Resend | Kept", dry_run: bool) -> None:
-    from streams.redrive import Kept
+class Told:
+    """Tells of the first records that are sent, and of the first that are not (`shown` None: of all), and counts."""
 
-    if isinstance(outcome, Kept):
-        complain(f"{outcome.position} not sent: {outcome.reason}")
-        return
-    verb = "would go" if dry_run else "goes"
-    say(f"{outcome.position} {verb} to partition {outcome.partition}: {outcome.job_id} of {outcome.account_id}")
+    def __init__(self, shown: int | None, dry_run: bool) -> None:
+        self.sent = self.kept = 0
+        self._shown = shown
+        self._verb = "would go" if dry_run else "goes"
+
+    def tell(self, outcome: "Resend | Kept") -> None:
+        """What becomes of one record."""
+        from streams.redrive import Kept
+
+        if isinstance(outcome, Kept):
+            self.kept += 1
+            if not self._beyond(self.kept):
+                complain(f"{outcome.position} not sent: {outcome.reason}")
+            return
+        self.sent += 1
+        if not self._beyond(self.sent):
+            where = f"{self._verb} to partition {outcome.partition}"
+            say(f"{outcome.position} {where}: {outcome.job_id} of {outcome.account_id}")
+
+    def tell_of_others(self) -> None:
+        """How many there are of which nothing was said."""
+        if more := self._beyond(self.sent):
+            say(f"{counted(more, 'more record')} {self._verb if more == 1 else self._verb.replace('goes', 'go')}")
+        if more := self._beyond(self.kept):
+            complain(f"{counted(more, 'more record')} not sent; `meter rejects list --code` shows them all")
+
+    def _beyond(self, count: int) -> int:
+        return 0 if self._shown is None else max(0, count - self._shown)
 
 
 def _read_code(code: str | None) -> str | None:

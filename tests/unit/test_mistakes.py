@@ -30,6 +30,9 @@ MISTAKES: Sequence[tuple[tuple[str, ...], str]] = (
     (("rejects", "show", "5"), "a position is PARTITION:OFFSET, such as 3:17, got '5'"),
     (("token", "create", "--role", "admin"), "--role is operator, account, producer, got 'admin'"),
     (("submit", "jobs.jsonl"), "jobs.jsonl: No such file or directory"),
+    (("rejects", "redrive", "0:0", "--set", "region=\udcb9\udce3"), "argument 5 is not in UTF-8"),  # GBK
+    (("token", "create", "--role", "operator", "--label", "\udcff"), "argument 6 is not in UTF-8"),
+    (("prices", "publish", "\udcff"), "argument 3 is not in UTF-8"),
     (("prices", "publish", "book.json"), "book.json: No such file or directory"),
 )
 

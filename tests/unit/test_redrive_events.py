@@ -8,6 +8,8 @@ import pytest
 
 from meter.intake import Job, read_job
 from meter.models import Header, Rejected, Source
+from streams.cli.rejects import Told
+from streams.http.console.pages.rejects import _fields, _shown
 from streams.read import Position
 from streams.redrive import Kept, Resend, prepare, read_changes
 from tests.builders import Headers, completion
@@ -55,6 +57,52 @@ def test_a_structured_event_that_was_refused_for_its_other_headers_goes_in_as_it
 )
 def test_a_field_of_a_structured_event_is_corrected_within_its_data(document: Any, headers: Headers) -> None:
     assert sent_again(refused(document, headers), "region=Tokyo").region == "ap-tokyo"
+
+
+@pytest.mark.parametrize("kind", ["1e400", "9" * 5000, '"\\ud800"'])
+@pytest.mark.parametrize("headers", [(), (STRUCTURED,), BINARY], ids=["plain", "structured", "binary"])
+def test_a_record_is_corrected_or_kept_whatever_its_type_is(kind: str, headers: Headers) -> None:
+    value = json.dumps(event(data=MARS) | {"type": 0} if headers == (STRUCTURED,) else MARS | {"type": 0})
+    rejected = refused({}, headers).model_copy(
+        update={"record": base64.b64encode(value.replace('"type": 0', f'"type": {kind}').encode()).decode()}
+    )
+    found = prepare(WHERE, rejected, read_changes(["region=Tokyo"]), 1)
+    assert isinstance(found, Kept if headers == (STRUCTURED,) else Resend)
+
+
+def test_by_a_code_the_first_ten_are_told_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    one = prepare(WHERE, refused(completion()), {}, 1)
+    other = prepare(WHERE, refused(MARS), {}, 1)
+    for shown, lines in ((10, 11), (None, 12)):
+        told = Told(shown, dry_run=False)
+        for outcome in [one, other] * 12:
+            told.tell(outcome)
+        told.tell_of_others()
+        said = capsys.readouterr()
+        assert (told.sent, told.kept) == (12, 12)
+        assert (said.out.count("\n"), said.err.count("\n")) == (lines, lines)
+        assert ("2 more records go\n" in said.out, "2 more records not sent" in said.err) == (shown == 10, shown == 10)
+
+
+@pytest.mark.parametrize("more", ['"\\ud83d"', "1e400", "9" * 5000, '{"\\ud800":[]}', '["}",{"a":"\\""}]'])
+def test_what_is_not_corrected_stays_as_it_is_written(more: str) -> None:
+    text = json.dumps(MARS, indent=1).replace("{", f'{{"title" : {more} ,')
+    rejected = refused({}).model_copy(update={"record": base64.b64encode(text.encode()).decode()})
+    found = prepare(WHERE, rejected, read_changes(["region=Tokyo"]), 1)
+    assert isinstance(found, Resend), found
+    assert f'"title":{more},'.encode() in found.value
+    assert _fields(text.encode())["region"] == "Mars"
+    assert more[:9] in "".join(_shown(text.encode()).split())
+
+
+@pytest.mark.parametrize(("written", "shown"), [("1e400", "1e400"), ('"\\ud83d"', "\\ud83d"), ("[1e400]", "[1e400]")])
+def test_a_field_of_any_value_is_shown(written: str, shown: str) -> None:
+    text = json.dumps(completion(duration_s=0)).replace('"duration_s": 0', f'"duration_s": {written}')
+    assert _fields(text.encode())["duration_s"] == shown
+
+
+def test_a_list_of_kinds_has_blanks_as_people_write_it() -> None:
+    assert read_changes(["kinds=face, text"]) == {"kinds": b'["face","text"]'}
 
 
 def test_a_field_of_a_binary_event_is_corrected_in_the_value() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -23,7 +24,7 @@ from streams.http.services import AllServices
 from streams.http.sessions import Visitor, check_form
 from streams.http.words import reason
 from streams.read import Position
-from streams.redrive import FIELDS
+from streams.redrive import FIELDS, members
 from streams.store.queries import rejects as queries
 from streams.visible import visible
 
@@ -128,34 +129,34 @@ def _fields(value: bytes) -> dict[str, str]:
     """The fields of a completion as far as they can be read, each as text; also those in a CloudEvent."""
     document = _object(value)
     if "specversion" in document and "job_id" not in document:
-        document = _object(bytes(document.get("data", b"{}")))
+        document = _object(document.get("data", b"{}"))
     return {name: _field(document[name]) for name in FIELDS if name in document}
 
 
-def _object(value: bytes) -> dict[str, msgspec.Raw]:
+def _object(value: bytes) -> dict[str, bytes]:
     """The fields of an object, as they are written; none of those that stand in it twice."""
     try:
-        fields = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+        fields = members(value)
         clear, _ = once_each(value)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return {}
     return {name: field for name, field in fields.items() if name in clear}
 
 
-def _field(raw: msgspec.Raw) -> str:
+def _field(written: bytes) -> str:
     """A string as it is, a list of strings with commas, a number as it was written."""
-    found = msgspec.json.decode(raw)
-    if isinstance(found, str):
-        return found
-    if isinstance(found, list) and all(isinstance(each, str) for each in found):
-        return ", ".join(found)
-    return bytes(raw).decode(errors="replace")
+    found, _ = once_each(written)
+    texts = [found] if isinstance(found, str) else found
+    if isinstance(texts, list) and all(isinstance(each, str) for each in texts):
+        return ", ".join(texts).encode(errors="backslashreplace").decode()
+    return written.decode()
 
 
 def _shown(value: bytes) -> str:
     """The original to look at: JSON set out on lines, with its numbers as they came; else as it is."""
     if len(value) <= SHOWN_BYTES and _object(value):
-        return _text(msgspec.json.format(value, indent=2))
+        with suppress(msgspec.MsgspecError):
+            return _text(msgspec.json.format(value, indent=2))
     return _text(value[:SHOWN_BYTES])
 
 
