@@ -119,11 +119,11 @@ class Access:
         return seen.token
 
     def _keep(self, key: bytes, seen: _Seen) -> None:
+        self._seen.pop(key, None)
         if seen.token is None:
-            self._seen.pop(key, None)
             return
         if len(self._seen) >= MAX_KEPT:
-            self._seen.clear()
+            del self._seen[next(iter(self._seen))]  # the one that came in longest ago
         self._seen[key] = seen
 
     async def _note_use(self, token: Token | None) -> None:

@@ -114,7 +114,9 @@ class Sessions:
         ids = _ids_of(request)
         await self._store.write(lambda connection: _end(connection, ids))
         name = cookie_name(request)
-        who = request.scope.get("state", {}).get("caller")
+        state = request.scope.get("state", {})
+        state.pop("cookies", None)  # of an id that was renewed on the way here
+        who = state.get("caller")
         traces.security.info("signed out", remote=traces.remote_of(request), **traces.said_of(who))
         response.delete_cookie(name, httponly=True, samesite="strict", secure=name == SECURE_COOKIE)
 
@@ -183,8 +185,10 @@ def _put(
 
 
 def _end(connection: Connection, sessions: Sequence[str]) -> None:
-    ended = console_session.c.session_hash.in_([hash_of(each) for each in sessions])
-    connection.execute(delete(console_session).where(ended))
+    """End sessions under all ids that they have now: these have one forms' secret."""
+    known = console_session.c.session_hash.in_([hash_of(each) for each in sessions])
+    secrets_of_forms = select(console_session.c.csrf).where(known)
+    connection.execute(delete(console_session).where(console_session.c.csrf.in_(secrets_of_forms)))
 
 
 def _rename(connection: Connection, old: str, new: str) -> bool:

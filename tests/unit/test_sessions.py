@@ -38,6 +38,11 @@ class Site:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(peer, 4711))
         return httpx.AsyncClient(transport=transport, base_url=f"{scheme}://meter.example")
 
+    def csrf(self) -> str:
+        """The forms' secret of the one session that there is."""
+        with self.engine.connect() as connection:
+            return str(connection.execute(select(console_session.c.csrf).distinct()).scalar_one())
+
     def count(self) -> int:
         with self.engine.connect() as connection:
             return len(connection.execute(select(console_session)).all())
@@ -137,3 +142,39 @@ async def test_an_id_is_renewed_and_the_session_goes_on(tmp_path: Path, monkeypa
             thief.cookies.set(COOKIE, second)
             assert not await is_in(thief)
         assert await is_in(browser)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_session_that_is_signed_out_of_is_over_under_all_its_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """Also where the request to sign out is the one that has the id renewed."""
+    site = Site(tmp_path)
+    token = site.token()
+    async with site.browser(scheme) as browser, site.browser(scheme) as thief:
+        await sign_in(browser, token)
+        monkeypatch.setattr(sessions, "RENEWED_AFTER", timedelta(0))
+        assert await is_in(browser)
+        thief.cookies.update(browser.cookies)
+        csrf = site.csrf()
+        answer = await browser.post("/console/sign-out", data={"csrf": csrf})
+        assert answer.status_code == 303
+        assert not await is_in(browser)
+        assert not await is_in(thief)
+        assert site.count() == 0
+
+
+async def test_a_second_sign_in_ends_the_first_session_under_all_its_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path)
+    token = site.token()
+    async with site.browser() as browser, site.browser() as old:
+        await sign_in(browser, token)
+        old.cookies.update(browser.cookies)
+        with monkeypatch.context() as patch:
+            patch.setattr(sessions, "RENEWED_AFTER", timedelta(0))
+            assert await is_in(browser)
+        await sign_in(browser, token)
+        assert [await is_in(each) for each in (browser, old)] == [True, False]
+        assert site.count() == 1
