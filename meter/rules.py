@@ -21,7 +21,7 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"there is no time zone {name!r}") from error
+        raise ValueError("there is no such time zone; names are such as Asia/Shanghai") from error
     return name
 
 

@@ -81,15 +81,27 @@ def close(path: Path) -> None:
 def close_data_dir(data_dir: Path, app_id: str) -> None:
     """Close a data directory that is there, or, where others' files are in it too, what is the meter's in it.
 
-    Raises SettingError where somebody else owns it and everybody can look into it.
+    Raises SettingError where it is no directory, is closed to us, or is somebody else's and open to everybody.
     """
     try:
         entries = list(data_dir.iterdir())
-    except OSError:
-        return  # whoever needs it says so
+    except NotADirectoryError as error:
+        raise SettingError(f"METER_DATA_DIR: {data_dir} is no directory") from error
+    except FileNotFoundError:
+        return  # whoever needs it makes it, or says so
+    except PermissionError as error:
+        whose = "another user's" if _is_anothers(data_dir) else "not to be read"
+        raise SettingError(f"METER_DATA_DIR: {data_dir} is {whose}: choose another directory") from error
     ours = [entry for entry in entries if entry.name == app_id or entry.name.startswith(OURS)]
     for path in ours if len(ours) < len(entries) or data_dir.is_mount() else [data_dir, *ours]:
         _close_ours(path)
+
+
+def _is_anothers(path: Path) -> bool:
+    try:
+        return path.stat().st_uid != os.geteuid()
+    except OSError:
+        return False  # nor is it known, where the folder above it is closed
 
 
 def _close_ours(path: Path) -> None:

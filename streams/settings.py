@@ -96,6 +96,13 @@ class Settings(BaseSettings):
     sasl_kerberos_domain_name: str | None = None
     sasl_oauth_token: SecretStr | None = Field(None, description="a bearer token for OAUTHBEARER")
 
+    @field_validator(
+        "data_dir", "parties_file", "cache_dir", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", mode="before"
+    )
+    @classmethod
+    def _home_and_name(cls, value: Any) -> Any:
+        return value if value is None else _path(value)
+
     @field_validator("http_trusted_proxies")
     @classmethod
     def _known_networks(cls, value: str) -> str:
@@ -182,6 +189,16 @@ class Settings(BaseSettings):
 def _networks_of(text: str) -> tuple[Network, ...]:
     """Addresses and networks, joined by commas. Raises ValueError for what is none."""
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _path(value: Any) -> Any:
+    """A path whose `~` is the home directory, as no shell has made it in a file. Raises ValueError for an empty one."""
+    if value == "":
+        raise ValueError("is empty: leave it out, or give a path")  # it would be the working directory
+    try:
+        return Path(value).expanduser() if isinstance(value, str) else value
+    except RuntimeError as error:
+        raise ValueError(f"{value!r}: {error}") from error
 
 
 class _File(TomlConfigSettingsSource):

@@ -2,18 +2,16 @@
 
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
-from urllib.request import ProxyHandler, build_opener
 
 from streams.broker import running_broker
 from streams.errors import Exit
+from streams.nearby import open_page
 from streams.only_one import holder
 from streams.settings import Settings
 from streams.upstate import Part, UpState, read_state
 
 LOOK_S = 2.0
 UNAVAILABLE = 503
-#: A question to this machine does not go through anybody's proxy.
-_opener = build_opener(ProxyHandler({}))
 
 
 class Line(NamedTuple):
@@ -66,7 +64,7 @@ def _state(part: Part) -> str:
 def _said(page: str) -> str:
     """How a process is by its own word."""
     try:
-        with _opener.open(page, timeout=LOOK_S):
+        with open_page(page, LOOK_S):
             return "ready"
     except HTTPError as error:
         return "not ready" if error.code == UNAVAILABLE else "ready"

@@ -2,6 +2,7 @@
 
 import base64
 import fcntl
+import shutil
 import uuid
 from pathlib import Path
 from typing import IO
@@ -9,9 +10,12 @@ from typing import IO
 from streams.broker.child import run
 from streams.broker.config import SETTINGS, Files, java_command
 from streams.broker.errors import BrokerError
+from streams.errors import NoRoomError
 from streams.private import append, make_folder
 
 META_VERSION = "1"
+#: A new meter takes 7 MiB before its first record, and a start writes anew what it has recovered.
+NEEDED_BYTES = 16 << 20
 
 
 def cluster_id(files: Files) -> str:
@@ -47,7 +51,11 @@ def claim(files: Files) -> IO[bytes] | None:
 
 
 def check(files: Files, kafka: str) -> None:
-    """Refuse storage that Kafka `kafka` (such as 4.3.1) must not open. Raises BrokerError."""
+    """Refuse storage that Kafka `kafka` (such as 4.3.1) must not open, and a full disk.
+
+    Raises BrokerError, and NoRoomError: Kafka would say it with a trace of Java's, or end midway.
+    """
+    _check_room(files.root)
     if files.meta.exists():
         cluster_id(files)
     elif files.records.is_dir() and any(entry.is_dir() for entry in files.records.iterdir()):
@@ -56,6 +64,14 @@ def check(files: Files, kafka: str) -> None:
         )
     if files.version.exists():
         _check_version(files.version, kafka)
+
+
+def _check_room(folder: Path) -> None:
+    disk = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if (free := shutil.disk_usage(disk).free) < NEEDED_BYTES:
+        raise NoRoomError(
+            f"no room for Kafka in {folder}: {NEEDED_BYTES:,} bytes are needed, {free:,} are free; make room"
+        )
 
 
 def _check_version(file: Path, kafka: str) -> None:

@@ -8,7 +8,16 @@ import typer
 from streams.errors import SettingError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Account = Annotated[str | None, typer.Option(help="Only this account id.")]
+
+
+def _named(account: str | None) -> str | None:
+    """What an empty variable of a shell leaves is no account: it would be told to have nothing."""
+    if account == "":
+        raise typer.BadParameter("it is empty; without the option it is all accounts")
+    return account
+
+
+Account = Annotated[str | None, typer.Option(help="Only this account id.", callback=_named)]
 At = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Record time (RFC 3339), on a meter with a simulated clock."),

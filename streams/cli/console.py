@@ -50,10 +50,11 @@ def _address(host: str, port: int) -> str:
 
 def _answers(address: str) -> bool:
     from http.client import HTTPException
-    from urllib.request import urlopen
+
+    from streams.nearby import open_page
 
     try:
-        with urlopen(f"{address}/healthz", timeout=PATIENCE_S) as page:
-            return bool(page.status == 200)
+        with open_page(f"{address}/healthz", PATIENCE_S):
+            return True
     except (OSError, HTTPException):
         return False

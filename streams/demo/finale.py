@@ -8,11 +8,11 @@ import termios
 import time
 import tty
 from pathlib import Path
-from urllib.request import urlopen
 
 from streams.broker.ports import free_port
 from streams.cli.output import say
 from streams.errors import MeterError
+from streams.nearby import open_page
 from streams.processes import Ended, console_at, readers, stop_all
 from streams.settings import Settings
 
@@ -60,7 +60,7 @@ async def _caught_up(settings: Settings, exits: list[Ended]) -> None:
 def _is_shown(settings: Settings) -> bool:
     """Whether all that is in the topics is in the read model, by the API's own word."""
     try:
-        with urlopen(f"http://127.0.0.1:{settings.http_port}/v1/status", timeout=2) as page:
+        with open_page(f"http://127.0.0.1:{settings.http_port}/v1/status", 2) as page:
             topics = json.load(page)["topics"]
     except (OSError, ValueError):
         return False

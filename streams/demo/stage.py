@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -18,6 +17,7 @@ from meter.rules import Rules
 from streams.broker.ports import free_port
 from streams.errors import MeterError
 from streams.kafka import reader
+from streams.nearby import open_page
 from streams.processes import Ended, stop_all, worker
 from streams.settings import Settings
 
@@ -72,7 +72,7 @@ class Cast:
 
 def _open_partitions(port: int) -> int:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as page:
+        with open_page(f"http://127.0.0.1:{port}/readyz", 2) as page:
             return len(json.load(page)["open"])
     except (OSError, ValueError):
         return 0

@@ -37,7 +37,7 @@ def test_where_nothing_runs_down_is_done_and_status_says_so(tmp_path: Path) -> N
 def test_a_start_that_fails_gives_the_reason_and_the_code_and_leaves_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = meter(tmp_path, "up", "--detach", http_port=port)
+        done = meter(tmp_path, "up", "--detach", "--port", "0", http_port=port)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"meter: port {port} on 127.0.0.1, for the API, is taken by another program: METER_HTTP_PORT chooses another\n"

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from streams.only_one import only_one
 from streams.private import close_data_dir
 from streams.settings import Settings
 from streams.store.database import opened_store
+
+NOBODY = 65534
 
 
 @pytest.fixture(autouse=True)
@@ -117,3 +120,18 @@ def test_every_command_closes_the_data_directory_and_makes_its_own_files_so(
     wide = [path for path in (tmp_path / "data", *(tmp_path / "data").iterdir()) if mode(path) & 0o077]
     assert wide == []
     assert os.umask(0o022) == 0o022  # the caller's mask is as it was
+
+
+@pytest.mark.parametrize(("above", "said"), [(0o755, "another user's"), (0o700, "not to be read")])
+def test_a_data_directory_that_is_closed_to_us_is_told_of(above: int, said: str) -> None:
+    """After `sudo meter up`, or in somebody else's shell."""
+    with tempfile.TemporaryDirectory() as root:
+        Path(root).chmod(above)
+        data_dir = Path(root) / "data"
+        data_dir.mkdir(mode=0o700)
+        os.seteuid(NOBODY)  # as root, which this test needs
+        try:
+            with pytest.raises(SettingError, match=f"^METER_DATA_DIR: {data_dir} is {said}: choose another directory$"):
+                close_data_dir(data_dir, "app")
+        finally:
+            os.seteuid(0)
