@@ -81,7 +81,9 @@ BillingDay = Annotated[
 
 
 def _period(text: str) -> str:
-    date.fromisoformat(text if len(text) == 10 else f"{text}-01")
+    day = text if len(text) == 10 else f"{text}-01"
+    if date.fromisoformat(day).isoformat() != day:  # of a week
+        raise ValueError("must be a day, YYYY-MM-DD, or a month, YYYY-MM")
     return text
 
 

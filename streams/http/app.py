@@ -19,7 +19,7 @@ from streams.http.compressed import Compressed
 from streams.http.description import DESCRIPTION
 from streams.http.heads import HeadAsGet
 from streams.http.kafka import Log
-from streams.http.measures import Measured, Measures
+from streams.http.measures import Measures
 from streams.http.orders import Desk
 from streams.http.parties import PartiesFile
 from streams.http.paths import RawPaths
@@ -51,12 +51,13 @@ POOL_SIZE = 20
 
 
 class _Application(FastAPI):
-    """What is around everything, answers to bugs too: true addresses, traces, headers."""
+    """What is around everything, answers to bugs too: true addresses, traces and measures, headers."""
 
     def build_middleware_stack(self) -> ASGIApp:
         """The framework's own stack, within ours."""
         settings: Settings = self.state.services.settings
-        traces = Traces(_Headers(super().build_middleware_stack()), settings.http_access_log)
+        inner = _Headers(super().build_middleware_stack())
+        traces = Traces(inner, self.state.measures, settings.http_access_log)
         return Proxies(traces, settings.trusted_proxies)
 
 
@@ -81,7 +82,6 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
         pages.install(app)
     _handle_problems(app, pages)
     app.state.measures = Measures()
-    app.add_middleware(Measured, measures=app.state.measures)
     app.add_middleware(RawPaths)
     app.add_middleware(Compressed)
     app.add_middleware(HeadAsGet)

@@ -60,6 +60,7 @@ class _Parser(h11.Connection):
             self._check_head(self.trailing_data[0])
         event = super().next_event()
         if isinstance(event, h11.Request):
+            self._check_framing(event)
             self.requests += 1
             self._pieces = self._body_bytes = self._unread_bytes = 0
         elif isinstance(event, h11.Data):
@@ -73,6 +74,11 @@ class _Parser(h11.Connection):
         if len(head) > MAX_HEAD_BYTES or head.count(b"\n") > MAX_HEAD_LINES:
             self.head_too_long = True
             raise h11.RemoteProtocolError("the head is too long", 431)
+
+    def _check_framing(self, request: h11.Request) -> None:
+        """Of two lengths a proxy in front may have taken the other, and let a second request through in the first."""
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
+            raise h11.RemoteProtocolError("a body has one length: Content-Length or Transfer-Encoding")
 
     def _check_piece(self, count: int) -> None:
         self._pieces += 1

@@ -3,11 +3,9 @@
 Labels are few, whatever is asked: a route by its pattern, a method that is none of HTTP's as `other`.
 """
 
-import time
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.observe.process import exposition
 
@@ -32,8 +30,9 @@ class Measures:
         """A request came in."""
         self._open.inc()
 
-    def answered(self, method: str, route: str, status: int, took_s: float) -> None:
-        """A request was answered, by the route with this pattern."""
+    def answered(self, method: str, route: str | None, status: int, took_s: float) -> None:
+        """A request was answered, by the route with this pattern, or before there was one."""
+        route = route or "none"
         self._open.dec()
         self._requests.labels(method if method in METHODS else "other", route, status).inc()
         self._took.labels(route).observe(took_s)
@@ -44,34 +43,3 @@ class Measures:
         if as_of is not None:
             self._age.set(max(0.0, (datetime.now(UTC) - as_of).total_seconds()))
         return exposition(self.registry)
-
-
-class Measured:
-    """Counts each request, by the route that answers it."""
-
-    def __init__(self, app: ASGIApp, measures: Measures) -> None:
-        self._app = app
-        self._measures = measures
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began, status = time.monotonic(), 500
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        self._measures.began()
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            self._measures.answered(scope["method"], _pattern(scope), status, time.monotonic() - began)
-
-
-def _pattern(scope: Scope) -> str:
-    """The pattern of the route that was found: the framework has left it in the scope."""
-    return str(getattr(scope.get("route"), "path_format", "none"))

@@ -25,7 +25,9 @@ async def openapi(request: Request) -> Response:
     app: FastAPI = request.app
     if app.openapi_schema is None:
         app.openapi_schema = describe(app)
-    return tagged(request, json.dumps(app.openapi_schema, ensure_ascii=False).encode(), {})
+        app.state.description = json.dumps(app.openapi_schema, ensure_ascii=False).encode()
+    description: bytes = app.state.description
+    return tagged(request, description, {})
 
 
 @router.get("/readyz")

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from streams.errors import MeterError, SettingError
 from streams.http.callers import Caller, Role
+from streams.store.database import once_committed
 from streams.store.own import api_token, audit_entry, console_session
 from streams.store.queries.pages import Page, page
 
@@ -181,7 +182,7 @@ def used(connection: Connection, token_id: str, at: datetime) -> None:
 def _note(
     connection: Connection, action: str, token_id: str, account_id: str | None, by: By, said: Mapping[str, str | None]
 ) -> None:
-    """A row of the audit trail, and a line of the log."""
+    """A row of the audit trail, and a line of the log once it is committed."""
     what = {"token": token_id} | {name: value for name, value in said.items() if value is not None}
     row = {
         "at": datetime.now(UTC),
@@ -197,7 +198,8 @@ def _note(
         connection.execute(insert(audit_entry).values(row))
     made = "a token was made" if action == "create_token" else "a token was revoked"
     who = {"account_id": account_id, "remote": by.remote, "by": by.token_id or by.user}
-    security.info(made, **what, **{name: value for name, value in who.items() if value is not None})
+    line = what | {name: value for name, value in who.items() if value is not None}
+    once_committed(connection, lambda: security.info(made, **line))
 
 
 def _token(row: Row[tuple[object, ...]]) -> Token:

@@ -18,6 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.http.callers import Caller
+from streams.http.measures import Measures
 from streams.http.paths import route_of
 from streams.http.problems import Problem
 
@@ -36,10 +37,11 @@ _LIMITS = frozenset({413, 429, 431})
 
 
 class Traces:
-    """Around everything else of an application: gives each request its id, and the log its line."""
+    """Around everything else of an application: gives each request its id, the log its line, and measures it."""
 
-    def __init__(self, app: ASGIApp, log_requests: bool) -> None:
+    def __init__(self, app: ASGIApp, measures: Measures, log_requests: bool) -> None:
         self._app = app
+        self._measures = measures
         self._log_requests = log_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,6 +62,7 @@ class Traces:
             await send(message)
 
         known = {"request_id": request_id} | ({"trace_id": parent.split("-")[1]} if parent else {})
+        self._measures.began()
         with structlog.contextvars.bound_contextvars(**known):
             try:
                 await self._app(scope, receive, traced)
@@ -68,8 +71,10 @@ class Traces:
                 if not status:
                     raise
             finally:
+                took_s = time.perf_counter() - started
+                self._measures.answered(scope["method"], state.get("route"), status or 500, took_s)
                 if self._log_requests:
-                    access.info("request", **_line(scope, state, status, time.perf_counter() - started))
+                    access.info("request", **_line(scope, state, status, took_s))
 
 
 def _line(scope: Scope, state: Mapping[str, Any], status: int, took_s: float) -> dict[str, Any]:

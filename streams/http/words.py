@@ -209,7 +209,6 @@ WORDS: dict[str, dict[str, str]] = {
         "withdraw_price_book": _("Price book withdrawn"),
         "price_book": _("Price book"),
         "redrive": _("Send again"),
-        "webhook_retry": _("Webhook messages tried again"),
         "create_token": _("Token made"),
         "revoke_token": _("Token revoked"),
         "add_webhook": _("Webhook added"),

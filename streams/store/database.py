@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from streams.private import keep, new_folder
 from streams.settings import Settings
 from streams.store.sqlite import set_up_connection
 
+#: Where a connection has what is to be said once it has committed.
+_ONCE_COMMITTED = "meter.once_committed"
 BUSY_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
 #: SQLSTATE: wrong name or password; no such database. Of class 42 rights alone: the rest are mistakes of ours.
@@ -140,8 +142,18 @@ def _sqlite(url: URL, options: dict[str, Any]) -> Engine:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: in SQLite it takes its turn at the start, so that it never fails midway for one."""
+    said: list[Callable[[], None]] = []
     with engine.execution_options(writes=True).begin() as connection:
+        connection.info[_ONCE_COMMITTED] = said
         yield connection
+    for say in said:
+        say()
+
+
+def once_committed(connection: Connection, say: Callable[[], None]) -> None:
+    """Have something said of a change within `writing`, once it is there for good; where it is not, nothing is said."""
+    said: list[Callable[[], None]] = connection.info[_ONCE_COMMITTED]
+    said.append(say)
 
 
 def one_moment(engine: Engine) -> Engine:

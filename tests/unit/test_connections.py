@@ -164,3 +164,17 @@ class Busy:
 def test_who_is_being_answered_does_not_give_way(own: int, others: int, has_room: bool) -> None:
     there = [Busy("a")] * own + [Busy(str(number)) for number in range(others)]
     assert connections.make_room(there, "a", ROOM) is has_room  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_body_with_two_lengths_is_refused_and_nothing_after_it_is_read(server: uvicorn.Server, order: int) -> None:
+    """A proxy in front that takes the other length lets a request of its own choice through in the first."""
+    lengths = b"\r\n".join([b"Content-Length: 5", b"Transfer-Encoding: chunked"][::order])
+    first = b"POST /nowhere HTTP/1.1\r\nHost: x\r\n" + lengths + b"\r\n\r\n0\r\n\r\n"
+    with (
+        connected(server, first + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") as connection,
+        connection.makefile("rb") as answers,
+    ):
+        said = answers.read()
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert said.count(b"HTTP/1.1 ") == 1

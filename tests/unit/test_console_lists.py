@@ -142,7 +142,7 @@ async def test_messages_that_were_given_up_are_listed_and_tried_again_once(
     with store.connect() as connection:
         states = connection.execute(select(webhook_delivery.c.state).distinct()).scalars().all()
         assert states == ["waiting"]
-        assert connection.execute(select(audit_entry.c.action)).scalars().all() == ["webhook_retry"] * 2
+        assert connection.execute(select(audit_entry.c.action)).scalars().all() == ["retry_webhook"] * 2
     assert (await client.post("/console/webhooks/retry", data=one | {"csrf": "x"})).status_code == 403
 
 

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
+from streams.http import system
 from streams.http.callers import Role
 from streams.http.description import OPERATIONS, operations
 from streams.http.problems import Problem
@@ -147,6 +148,11 @@ def test_the_metrics_are_of_requests_and_of_the_process(operator: httpx.Client) 
     assert counted("meter_http_requests_total", **route) == before + 2
     operator.request("BREW", "/v1/nothing/at/all")
     assert counted("meter_http_requests_total", method="other", route="none") > 0
+    operator.get("/v1/status", params={"a": "x" * 5_000})
+    assert counted("meter_http_requests_total", route="none", status="414") > 0
+    operator.head("/v1/status")
+    assert counted("meter_http_requests_total", method="HEAD", route="/v1/status") > 0
+    assert counted("meter_http_requests_open") == 1
     assert counted("process_open_fds") > 0
     assert (counted("python_info"), counted("meter_http_kafka_up")) == (1, 0)
 
@@ -166,6 +172,23 @@ def test_the_description_has_a_tag(operator: httpx.Client) -> None:
     again = operator.get("/openapi.json", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert operator.get("/openapi.json", headers={"If-None-Match": '"another"'}).status_code == 200
+
+
+def test_the_description_is_written_once(operator: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may ask for it, and it is large."""
+    first = operator.get("/openapi.json")
+    monkeypatch.setattr(system.json, "dumps", None)
+    assert operator.get("/openapi.json").content == first.content
+
+
+@pytest.mark.parametrize("period", ["0001-01-01", "0001-01", "9999-12-31", "9999-12"])
+def test_a_period_at_an_end_of_the_calendar_is_one_without_bills(operator: httpx.Client, period: str) -> None:
+    assert operator.get("/v1/bills", params={"period": period}).raise_for_status().json()["items"] == []
+
+
+@pytest.mark.parametrize("period", ["2026-W01-1", "2026-W01", "2026-02-30", "20260101", "2026-1-1"])
+def test_what_is_no_day_and_no_month_is_no_period(operator: httpx.Client, period: str) -> None:
+    problem(operator.get("/v1/bills", params={"period": period}), 422)
 
 
 def test_the_description_says_all_of_each_operation(operator: httpx.Client) -> None:

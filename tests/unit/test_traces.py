@@ -167,6 +167,25 @@ async def test_who_comes_in_and_who_does_not_leaves_a_line_and_no_secret(tmp_pat
     assert not any(secret in lines.getvalue() for secret in (*secrets, wrong.rpartition("_")[2], session))
 
 
+async def test_of_a_token_that_was_not_made_after_all_there_is_no_line(tmp_path: Path, lines: io.StringIO) -> None:
+    site = Site(tmp_path)
+    token = site.token()
+
+    def fail() -> None:
+        with writing(site.engine) as connection:
+            create_token(connection, Role.PRODUCER)
+            revoke_token(connection, token.token_id)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [each["token"] for each in found(lines, log="security")] == [token.token_id]
+    with writing(site.engine) as connection:
+        revoke_token(connection, token.token_id)
+        assert len(found(lines, log="security")) == 1
+    assert [each["event"] for each in found(lines, log="security")] == ["a token was made", "a token was revoked"]
+
+
 async def test_a_limit_that_is_reached_leaves_a_line(tmp_path: Path, lines: io.StringIO) -> None:
     site = Site(tmp_path, http_requests_per_s=1)
     token = site.token()

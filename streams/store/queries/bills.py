@@ -91,16 +91,32 @@ def bills(
 def _is_of(period: str) -> ColumnElement[bool]:
     """Whether a bill is of a period. Bills are issued soon after it ends, which the index by that time makes use of."""
     is_month = len(period) == 7
-    try:
-        start = datetime.fromisoformat(f"{period}-01" if is_month else period).replace(tzinfo=UTC)
-    except ValueError:
-        raise SettingError(f"a period is a day, YYYY-MM-DD, or a month, YYYY-MM, got {period!r}") from None
+    start = _start_of(f"{period}-01" if is_month else period)
+    if start is None:
+        raise SettingError(f"a period is a day, YYYY-MM-DD, or a month, YYYY-MM, got {period!r}")
     of_month = and_(bill.c.period >= f"{period}-", bill.c.period <= f"{period}-~")
     return and_(
         or_(bill.c.period == period, of_month) if is_month else bill.c.period == period,
-        bill.c.issued_at >= start - timedelta(days=1),
-        bill.c.issued_at < start + timedelta(days=35 if is_month else 4),
+        bill.c.issued_at >= _days_later(start, -1),
+        bill.c.issued_at < _days_later(start, 35 if is_month else 4),
     )
+
+
+def _start_of(day: str) -> datetime | None:
+    """The start of a day in UTC; None for what is no `YYYY-MM-DD`, such as the day of a week."""
+    try:
+        start = datetime.fromisoformat(day)
+    except ValueError:
+        return None
+    return start.replace(tzinfo=UTC) if start.date().isoformat() == day else None
+
+
+def _days_later(moment: datetime, days: int) -> datetime:
+    """So many days later, or as far as the calendar goes, which no bill reaches."""
+    try:
+        return moment + timedelta(days=days)
+    except OverflowError:
+        return moment
 
 
 def bill_by_id(connection: Connection, bill_id: str) -> WholeBill | None:

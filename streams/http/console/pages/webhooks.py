@@ -77,7 +77,7 @@ def _audit_row(visitor: Visitor, remote: str | None, now: datetime, detail: dict
         "token_id": caller.token_id,
         "role": caller.role.value,
         "remote": remote,
-        "action": "webhook_retry",
+        "action": "retry_webhook",
         "outcome": "done",
         "detail": json.dumps(detail),
     }
