@@ -147,12 +147,12 @@ class LowBalance(AccountCommand):
 def _regions(prices: dict[str, str]) -> dict[str, str]:
     for name in prices:
         if name not in ZONE_OF and name != EVERY_REGION:
-            raise _unknown_region(name)
+            raise unknown_region(name)
     return prices
 
 
-def _unknown_region(name: str) -> PydanticCustomError:
-    """The error of a command that names a region which is none, with the one that may be meant."""
+def unknown_region(name: str) -> PydanticCustomError:
+    """The error of whatever names a region which is none, with the one that may be meant."""
     near = nearest_region(name)
     wrong = {"region": repr(name)[:128], "near": repr(near)}
     if near is None:

@@ -6,8 +6,9 @@ at risk.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -48,6 +49,11 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,18})?([eE]\+?[0-9]{1,2})?")
 _DOT_NET = re.compile(r"\\?/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)\\?/")
 _MONTH_OR_DAY = re.compile(r"[0-9]{1,2}[/.-][0-9]{1,2}[/.-][0-9]{4}")
 _RFC_3339 = re.compile(r"[0-9-]{10}[Tt][0-9:]{8}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
+_WEEK_OR_ORDINAL = re.compile(r"([0-9]{4})-?(?:W([0-9]{2})-?([1-7])|([0-9]{3}))([Tt ].*)")
+_CHINESE = re.compile(
+    r"([0-9]{4})年([0-9]{1,2})月([0-9]{1,2})[日号](?: ?([0-9]{1,2})[:时点]([0-9]{1,2})(?:[:分]([0-9]{1,2})?)?秒?)? ?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
 _LEAP_SECOND = re.compile(r"(.{16}):60(\.[0-9]+)?(.*)", re.DOTALL)
 
 
@@ -187,7 +193,32 @@ def _none_such(text: str) -> Told | None:
     return Told("there is no such day, hour or offset") if is_well_formed else None
 
 
-_READINGS = (_leap_second, _number, _dot_net, _day, _named, _compact, _none_such, _repaired)
+def _of_a_week(text: str) -> Told | None:
+    match = _WEEK_OR_ORDINAL.fullmatch(text)
+    if match is None:
+        return None
+    year, week, weekday, ordinal, rest = match.groups()
+    try:
+        if ordinal is None:
+            return Told("it is a date by its week", f"{date.fromisocalendar(int(year), int(week), int(weekday))}{rest}")
+        day = datetime.strptime(f"{year} {ordinal}", "%Y %j").date()  # noqa: DTZ007 - a day alone
+    except ValueError:
+        return Told("there is no such day, hour or offset")
+    return Told("it is a date by its day of the year", f"{day}{rest}")
+
+
+def _in_chinese(text: str) -> Told | None:
+    match = _CHINESE.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, offset = match.groups()
+    if hour is None:
+        return Told("it is a day without a time")
+    right = f"{year}-{month:0>2}-{day:0>2}T{hour:0>2}:{minute:0>2}:{second or 0:0>2}{offset or ''}"
+    return Told("it is written for people", right)
+
+
+_READINGS = (_leap_second, _number, _dot_net, _day, _named, _compact, _in_chinese, _of_a_week, _none_such, _repaired)
 
 
 @lru_cache(maxsize=1024)
@@ -195,10 +226,20 @@ def instant_meant(text: str) -> Told | None:
     """What is wrong with a text that is no RFC 3339 date-time with an offset."""
     if len(text) > MAX_HINTED_CHARS:
         return None
+    plain = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
+    if plain != text:
+        return _of_wide(plain)
     stripped = text.strip()
     if stripped != text and instant_us(stripped) is not None:
         return Told("it has blanks around it", stripped)
     return next((told for reading in _READINGS if (told := reading(stripped)) is not None), None)
+
+
+def _of_wide(plain: str) -> Told | None:
+    """What a text is that has digits or signs of another width, which `plain` has not."""
+    if instant_us(plain) is not None:
+        return Told("it has wide digits or signs", plain)
+    return instant_meant(plain)
 
 
 def instant_hint(value: Any) -> str | None:

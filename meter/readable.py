@@ -35,7 +35,9 @@ class Beginning(NamedTuple):
 
 _BEGINNINGS = (
     Beginning(re.compile(rb"\xef\xbb\xbf"), "it begins with a byte-order mark: send UTF-8 without one"),
-    Beginning(re.compile(rb"\xff\xfe|\xfe\xff"), "it is UTF-16: send UTF-8"),
+    Beginning(
+        re.compile(rb"\xff\xfe|\xfe\xff|[\x09-{]\x00[\x09-{]\x00|\x00[\x09-{]\x00[\x09-{]"), "it is UTF-16: send UTF-8"
+    ),
     Beginning(re.compile(rb"\xac\xed\x00\x05"), "it is a serialized Java object: send JSON"),
     Beginning(
         re.compile(rb"\x00.{4}\s*[{\[]", re.DOTALL),
@@ -127,6 +129,8 @@ def scanned(value: bytes) -> dict[str, Any]:
 def _text(value: bytes) -> str:
     """The beginning of a value as text: out of gzip, of a JSON string that holds JSON, of an array of one."""
     coding = "utf-16" if value[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    if value[:2] in (b"{\x00", b"\x00{"):  # without a byte-order mark
+        coding = "utf-16-le" if value[1] == 0 else "utf-16-be"
     text = (inflated(value) or value)[:SCANNED_BYTES].decode(coding, errors="replace").lstrip("\ufeff \t\r\n")
     if text[:1] not in '"[' or text.count("[") + text.count("{") > MAX_UNWRAPPED_DEPTH:
         return text

@@ -112,7 +112,7 @@ def members(value: bytes) -> dict[str, bytes]:
     text = value.decode()
     document, _ = once_each(text)
     if not isinstance(document, dict):
-        raise ValueError("no JSON object")
+        raise ValueError
     found: dict[str, bytes] = {}
     at = _after_blanks(text, text.index("{") + 1)
     while text[at] == '"':

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from meter.arrears import Service
 from meter.contracts import Contract, mode_on
 from streams.http.access import AnyAccount, Anyone, OpenAccount, Operator
-from streams.http.answers import After, Ask, From, Limit, Page, Region, To, answer
+from streams.http.answers import After, Ask, Asked, Limit, Page, answer
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Role
 from streams.http.documents import (
@@ -108,16 +108,13 @@ async def show_service(request: Request, services: AllServices, who: Anyone, acc
 async def show_usage(
     ask: Ask,
     account: OpenAccount,
-    start: From = None,
-    to: To = None,
-    region: Region = None,
+    asked: Asked,
     after: After = None,
     limit: Limit = 50,
 ) -> Response:
     """An account's usage by billing day and region, and the sum of all of it, whatever page this is."""
-    span = usage.Span(start, to, region)
     return await ask(
-        lambda connection: usage_document(usage.account_page(connection, account, span, after=after, limit=limit))
+        lambda connection: usage_document(usage.account_page(connection, account, asked, after=after, limit=limit))
     )
 
 
@@ -131,16 +128,12 @@ def usage_document(found: usage.Summed) -> UsageDocument:
 async def list_jobs(
     ask: Ask,
     account: OpenAccount,
-    start: From = None,
-    to: To = None,
-    region: Region = None,
+    asked: Asked,
     after: After = None,
     limit: Limit = 50,
 ) -> Response:
     """An account's priced jobs, the latest day first."""
-    return await ask.page(
-        JobItem, lambda connection: usage.jobs(connection, account, start, to, region, after=after, limit=limit)
-    )
+    return await ask.page(JobItem, lambda connection: usage.jobs(connection, account, *asked, after=after, limit=limit))
 
 
 @router.get(ONE + "/bills", response_model=Page[BillItem], responses=PROBLEMS)

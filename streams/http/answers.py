@@ -19,9 +19,11 @@ from pydantic import (
 )
 from sqlalchemy import Connection
 
+from meter.billing_models import unknown_region
 from meter.periods import BillingDays, instant_us, milliseconds
 from meter.regions import REGION_CODES
 from streams.http.services import AllServices, Services
+from streams.store.queries import usage
 from streams.store.queries.freshness import data_as_of
 from streams.store.queries.meter import days_of
 from streams.store.queries.pages import MAX_LIMIT
@@ -69,7 +71,9 @@ def _real(day: str) -> str:
 
 
 def _known(region: str) -> str:
-    return REGION_CODES.get(region, region)
+    if region not in REGION_CODES:  # it would find nothing, and look right
+        raise unknown_region(region)
+    return REGION_CODES[region]
 
 
 BillingDay = Annotated[
@@ -119,6 +123,14 @@ Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type":
 From = Annotated[BillingDay | None, Query(alias="from", description="the first billing day")]
 To = Annotated[BillingDay | None, Query(description="the last billing day")]
 Region = Annotated[str | None, AfterValidator(_known), Query(max_length=128, description="a code, name or price zone")]
+
+
+def _span(start: From = None, to: To = None, region: Region = None) -> usage.Span:
+    return usage.Span(start, to, region)
+
+
+#: The billing days and the region that usage is asked of.
+Asked = Annotated[usage.Span, Depends(_span)]
 After = Annotated[str | None, Query(min_length=1, max_length=1000, description="the `next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many at most")]
 

@@ -114,7 +114,8 @@ def _wants_page(request: Request) -> bool:
 def _handle_problems(app: FastAPI, pages: Any) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and error.status_code == 405:
-            error.headers = {"Allow": ", ".join(_methods_of(app, request))}
+            # Files are no route: they are mounted, and can be read.
+            error.headers = {"Allow": ", ".join(_methods_of(app, request) or ("GET", "HEAD"))}
         problem = of_error(error)
         note_refusal(request, problem)
         if pages is None or not _wants_page(request):

@@ -12,7 +12,7 @@ from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.http.access import Operator, need
 from streams.http.accounts import usage_document
-from streams.http.answers import After, Ask, BillingDay, From, Limit, Page, Region, To, encoded, tagged
+from streams.http.answers import After, Ask, Asked, BillingDay, Limit, Page, Region, encoded, tagged
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Role
 from streams.http.documents import (
@@ -40,15 +40,12 @@ NO_DAYS = BillingDays("UTC")
 async def show_totals(
     ask: Ask,
     _: Operator,
-    start: From = None,
-    to: To = None,
-    region: Region = None,
+    asked: Asked,
     after: After = None,
     limit: Limit = 50,
 ) -> Response:
     """The usage of all accounts by billing day and region, and the sum of all of it, whatever page this is."""
-    span = usage.Span(start, to, region)
-    return await ask(lambda connection: usage_document(usage.totals_page(connection, span, after=after, limit=limit)))
+    return await ask(lambda connection: usage_document(usage.totals_page(connection, asked, after=after, limit=limit)))
 
 
 @router.get("/totals" + one("day") + "/accounts", response_model=Page[AccountDayItem], responses=PROBLEMS)

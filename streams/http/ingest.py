@@ -5,6 +5,7 @@ All of a request or nothing: where one completion would be refused, none is take
 
 import asyncio
 import codecs
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -39,6 +40,8 @@ TURN_BYTES = 8_192
 PLAIN, EVENT, EVENTS = "application/json", STRUCTURED_TYPE, "application/cloudevents-batch+json"
 #: That a record is an event, as the meter knows it.
 _STRUCTURED: list[tuple[str, bytes | None]] = [(CONTENT_TYPE, STRUCTURED_TYPE.encode())]
+
+_ESCAPED = re.compile(r"\\(.)")
 
 router = APIRouter(tags=["ingest"], route_class=CallerRoute)
 
@@ -162,6 +165,8 @@ def read_items(kind: str, headers: Sequence[tuple[str, str]], body: bytes) -> li
 
     The media type decides, as the HTTP binding of CloudEvents says. In binary mode it may be left out.
     """
+    if kind == EVENT and body.lstrip()[:1] == b"[":
+        raise Problem(400, "not_json", f"it is an array of events: send it as {EVENTS}")
     if kind in (EVENT, EVENTS, "application/cloudevents"):
         return [Item(bytes(item), _STRUCTURED) for item in (_many_items(body) if kind == EVENTS else [body])]
     attributes = _attributes(headers)
@@ -197,7 +202,14 @@ def _attributes(headers: Sequence[tuple[str, str]]) -> list[tuple[str, bytes | N
     named = [(name.lower(), value) for name, value in headers if name[:3].lower() == "ce-"]
     if not any(name in ("ce-specversion", "ce-type") for name, _ in named):
         return []
-    return [(f"ce_{name[3:]}", unquote(value).encode()) for name, value in named]
+    return [(f"ce_{name[3:]}", unquote(_unquoted(value)).encode()) for name, value in named]
+
+
+def _unquoted(value: str) -> str:
+    """A header's value out of double quotes, which senders may put around it (CloudEvents' HTTP binding, 3.1.3.2)."""
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    return _ESCAPED.sub(r"\1", value[1:-1])
 
 
 async def check_items(items: Sequence[Item], rules: Rules) -> list[Outgoing]:

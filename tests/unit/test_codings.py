@@ -169,6 +169,21 @@ def test_an_event_in_binary_mode_may_leave_its_media_type_out(kind: str) -> None
     assert isinstance(found(kind, [(name.title(), value) for name, value in BINARY], BODY), Job)
 
 
+@pytest.mark.parametrize(
+    "quoted",
+    [f'"{CLOUD_EVENT_TYPE}"', f'"{CLOUD_EVENT_TYPE}"'.replace("job", "j\\ob"), "%72ecognition.job.completed.v1"],
+)
+def test_an_attribute_may_be_in_quotes_or_percent_encoded(quoted: str) -> None:
+    assert isinstance(found("", [("ce-specversion", '"1.0"'), ("ce-type", quoted)], BODY), Job)
+    for other in (f'"{CLOUD_EVENT_TYPE}', f"'{CLOUD_EVENT_TYPE}'", '"', '""'):
+        assert isinstance(found("", [BINARY[0], ("ce-type", other)], BODY), Refusal)
+
+
+def test_events_in_an_array_that_are_said_to_be_one_are_told_their_media_type() -> None:
+    with pytest.raises(Problem, match=r"send it as application/cloudevents-batch\+json"):
+        read_items("application/cloudevents+json", [], b" [" + EVENT + b"]")
+
+
 @pytest.mark.parametrize("kind", ["application/cloudevents+json", "application/cloudevents", "text/json"])
 def test_a_structured_event_is_known_by_its_media_type_whatever_its_headers_say(kind: str) -> None:
     other = [] if kind == "text/json" else [("ce-specversion", "0.3"), ("ce-type", "other")]

@@ -184,6 +184,13 @@ ISO = "2026-01-01T03:50:00"
         ("20260101T035000Z", "no hyphens and colons", f"{ISO}Z"),
         ("20260101035000", "no hyphens and colons", f"{ISO}Z"),
         (f" {ISO}Z", "blanks around it", f"{ISO}Z"),
+        ("\uff12\uff10\uff12\uff16-01-01T03:50:00Z", "wide digits", f"{ISO}Z"),
+        ("2026-01-01T03\uff1a50\uff1a00Z", "wide digits or signs", f"{ISO}Z"),
+        ("2025-12-31T19:50:00\u221208:00", "wide digits or signs", "2025-12-31T19:50:00-08:00"),
+        ("2026-W01-4T03:50:00Z", "a date by its week", f"{ISO}Z"),
+        ("2026-001T03:50:00Z", "a date by its day of the year", f"{ISO}Z"),
+        ("2026年1月1日 3:50:00Z", "for people", f"{ISO}Z"),
+        ("2026年01月01日 03时50分00秒", "for people, and it has no offset", f"{ISO}Z"),
         ("Thu, 01 Jan 2026 03:50:00 GMT", "for people", f"{ISO}Z"),  # JavaScript's toUTCString
         ("Thu Jan 01 2026 11:50:00 GMT+0800 (China Standard Time)", "for people", "2026-01-01T11:50:00+08:00"),
         ("/Date(1767239400000)/", ".NET's date", f"{ISO}Z"),

@@ -126,6 +126,22 @@ def test_head_is_get_without_its_body(operator: httpx.Client) -> None:
     posts = operator.head("/v1/jobs")
     assert (posts.status_code, posts.headers["allow"]) == (405, "POST")
     assert operator.put("/v1/prices").headers["allow"] == "GET, HEAD, POST"
+    assert operator.post("/console/static/nothing").headers["allow"] == "GET, HEAD"
+
+
+def test_a_region_that_there_is_not_is_refused_and_the_nearest_is_named(operator: httpx.Client) -> None:
+    asked = 0
+    for method, path, described in routes(operator):
+        if any(each["name"] == "region" for each in described.get("parameters", [])):
+            assert described["responses"]["422"], path
+            if "/x/" in path:
+                continue  # nobody has opened this account
+            found = problem(operator.request(method, path, params={"region": "guangzhou"}), 422)
+            assert (found["code"], "did you mean 'ap-guangzhou'?" in found["detail"]) == ("unknown_region", True), path
+            asked += 1
+    assert asked == 2
+    for known in ("广州", "ap-tokyo", "Mainland China"):
+        assert operator.get("/v1/totals", params={"region": known}).status_code == 200
 
 
 def test_the_api_is_ready_where_what_it_needs_is_there(operator: httpx.Client) -> None:

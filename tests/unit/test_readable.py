@@ -32,6 +32,8 @@ WRAPPED: list[tuple[str, bytes, str]] = [
     ("a string", json.dumps(VALUE.decode()).encode(), "JSON in a JSON string: send it encoded once"),
     ("an array", b"[" + VALUE + b"]", "an array: each record is one completion"),
     ("a byte-order mark", b"\xef\xbb\xbf" + VALUE, "begins with a byte-order mark"),
+    ("UTF-16 without a mark", VALUE.decode().encode("utf-16-le"), "UTF-16: send UTF-8"),
+    ("UTF-16 of the other order", VALUE.decode().encode("utf-16-be"), "UTF-16: send UTF-8"),
     ("UTF-16", VALUE.decode().encode("utf-16"), "UTF-16: send UTF-8"),
     ("a schema registry", b"\0\0\0\0\x07" + VALUE, "a schema registry's five bytes"),
     ("deep", VALUE[:-1] + b',"x":' + b"[" * 200 + b"]" * 200 + b"}", "deeper than 100 levels"),
