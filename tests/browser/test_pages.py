@@ -137,7 +137,7 @@ def test_pages_of_what_went_wrong_have_no_serious_violation(
 
 
 #: What does not fit a width: the page itself, links to go on with, names in charts; an amount that takes two lines, is
-#: cut by what it is in, or has none of its own width.
+#: cut by what it is in, or has none of its own width; a date that is broken; what is too small for a finger on a phone.
 TOO_WIDE = """() => {
   const hidden = (e) => !e.checkVisibility() || e.closest("thead, dialog:not([open])")
     || e.closest("details:not([open]) > :not(summary)");
@@ -159,8 +159,18 @@ TOO_WIDE = """() => {
   const charts = [...document.querySelectorAll("figure canvas")].map((canvas) => Chart.getChart(canvas))
     .filter((chart) => chart.legend.legendHitBoxes.some((box) => box.left + box.width > chart.width)
       || chart.chartArea.height < 120 || chart.canvas.getBoundingClientRect().right > innerWidth);
-  const page = document.documentElement.scrollWidth > innerWidth ? ["page"] : [];
-  return [...page, ...amounts.map((e) => `amount ${e.textContent.trim()}`), ...links.map((a) => a.textContent.trim()),
+  const words = [...document.querySelectorAll(".nowrap")].filter((e) => !hidden(e) && e.matches("span, tbody th"))
+    .filter((e) => new Set([...e.getClientRects()].map((box) => Math.round(box.top))).size > 1);
+  const buttons = [...document.querySelectorAll("button, .button, summary, input, select, .chips a, .tabs a, nav a")]
+    .filter((e) => innerWidth <= 720 && e.type !== "hidden" && e.checkVisibility())
+    .filter((e) => { const box = e.getBoundingClientRect(); return box.height < 44 || box.width < 40; });
+  const head = document.querySelector("header.side");
+  const gap = (a, b) => b.getBoundingClientRect().top - a.getBoundingClientRect().bottom;
+  const stretched = head && innerWidth <= 900 && gap(head.querySelector("nav"), head.querySelector(".fresh")) > 16
+    ? ["stretched"] : [];
+  const page = document.documentElement.scrollWidth > innerWidth ? ["page", ...stretched] : stretched;
+  return [...page, ...words.map((e) => `broken ${e.textContent}`), ...buttons.map((e) => `small ${e.outerHTML}`),
+    ...amounts.map((e) => `amount ${e.textContent.trim()}`), ...links.map((a) => a.textContent.trim()),
     ...charts.map((chart) => chart.canvas.ariaLabel)];
 }"""
 

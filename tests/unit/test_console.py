@@ -105,6 +105,7 @@ def _placeholders(text: str) -> set[str]:
 def test_money_is_shown_with_all_its_digits() -> None:
     english = Format("en", ZONE)
     assert english.money(Decimal("1234567.00274")).striptags() == "1,234,567.00274"
+    assert english.money(Decimal(f"{'9' * 30}.12345678")).striptags().replace(",", "") == f"{'9' * 30}.12345678"
     assert english.money(Decimal("-0.5"), 4) == '<span class="money" data-pad="00">−0.50</span>'  # noqa: RUF001
     assert Format("zh", ZONE).region("ap-tokyo") == "东京"
 

@@ -5,7 +5,7 @@ A figure is formatted from its exact decimal and never cut.
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from zoneinfo import ZoneInfo
 
 from babel import Locale
@@ -38,9 +38,8 @@ class Format:
         """CNY, exactly. Digits that are missing to `places` are kept free, so that columns stand under each other."""
         exact = decimal_text(value)
         digits = len(exact.partition(".")[2])
-        text = format_decimal(
-            Decimal(exact), format=f"#,##0.{'0' * digits}", locale=self.locale, decimal_quantization=False
-        )
+        with localcontext(prec=len(exact)):  # Babel quantizes by the context that holds, which may have too few digits
+            text = format_decimal(Decimal(exact), format=f"#,##0.{'0' * digits}", locale=self.locale)
         sign = text.replace("-", "\u2212")  # a minus that is as wide as a digit
         missing = places - digits
         pad = Markup(' data-pad="{}"').format("0" * missing) if missing > 0 else ""
@@ -61,10 +60,11 @@ class Format:
             return format_date(_date(f"{value}-01"), "MMMM y" if self.language == "en" else "y年M月", self.locale)
         return format_date(_date(value), "d MMM y" if self.language == "en" else "y年M月d日", self.locale)
 
-    def instant(self, value: datetime) -> str:
-        """An instant, to the minute."""
+    def instant(self, value: datetime) -> Markup:
+        """An instant, to the minute. It may take two lines, of the date and of the time, and never more."""
         pattern = "d MMM y, HH:mm" if self.language == "en" else "y年M月d日 HH:mm"
-        return format_datetime(value, pattern, tzinfo=self.zone, locale=self.locale)
+        day, _, time = format_datetime(value, pattern, tzinfo=self.zone, locale=self.locale).rpartition(" ")
+        return Markup('<span class="nowrap">{}</span> <span class="nowrap">{}</span>').format(day, time)
 
     def iso(self, value: datetime) -> str:
         """An instant for programs, in the billing time zone."""

@@ -155,13 +155,14 @@ def _total(values: Iterable[Decimal | int], money: bool) -> Decimal | int:
 
 
 def shares(rows: Iterable[usage.Usage]) -> list[Share]:
-    """Usage by region, the most expensive first."""
+    """Usage by region, the most expensive first, each with its part of the sum."""
     found: dict[str, list[usage.Usage]] = {}
-    for row in rows:
+    every = list(rows)
+    for row in every:
         found.setdefault(row.region, []).append(row)
     sums = {region: usage.sum_of(own) for region, own in found.items()}
-    most = max((each.amount for each in sums.values()), default=ZERO)
-    parts = [Share(region, *each, int(100 * each.amount / most) if most else 0) for region, each in sums.items()]
+    whole = usage.sum_of(every).amount
+    parts = [Share(region, *each, int(100 * each.amount / whole) if whole else 0) for region, each in sums.items()]
     return sorted(parts, key=lambda part: (-part.amount, part.region))
 
 

@@ -94,6 +94,7 @@
         labels: table.labels,
         datasets: table.series.map((one) => ({
           label: one.name, data: one.values, backgroundColor: one.colour, borderRadius: 3,
+          borderColor: colour("--surface"), borderWidth: { top: 1 },
           borderSkipped: "bottom", maxBarThickness: 34, categoryPercentage: 0.72, barPercentage: 1, stack: "all",
         })),
       },
