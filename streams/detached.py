@@ -1,6 +1,5 @@
 """`meter up` in the background: started until it is ready, and stopped, by other commands."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from streams.broker.state import read_state as kafka_state
 from streams.cli.output import note
 from streams.connect import Say
 from streams.errors import Exit, MeterError, SettingError
-from streams.only_one import holder
+from streams.only_one import holder, is_held
 from streams.private import append, new_folder
 from streams.processes import STOP_PATIENCE_S
 from streams.readiness import READY, VARIABLE
@@ -122,7 +121,7 @@ def down(settings: Settings, say: Say) -> int:
     Raises MeterError where something does not end.
     """
     data_dir = settings.data_dir
-    if not _is_locked(data_dir) and not _kafka_is_left(data_dir):
+    if not is_held(data_dir) and not _kafka_is_left(data_dir):
         forget(data_dir)  # one that was killed may have ended whole, by itself
         say(f"`meter up` does not run on {data_dir}")
         return Exit.OK
@@ -149,6 +148,7 @@ def _ask(pid: int, data_dir: Path) -> None:
     try:
         if holder(data_dir) == pid:
             signal.pidfd_send_signal(process, signal.SIGTERM)
+            signal.pidfd_send_signal(process, signal.SIGCONT)  # one that Ctrl-Z has stopped hears nothing until then
     except ProcessLookupError:
         return
     except PermissionError as error:
@@ -159,23 +159,11 @@ def _ask(pid: int, data_dir: Path) -> None:
 
 def _ends(data_dir: Path, patience_s: float) -> bool:
     deadline = time.monotonic() + patience_s
-    while _is_locked(data_dir) or _kafka_is_left(data_dir):
+    while is_held(data_dir) or _kafka_is_left(data_dir):
         if time.monotonic() > deadline:
             return False
         time.sleep(LOOK_S)  # other programs' children: their end cannot be waited for
     return True
-
-
-def _is_locked(data_dir: Path) -> bool:
-    """Whether `meter up`, or a process of one, is there: they all hold the lock."""
-    try:
-        with (data_dir / "up.lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _kafka_is_left(data_dir: Path) -> bool:

@@ -40,12 +40,34 @@ def only_one(data_dir: Path, say: Say) -> Iterator[int]:
 
 
 def holder(data_dir: Path) -> int | None:
-    """The process of the `meter up` that runs on a data directory."""
+    """The process of the `meter up` that runs on a data directory; not on the one that this is a copy of."""
+    if not is_held(data_dir):
+        return None
     try:
         with (data_dir / "up.lock").open("rb") as file:
             return _holder(file)
     except OSError:
         return None
+
+
+def is_held(data_dir: Path) -> bool:
+    """Whether `meter up`, or a process of one, is there: they all hold the lock."""
+    try:
+        with (data_dir / "up.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def is_lost(data_dir: Path, lock: int) -> bool:
+    """Whether the data directory of a lock's descriptor is no longer there, or another one stands in its place."""
+    try:
+        return not os.path.samestat(os.fstat(lock), (data_dir / "up.lock").stat())
+    except FileNotFoundError:
+        return True
 
 
 def _take(file: IO[bytes], data_dir: Path, say: Say) -> None:

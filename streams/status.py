@@ -28,13 +28,17 @@ class Line(NamedTuple):
         return self.state == "ready"
 
 
+KAFKA_IS_GONE = Line("Kafka", "not running", "", None)
+
+
 def look(settings: Settings) -> tuple[int, list[Line]]:
     """The exit code, and what there is: 0, all is ready; 1, it runs and is not; 5, nothing runs."""
     up = read_state(settings.data_dir)
     runs = holder(settings.data_dir) is not None
     lines = [*_kafka(settings)]
     if runs:
-        lines += _parts(up)
+        parts = _parts(up)
+        lines += [line for line in (KAFKA_IS_GONE,) if not lines and parts[0].pid is not None] + parts
     if not lines:
         return Exit.BROKER_LOST, lines
     return (Exit.OK if runs and all(line.is_ready for line in lines) else Exit.FAILED), lines

@@ -14,8 +14,8 @@ from meter.rules import Rules
 from streams.broker.foreground import stop_signals_interrupt
 from streams.cli.output import OutputLostError
 from streams.connect import Say
-from streams.errors import Exit, MeterError, SettingError
-from streams.only_one import only_one
+from streams.errors import Exit, MeterError, RefusalToStartError, SettingError
+from streams.only_one import is_lost, only_one
 from streams.ports import look_at_ports
 from streams.processes import Ended, Kafka, Process, Ready, readers, stop_all, worker
 from streams.readiness import VARIABLE, announce, give_up
@@ -44,7 +44,7 @@ def run_up(settings: Settings, workers: int, port: int, say: Say) -> int:
         try:
             with only_one(settings.data_dir, say) as lock:
                 look_at_ports(settings, workers, port)
-                return _Up(settings, workers, port, _patient(say)).run(lock)
+                return _Up(settings, workers, port, _patient(say), lock).run()
         except KeyboardInterrupt:
             return Exit.OK
         except MeterError as error:
@@ -63,7 +63,7 @@ def _patient(say: Say) -> Say:
 
 
 class _Up:
-    def __init__(self, settings: Settings, workers: int, port: int, say: Say) -> None:
+    def __init__(self, settings: Settings, workers: int, port: int, say: Say, lock: int) -> None:
         self._settings = settings
         self._count = workers
         self._say = say
@@ -72,20 +72,21 @@ class _Up:
         self._events: queue.SimpleQueue[Ended | Ready] = queue.SimpleQueue()
         self._due: list[tuple[float, Process | Kafka]] = []
         self._servers = settings.bootstrap_servers or ""
+        self._lock = lock
         #: Until when all must be ready, where somebody waits for it.
         self._ready_by: float | None = None
         self._is_awaited = VARIABLE in os.environ
 
-    def run(self, lock: int) -> int:
+    def run(self) -> int:
         """Start in order, look after it, stop in the opposite order. The processes hold the lock too."""
         try:
-            self._start(lock)
+            self._start()
             return self._look_after()
         finally:
             self._stop()
             forget(self._settings.data_dir)
 
-    def _start(self, lock: int) -> None:
+    def _start(self) -> None:
         settings = self._settings
         if self._kafka is not None:
             settings = self._kafka.start(self._events.put)
@@ -98,7 +99,7 @@ class _Up:
         self._processes = [worker(number, settings, self._say) for number in range(self._count)]
         self._processes += readers(settings, self._count, self._say)
         for process in self._processes:
-            process.holds, process.ready = (lock,), self._events.put
+            process.holds, process.ready = (self._lock,), self._events.put
             process.start(self._events.put)
         self._ready_by = time.monotonic() + READY_WITHIN_S if self._is_awaited else None
         self._note()
@@ -160,9 +161,12 @@ class _Up:
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _restart_due(self) -> None:
+        """Start what is due. Raises RefusalToStartError where that would begin a new, empty meter."""
         now = time.monotonic()
         due = [who for when, who in self._due if when <= now]
         self._due = [(when, who) for when, who in self._due if when > now]
+        if due and is_lost(self._settings.data_dir, self._lock):
+            raise RefusalToStartError(f"{self._settings.data_dir} was deleted or moved while this ran: stopping all")
         for who in due:
             try:
                 who.restart(self._events.put)

@@ -88,12 +88,12 @@ def wait_for_end(pid: int) -> None:
 
 
 def read_state(files: Files) -> State | None:
-    """The state of a broker process that is there; None for a stale, damaged or missing state file."""
+    """The state of a broker process that is there; None for a copied, stale, damaged or missing state file."""
     try:
         state = State(**json.loads(files.state.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return state if state.is_alive else None
+    return state if state.is_alive and storage.is_claimed(files) else None
 
 
 def has_kafka(data_dir: Path) -> bool:

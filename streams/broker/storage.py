@@ -50,6 +50,18 @@ def claim(files: Files) -> IO[bytes] | None:
     return file
 
 
+def is_claimed(files: Files) -> bool:
+    """Whether a Kafka has this very storage. One that was copied while its Kafka ran has nobody's claim."""
+    try:
+        with files.claim.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def check(files: Files, kafka: str) -> None:
     """Refuse storage that Kafka `kafka` (such as 4.3.1) must not open, and a full disk.
 

@@ -67,6 +67,16 @@ def run_python(code: str, *arguments: object, **options: object) -> subprocess.P
     return subprocess.Popen(command, cwd=Path(__file__).parents[2], **pipes, **options)  # type: ignore[call-overload]
 
 
+def copied(data_dir: Path) -> Path:
+    """A copy of what says that a Kafka runs on a data directory, made while one does."""
+    copy = data_dir / "copy"
+    here, there = Files.of(data_dir), Files.of(copy)
+    for name in ("meta", "secret", "state", "claim"):
+        getattr(there, name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(getattr(here, name), getattr(there, name))
+    return copy
+
+
 def await_end(pid: int) -> None:
     """Wait until a process that is not our child has ended."""
     try:
@@ -174,6 +184,7 @@ class TestFinding:
         with broker_for(tmp_path, port=0) as started:
             with broker_for(tmp_path) as found:
                 assert found == started == running_broker(tmp_path)
+                assert running_broker(copied(tmp_path)) is None  # nobody runs on a copy
             other = EmbeddedBroker(tmp_path)
             assert other.start() == started
             assert not other.owned

@@ -2,21 +2,25 @@
 
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from streams.broker.state import start_time
 from streams.detached import down
-from streams.only_one import only_one
+from streams.only_one import holder, only_one
 from streams.settings import Settings
 from streams.status import look
 from streams.upstate import Part, UpState, read_state
 from tests.integration.running import METER, clean_environment
 
 NOTHING_RUNS = 5
+ROOT = Path(__file__).parents[2]
 
 
 def meter(root: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -51,6 +55,50 @@ def test_a_second_one_is_refused(tmp_path: Path) -> None:
         done = meter(tmp_path, "up", "--detach")
         assert (done.returncode, done.stdout) == (2, "")
         assert f"data already (process {os.getpid()}): `meter status` shows it\n" in done.stderr
+
+
+def test_a_copy_of_a_data_directory_is_not_run_by_who_runs_the_first(tmp_path: Path) -> None:
+    """`meter down` said that nothing runs there, and `meter up` that something does."""
+    data_dir, copy = tmp_path / "data", tmp_path / "copy"
+    with only_one(data_dir, print):
+        UpState.mine("127.0.0.1:1", [Part("worker 0", 1, "1", "", None, True)]).write(data_dir)
+        shutil.copytree(data_dir, copy)
+        assert (holder(data_dir), holder(copy)) == (os.getpid(), None)
+        assert look(Settings(data_dir=copy)) == (NOTHING_RUNS, [])
+        with only_one(copy, print):
+            assert holder(copy) == os.getpid()
+
+
+def test_a_kafka_that_is_gone_is_missed(tmp_path: Path) -> None:
+    with only_one(tmp_path, print):
+        UpState.mine("127.0.0.1:1", []).write(tmp_path)
+        assert [line.name for line in look(Settings(data_dir=tmp_path))[1]] == ["meter up"]
+        UpState.mine("127.0.0.1:1", [Part("worker 0", 1, "1", "", None, True)]).write(tmp_path)
+        code, lines = look(Settings(data_dir=tmp_path))
+    assert code == 1
+    assert [(line.name, line.state) for line in lines] == [("Kafka", "not running"), ("worker 0", "not running")]
+
+
+HOLDS = """
+import pathlib, sys, threading
+from streams.only_one import only_one
+with only_one(pathlib.Path(sys.argv[1]), print):
+    print("holds", flush=True)
+    threading.Event().wait()
+"""
+
+
+def test_one_that_was_stopped_by_ctrl_z_is_ended_at_once(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDS, tmp_path], cwd=ROOT, stdout=subprocess.PIPE) as up:
+        try:
+            assert up.stdout is not None
+            assert up.stdout.readline() == b"holds\n"
+            up.send_signal(signal.SIGSTOP)
+            os.waitpid(up.pid, os.WUNTRACED)
+            assert down(Settings(data_dir=tmp_path), print) == 0
+            assert up.wait(10) == -signal.SIGTERM
+        finally:
+            up.kill()
 
 
 def test_a_process_that_has_the_id_of_one_that_ended_is_not_taken_for_it(tmp_path: Path) -> None:

@@ -1,11 +1,16 @@
 """What `meter up` does with something that cannot be started again: it goes on trying."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streams.broker import BrokerError
+from streams.errors import RefusalToStartError
+from streams.only_one import only_one
 from streams.processes import Backoff, Ended, Process
 from streams.settings import Settings
 from streams.up import _Up
@@ -25,10 +30,16 @@ class OnAFullDisk:
             raise BrokerError("cannot start Kafka in .meter: [Errno 28] No space left on device")
 
 
-def test_what_cannot_be_started_for_want_of_room_is_tried_again_until_there_is() -> None:
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[int]:
+    with only_one(tmp_path / "data", print) as held:
+        yield held
+
+
+def test_what_cannot_be_started_for_want_of_room_is_tried_again_until_there_is(tmp_path: Path, lock: int) -> None:
     said: list[str] = []
-    settings = Settings.model_validate({"bootstrap_servers": "127.0.0.1:1"})
-    up, kafka = _Up(settings, 1, 0, said.append), OnAFullDisk()
+    settings = Settings.model_validate({"bootstrap_servers": "127.0.0.1:1", "data_dir": tmp_path / "data"})
+    up, kafka = _Up(settings, 1, 0, said.append, lock), OnAFullDisk()
     due: Any = kafka
     for _ in range(2):
         up._due = [(0.0, due)]
@@ -39,6 +50,20 @@ def test_what_cannot_be_started_for_want_of_room_is_tried_again_until_there_is()
     up._due = [(0.0, due)]
     up._restart_due()
     assert (up._due, said) == ([], [])
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_data_directory_that_was_deleted_is_not_begun_anew(tmp_path: Path, lock: int, is_new: bool) -> None:
+    """`rm -r .meter` ends its Kafka: another would be a meter without a record."""
+    data_dir = tmp_path / "data"
+    up, kafka = _Up(Settings(data_dir=data_dir), 1, 0, print, lock), OnAFullDisk()
+    due: Any = kafka
+    up._restart_due()
+    shutil.rmtree(data_dir)
+    with only_one(data_dir, print) if is_new else nullcontext():
+        up._due = [(0.0, due)]
+        with pytest.raises(RefusalToStartError, match=f"^{data_dir} was deleted or moved while this ran: stopping all"):
+            up._restart_due()
 
 
 @pytest.mark.parametrize(("asked", "is_told"), [({}, "False"), ({"http_access_log": True}, "True")])
