@@ -87,7 +87,7 @@ BillingDay = Annotated[
 def _period(text: str) -> str:
     day = text if len(text) == 10 else f"{text}-01"
     if date.fromisoformat(day).isoformat() != day:  # of a week
-        raise ValueError("must be a day, YYYY-MM-DD, or a month, YYYY-MM")
+        raise ValueError(f"a period is a day, YYYY-MM-DD, or a month, YYYY-MM, got {text!r}")
     return text
 
 
