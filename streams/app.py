@@ -81,7 +81,7 @@ def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException],
         web_host=settings.web_host,
         web_router_enabled=False,
         web_tables_enabled=False,
-        web_application_options={"middlewares": [pages_alone]},
+        web_application_options={"middlewares": [pages_alone(settings.web_host)]},
         worker_redirect_stdouts=False,
     )
     app.meter_settings = settings

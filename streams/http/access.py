@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, NamedTuple
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Path, Request
 from sqlalchemy import Connection
@@ -22,6 +21,7 @@ from streams.http.limits import Buckets
 from streams.http.problems import Problem, unknown_account
 from streams.http.store import Store
 from streams.http.tokens import Token, any_token, find_token, used
+from streams.nearby import asks_this_machine, is_forwarded, is_loopback
 from streams.store.queries.accounts import Account, account_by_id
 
 FRESH_S = 5.0
@@ -33,8 +33,6 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 WRONG_TOKENS_PER_S = 10
 #: Where a request's scope, which is of this request alone, has its caller.
 CALLER = "meter.caller"
-#: Headers by which a proxy says that it speaks for somebody else; `x-forwarded-*` too.
-OF_PROXIES = frozenset({"forwarded", "via", "x-real-ip"})
 
 
 class _Seen(NamedTuple):
@@ -170,9 +168,9 @@ def need_local(request: Request) -> None:
     A page of another site, a name that leads here, or a proxy in front must not make an operator of whoever is behind.
     """
     peer = request.client.host if request.client else ""
-    if not (is_loopback(peer) and is_loopback(_host_of(f"//{request.headers.get('host', '')}"))):
+    if not (is_loopback(peer) and asks_this_machine(request.headers.get("host", ""))):
         raise Problem(403, "forbidden", "without tokens only this machine is served, as 127.0.0.1, [::1] or localhost")
-    if any(name in OF_PROXIES or name.startswith("x-forwarded-") for name in request.headers):
+    if is_forwarded(request.headers):
         raise Problem(403, "forbidden", "behind a proxy this needs tokens: `meter token create --role operator`")
     need_same_origin(request)
 
@@ -186,23 +184,6 @@ def need_same_origin(request: Request) -> None:
         raise Problem(403, "forbidden", "pages of other sites may not do this")
     if request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         raise Problem(403, "forbidden", "pages of other sites may not do this")
-
-
-def _host_of(address: str) -> str:
-    """The host of an address without its port; empty where it has none that can be read."""
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:  # of a bracket without its other one
-        return ""
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def caller(request: Request) -> Caller:

@@ -15,11 +15,11 @@ from sqlalchemy import Engine
 from streams.errors import BrokerRefusesError, Exit, MeterError, SettingError
 from streams.files import raise_file_limit
 from streams.garbage import collect_less
-from streams.http.access import is_loopback
 from streams.http.app import create_app
 from streams.http.connections import MAX_CONNECTIONS, Connection, room_with, with_room_for
 from streams.http.kafka import PATIENCE_S, transactional_id
 from streams.http.tokens import any_token
+from streams.nearby import is_loopback
 from streams.observe.logs import set_up_logs
 from streams.readiness import announce
 from streams.rights import API, MissingRightsError

@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from streams.http.access import caller, is_loopback, need_local
+from streams.http.access import caller, need_local
 from streams.http.answers import Age, Seen, tagged
 from streams.http.callers import Role
 from streams.http.description import describe
@@ -15,6 +15,7 @@ from streams.http.measures import Measures
 from streams.http.problems import Problem
 from streams.http.routes import AskedRoute
 from streams.http.services import AllServices
+from streams.nearby import is_loopback
 
 router = APIRouter(route_class=AskedRoute, include_in_schema=False)
 

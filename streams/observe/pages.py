@@ -28,7 +28,7 @@ async def pages(
 
     A process whose port nobody has chosen goes on without them: beside a worker, the usual one is taken.
     """
-    runner = web.AppRunner(_application(metrics, readiness), access_log=None)
+    runner = web.AppRunner(_application(settings.web_host, metrics, readiness), access_log=None)
     await runner.setup()
     keeping = asyncio.create_task(keep_doors(lambda: runner.server))
     try:
@@ -50,7 +50,9 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
         log.warning(f"no pages: {why}")
 
 
-def _application(metrics: Callable[[], Awaitable[bytes]], readiness: Callable[[], Readiness]) -> web.Application:
+def _application(
+    web_host: str, metrics: Callable[[], Awaitable[bytes]], readiness: Callable[[], Readiness]
+) -> web.Application:
     async def show_metrics(_: web.Request) -> web.Response:
         return web.Response(body=await metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -62,6 +64,6 @@ def _application(metrics: Callable[[], Awaitable[bytes]], readiness: Callable[[]
         body = {"status": "stalled" if stalled else "ok", "stalled": stalled, **more}
         return web.json_response(body, status=503 if stalled else 200)
 
-    app = web.Application(middlewares=[pages_alone])
+    app = web.Application(middlewares=[pages_alone(web_host)])
     app.add_routes([web.get("/metrics", show_metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
     return app

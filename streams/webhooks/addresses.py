@@ -8,7 +8,6 @@ The tables are those of IANA's registries of special-purpose addresses (RFC 6890
 version, and call some global that a cloud serves to its own machines.
 """
 
-import asyncio
 import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -16,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from streams.errors import SettingError
+from streams.waiting import in_daemon_thread
 
 MAX_URL_CHARS = 2_000
 _PORTS = {"https": 443, "http": 80}
@@ -81,7 +81,8 @@ async def find_target(url: str, private: bool) -> Target:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # In a thread of its own: names that nobody answers for would hold all those that others wait for.
+        found = await in_daemon_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except OSError as error:
         raise UnresolvedError(f"{host} cannot be resolved: {error.strerror or error}") from error
     except UnicodeError as error:  # of a name with an empty or endless part

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -88,18 +89,39 @@ def test_an_address_in_other_spellings_is_what_it_is(host: str) -> None:
         asyncio.run(find_target(f"https://{host}/", private=False))
 
 
-def test_of_a_name_with_several_addresses_all_are_looked_at_and_one_that_was_is_gone_to() -> None:
-    async def target(*answers: str) -> str:
-        async def found(*_: Any, **__: Any) -> list[Any]:
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answer, 443)) for answer in answers]
+def test_of_a_name_with_several_addresses_all_are_looked_at_and_one_that_was_is_gone_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def target(*answers: str) -> str:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answer, 443)) for answer in answers]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        return asyncio.run(find_target("https://several.example/", private=False)).address
 
-        asyncio.get_running_loop().getaddrinfo = found  # type: ignore[method-assign]
-        return (await find_target("https://several.example/", private=False)).address
-
-    assert asyncio.run(target("1.1.1.1", "1.0.0.1")) == "1.1.1.1"
+    assert target("1.1.1.1", "1.0.0.1") == "1.1.1.1"
     for answers in (("1.1.1.1", "169.254.169.254"), ("10.0.0.1", "1.1.1.1")):
         with pytest.raises(AddressError):
-            asyncio.run(target(*answers))
+            target(*answers)
+
+
+def test_names_that_nobody_answers_for_hold_up_no_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sender's queue is read and written in threads of the loop, of which there are few."""
+    answered = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> list[Any]:
+        answered.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    async def main() -> None:
+        lookups = [asyncio.ensure_future(find_target("https://hangs.example/", private=False)) for _ in range(64)]
+        await asyncio.sleep(0)
+        try:
+            await asyncio.wait_for(asyncio.to_thread(lambda: None), 20)
+        finally:
+            answered.set()
+            await asyncio.gather(*lookups, return_exceptions=True)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    asyncio.run(main())
 
 
 def test_a_url_that_is_none_is_a_wrong_argument() -> None:
