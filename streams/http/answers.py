@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from meter.billing_models import unknown_region
 from meter.periods import BillingDays, instant_us, milliseconds
 from meter.regions import REGION_CODES
+from streams.http.problems import Problem
 from streams.http.services import AllServices, Services
 from streams.store.queries import usage
 from streams.store.queries.freshness import data_as_of
@@ -126,6 +127,10 @@ Region = Annotated[str | None, AfterValidator(_known), Query(max_length=128, des
 
 
 def _span(start: From = None, to: To = None, region: Region = None) -> usage.Span:
+    if start is not None and to is not None and start > to:
+        message = f"{start} is after {to}"
+        errors = [{"code": "bad_fields", "field": "from", "message": message}]
+        raise Problem(422, "bad_fields", f"from: {message}", errors=errors)
     return usage.Span(start, to, region)
 
 

@@ -36,6 +36,7 @@ MAX_MEMBERS = 256
 
 _OUR_COOKIE = re.compile(rb"((?:__Host-)?meter_[a-z_]{1,32})=([A-Za-z0-9_.~-]{0,256})")
 MAX_COOKIES = 100
+MAX_DIGITS = 1_000
 
 
 class Bounds:
@@ -136,12 +137,17 @@ def read_json(body: bytes) -> Any:
             raise Problem(400, "not_json", f"nested deeper than {MAX_DEPTH} levels")
         _need_few(text)
         keys = OnceEach()
-        document = json.loads(text, parse_constant=no_such_constant, object_pairs_hook=keys)
+        document = json.loads(text, parse_int=_whole, parse_constant=no_such_constant, object_pairs_hook=keys)
     except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
         raise Problem(400, "not_json", f"the body is not JSON: {error}") from error
     if keys.repeated is not None:
         raise Problem(400, "duplicate_key", keys.reason)
     return document
+
+
+def _whole(literal: str) -> int | float:
+    """A whole number; one of more digits than Python reads is as good as infinite: no field takes it."""
+    return int(literal) if len(literal) <= MAX_DIGITS else float(literal)
 
 
 def _need_few(text: str) -> None:

@@ -129,19 +129,30 @@ def raw(meter: Meter, topic: str) -> list[dict[str, str]]:
         return [{"value": (r.value or b"").decode()} for p in range(meter.partitions) for r in log.records(topic, p)]
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        lambda c, after: accounts.accounts(c, after=after, limit=2),
-        lambda c, after: usage.jobs(c, "A", after=after, limit=2),
-        lambda c, after: usage.day_totals(c, "2019-01-01", after=after, limit=2),
-        lambda c, after: money.ledger(c, "A", after=after, limit=2),
-        lambda c, after: money.notices(c, after=after, limit=2),
-        lambda c, after: rejects.rejects(c, after=after, limit=2),
-        lambda c, after: commands.commands(c, "A", after=after, limit=2),
-    ],
-    ids=["accounts", "jobs", "day totals", "ledger", "notices", "rejects", "commands"],
-)
+LISTS: dict[str, Callable[[Connection, str | None], Page[Any]]] = {
+    "accounts": lambda c, after: accounts.accounts(c, after=after, limit=2),
+    "jobs": lambda c, after: usage.jobs(c, "A", after=after, limit=2),
+    "day totals": lambda c, after: usage.day_totals(c, "2019-01-01", after=after, limit=2),
+    "ledger": lambda c, after: money.ledger(c, "A", after=after, limit=2),
+    "notices": lambda c, after: money.notices(c, after=after, limit=2),
+    "rejects": lambda c, after: rejects.rejects(c, after=after, limit=2),
+    "commands": lambda c, after: commands.commands(c, "A", after=after, limit=2),
+}
+
+
+def test_a_cursor_of_another_list_is_none(store: Connection) -> None:
+    cursors = {name: ask(store, None).next for name, ask in LISTS.items()}
+    for name, ask in LISTS.items():
+        for other, cursor in cursors.items():
+            assert cursor is not None
+            if other == name:
+                assert ask(store, cursor).rows
+                continue
+            with pytest.raises(BadCursorError):
+                ask(store, cursor)
+
+
+@pytest.mark.parametrize("ask", LISTS.values(), ids=LISTS)
 def test_pages_hold_each_row_once_and_in_order(store: Connection, ask: Callable[..., Page[Any]]) -> None:
     paged = walk(lambda after: ask(store, after))
     assert len(paged) > 2

@@ -1,6 +1,7 @@
 """What of a request is read before it is known who sends it, and what of a body is counted before it is read."""
 
 import time
+from math import inf
 
 import pytest
 
@@ -80,6 +81,10 @@ def test_members_are_counted_at_all_levels_together(body: bytes, is_taken: bool)
     with pytest.raises(Problem) as refused:
         read_json(body)
     assert (refused.value.status_code, refused.value.code) == (422, "bad_fields")
+
+
+def test_a_number_of_thousands_of_digits_is_json_and_no_amount() -> None:
+    assert read_json(b'{"a": %b, "b": %b}' % (b"9" * 1_000, b"-" + b"9" * 5_000)) == {"a": int("9" * 1_000), "b": -inf}
 
 
 def test_of_many_errors_a_hundred_are_said_and_of_a_long_name_its_beginning() -> None:

@@ -140,6 +140,8 @@ def test_a_region_that_there_is_not_is_refused_and_the_nearest_is_named(operator
             assert (found["code"], "did you mean 'ap-guangzhou'?" in found["detail"]) == ("unknown_region", True), path
             asked += 1
     assert asked == 2
+    backwards = problem(operator.get("/v1/totals", params={"from": "2026-02-01", "to": "2026-01-31"}), 422)
+    assert backwards["detail"] == "from: 2026-02-01 is after 2026-01-31"
     for known in ("广州", "ap-tokyo", "Mainland China"):
         assert operator.get("/v1/totals", params={"region": known}).status_code == 200
 

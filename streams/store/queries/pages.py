@@ -6,6 +6,7 @@ A cursor that begins with `~` says where the page before ends, for whoever goes 
 import base64
 import binascii
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -54,10 +55,11 @@ def page(
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise SettingError(f"limit is 1 to {MAX_LIMIT}, got {limit}")
+    name = _name_of(order, descending)
     is_back = after is not None and after.startswith(BACK)
     down = descending is not is_back
     if after is not None:
-        query = query.where(_beyond(order, _read(after.removeprefix(BACK), order), down))
+        query = query.where(_beyond(order, _read(after.removeprefix(BACK), order, name), down))
     query = query.order_by(*[key.desc() if down else key.asc() for key in map(_key, order)])
     found = connection.execute(query.limit(limit + 1)).all()
     is_more, rows = len(found) > limit, found[:limit]
@@ -66,8 +68,8 @@ def page(
     is_before, is_after = (is_more, bool(rows)) if is_back else (after is not None and bool(rows), is_more)
     return Page(
         tuple(make(row) for row in rows),
-        _cursor(rows[-1], order) if is_after else None,
-        BACK + _cursor(rows[0], order) if is_before else None,
+        _cursor(rows[-1], order, name) if is_after else None,
+        BACK + _cursor(rows[0], order, name) if is_before else None,
     )
 
 
@@ -81,10 +83,15 @@ def _beyond(order: Sequence[Column[Any]], values: Sequence[Any], descending: boo
     return here < there if descending else here > there
 
 
-def _cursor(row: Row[Any], order: Sequence[Column[Any]]) -> str:
+def _name_of(order: Sequence[Column[Any]], descending: bool) -> int:
+    """What a list is known by in its cursors: by what it is ordered. Another list's would begin a page anywhere."""
+    return zlib.crc32(f"{' '.join(map(str, order))} {descending}".encode())
+
+
+def _cursor(row: Row[Any], order: Sequence[Column[Any]], name: int) -> str:
     values = [row._mapping[column.name] for column in order]
     plain = [_plain(value) for value in values]
-    return base64.urlsafe_b64encode(msgspec.json.encode(plain)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(msgspec.json.encode([name, *plain])).decode().rstrip("=")
 
 
 def _plain(value: Any) -> str | int:
@@ -93,14 +100,14 @@ def _plain(value: Any) -> str | int:
     return decimal_text(value) if isinstance(value, Decimal) else value
 
 
-def _read(cursor: str, order: Sequence[Column[Any]]) -> list[Any]:
+def _read(cursor: str, order: Sequence[Column[Any]], name: int) -> list[Any]:
     bad = BadCursorError("the cursor is none that this list has given")
     try:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars="-_", validate=True)
-        values = msgspec.json.decode(data, type=list[str | int])
+        named, *values = msgspec.json.decode(data, type=list[str | int])
     except (binascii.Error, ValueError) as error:  # msgspec's errors are ValueErrors
         raise bad from error
-    if len(values) != len(order):
+    if named != name or len(values) != len(order):
         raise bad
     return [_typed(value, column, bad) for value, column in zip(values, order, strict=True)]
 
