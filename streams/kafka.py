@@ -72,6 +72,13 @@ class Reader(AIOKafkaConsumer):
         while self._fetcher is not None and not self._fetcher._fetch_task.done():
             self._fetcher._fetch_task.cancel()
             await asyncio.wait([self._fetcher._fetch_task], timeout=STOP_AGAIN_S)
+        if self._fetcher is not None:
+            # The client's own end awaits each: one that pauses, since Kafka is gone, would raise its CancelledError.
+            fetches = tuple(self._fetcher._pending_tasks)
+            self._fetcher._pending_tasks.clear()
+            for fetch in fetches:
+                fetch.cancel()
+            await asyncio.gather(*fetches, return_exceptions=True)
         await super().stop()
 
 
