@@ -95,9 +95,14 @@ def _usage(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
         yield _encode(("total", *key)), None
 
 
+def account_key(account_id: str) -> bytes:
+    """The key of an account's record."""
+    return _encode(("account", account_id))
+
+
 def _accounts(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
     for account_id, account in step.till.changed.items():
-        yield _encode(("account", account_id)), _encode(account)
+        yield account_key(account_id), _encode(account)
     for (account_id, command_id), payment in step.till.payments.items():
         yield _encode(("payment", account_id, command_id)), None if payment is None else _encode(payment)
     for (account_id, bill_id), document in step.till.documents.items():

@@ -41,8 +41,8 @@ def verify(
       meter verify --all --period 2026-11
       meter verify B20261123-559aead08264d579
 
-    Exit codes: 0 no difference; 1 differences, or no such bill; 3
-    unprovable: the log does not reach back far enough.
+    Exit codes: 0 no difference; 1 differences, or no such bill or
+    account; 3 unprovable: the log does not reach back far enough.
     """
     from streams.connect import connected
     from streams.proof.bill import prove_bill

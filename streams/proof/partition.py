@@ -18,7 +18,7 @@ from meter.published import OUTPUTS
 from meter.records import Keyed, Record
 from meter.replay import JournalError, replay
 from meter.rules import Rules
-from meter.snapshot import BEFORE, IDENTITY, POSITION, changes
+from meter.snapshot import BEFORE, IDENTITY, POSITION, account_key, changes
 from streams.proof.differences import Difference, Report, differs, named, short
 from streams.proof.log import Cursor, PartitionLog
 from streams.proof.rerouted import Rerouted
@@ -70,6 +70,10 @@ class PartitionProof:
         is_live = len(await self._log.journal()) > len(journal)
         async for difference in self._latest_values(after, is_live):
             yield difference
+
+    def knows(self, account_id: str) -> bool:
+        """Whether there is such an account, by what was replayed."""
+        return account_key(account_id) in self._state
 
     async def _torn(self) -> list[Difference]:
         """Journal and state of different steps. Of the other topics each record is held against the replay."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from meter.routing import owner
 from streams import samelog
+from streams.errors import MeterError
 from streams.proof.differences import Report, Scope, UnprovableError
 from streams.proof.log import PartitionLog, readers
 from streams.proof.partition import PartitionProof
@@ -18,7 +19,10 @@ EVERYTHING = Scope()
 
 
 async def verify(settings: Settings, scope: Scope = EVERYTHING, *, say: Say) -> Report:
-    """Recompute and compare. With an account, its partition alone; differences are those that `scope` asks about."""
+    """Recompute and compare. With an account, its partition alone; differences are those that `scope` asks about.
+
+    Raises MeterError for an account that there is not: a misspelt one must not seem to be proved.
+    """
     rules = await check(settings, AUDITOR)
     account = scope.account
     partitions = range(rules.partitions) if account is None else [owner(account, rules.partitions)]
@@ -32,6 +36,8 @@ async def verify(settings: Settings, scope: Scope = EVERYTHING, *, say: Say) -> 
                 log_readers.release()
                 report.partitions += 1
                 report.differences += [difference.text for difference in found if scope.concerns(difference)]
+                if account is not None and report.proved and not proof.knows(account):
+                    raise MeterError(f"there is no account {account!r}: nothing of it was verified")
                 say(f"partition {partition}: {report.steps} steps, {report.records} records so far")
         if account is None:
             found = [difference async for difference in rerouted.differences(settings, rules)]

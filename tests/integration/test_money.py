@@ -92,6 +92,12 @@ class TestTheGuidesBill:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("verify: no difference")
 
+    def test_an_account_that_there_is_not_does_not_seem_to_be_proved(self, meter: Meter) -> None:
+        assert meter.run("verify", "--account", "A").returncode == 0
+        done = meter.run("verify", "--account", "nobody")
+        told = "meter: there is no account 'nobody': nothing of it was verified\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+
 
 class Story(NamedTuple):
     """What an operator saw of account B."""
