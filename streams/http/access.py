@@ -190,8 +190,10 @@ async def caller(request: Request) -> Caller:
     """Dependency: who is asking; found out once for a request."""
     if CALLER not in request.scope:
         access: Access = request.app.state.services.access
-        request.scope[CALLER] = who = await access.identify(request)
+        who = await access.identify(request)
         traces.known(request, who)
+        await request.app.state.services.shares.take(request, who)
+        request.scope[CALLER] = who
     known: Caller = request.scope[CALLER]
     return known
 

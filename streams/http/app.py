@@ -28,6 +28,7 @@ from streams.http.proofs import Proofs
 from streams.http.proxies import Proxies
 from streams.http.services import Services
 from streams.http.sessions import Sessions
+from streams.http.shares import InTurn, Shares
 from streams.http.store import Store
 from streams.http.traces import Traces, note_refusal
 from streams.http.turns import Turns
@@ -71,7 +72,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     log = Log(settings)
     access = Access(store, settings.http_requests_per_s)
     desk, proofs, parties = Desk(settings, store, log), Proofs(settings), PartiesFile(settings.parties_file)
-    services = Services(settings, store, log, access, Sessions(store, access), desk, Turns(), proofs, parties)
+    services = Services(settings, store, log, access, Sessions(store, access), desk, Turns(), Shares(), proofs, parties)
     app = _Application(**DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     # Redirects of the framework go to wherever a request says that this host is.
     app.router.redirect_slashes = False
@@ -82,6 +83,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
         pages.install(app)
     _handle_problems(app, pages)
     app.state.measures = Measures()
+    app.add_middleware(InTurn)
     app.add_middleware(RawPaths)
     app.add_middleware(Compressed)
     app.add_middleware(HeadAsGet)

@@ -11,6 +11,7 @@ from streams.http.orders import Desk
 from streams.http.parties import PartiesFile
 from streams.http.proofs import Proofs
 from streams.http.sessions import Sessions
+from streams.http.shares import Shares
 from streams.http.store import Store
 from streams.http.turns import Turns
 from streams.settings import Settings
@@ -27,6 +28,7 @@ class Services:
     sessions: Sessions
     desk: Desk
     turns: Turns
+    shares: Shares
     proofs: Proofs
     parties: PartiesFile
 

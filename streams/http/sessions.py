@@ -224,7 +224,9 @@ async def visitor(request: Request) -> Visitor:
     """
     if VISITOR not in request.scope:
         sessions: Sessions = request.app.state.services.sessions
-        request.scope[VISITOR] = await sessions.visitor(request)
+        found = await sessions.visitor(request)
+        await request.app.state.services.shares.take(request, found.caller)
+        request.scope[VISITOR] = found
     known: Visitor = request.scope[VISITOR]
     return known
 
