@@ -95,6 +95,20 @@ def test_a_wrong_amount_is_said_in_the_form_with_what_was_filled_in(visitors: Vi
     assert page.locator("#adjust-reason").input_value() == "too much"
 
 
+def test_going_back_to_what_was_refused_shows_it_again_and_sends_nothing(visitors: Visitors) -> None:
+    page = visitors.signed_in("operator")
+    page.goto(account_path("A"))
+    page.get_by_role("button", name="Low balance").first.click()
+    page.locator("#threshold-threshold").fill("much")
+    page.locator("#threshold button.main").click()
+    said = page.locator("#threshold").get_by_role("alert")
+    expect(said).to_contain_text("at most 2 places")
+    page.goto("/console/overview")
+    page.go_back()
+    expect(said).to_contain_text("at most 2 places")
+    expect(page.locator("#threshold-threshold")).to_have_value("much")
+
+
 def test_nothing_is_booked_twice(visitors: Visitors) -> None:
     page = visitors.signed_in("operator")
     page.goto(account_path(AWKWARD))
@@ -147,6 +161,9 @@ def test_a_refused_record_is_corrected_and_sent_again(visitors: Visitors) -> Non
     page.get_by_role("row", name="ap-atlantis").get_by_role("link").first.click()
     expect(page.locator("pre")).to_contain_text('"region": "ap-atlantis"')
     page.get_by_role("button", name="Send again").click()
+    expect(page.get_by_role("alert")).to_contain_text("unknown region")
+    page.goto("/console/overview")
+    page.go_back()
     expect(page.get_by_role("alert")).to_contain_text("unknown region")
     page.get_by_label("Region").fill("ap-tokyo")
     page.get_by_label("Completed at").fill(at(DAYS - 1, 13, 55).isoformat())

@@ -111,6 +111,20 @@ async def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_sent(client
         assert all(re.search(r"[\u4e00-\u9fff]", text) for text in in_chinese.values()), in_chinese
 
 
+async def test_no_answer_to_a_form_is_a_page_that_going_back_would_send_again(client: httpx.AsyncClient) -> None:
+    own = dict(re.findall(r'name="(csrf|key)" value="([^"]+)"', (await client.get(A)).text))
+    for kind, values, *_ in (*WRONG, *EFFECTS):
+        for step in ({}, {"step": "confirm"}):  # what is confirmed and not wrong meets no Kafka
+            answer = await client.post(f"{A}/{kind}", data=own | values | step)
+            assert answer.status_code == 303, (kind, values, step)
+            page = await client.get(answer.headers["location"])
+            assert page.status_code == 200, (kind, values, step)
+            assert "data-now" in page.text, (kind, values, step)
+    link = await client.get(f"{A}?form=top-up&step=review&amount=5&number=n&refused=<b>you won</b>&key=mine")
+    assert "you won" not in link.text
+    assert 'value="mine"' not in link.text
+
+
 async def test_a_field_that_is_sent_twice_is_refused(client: httpx.AsyncClient) -> None:
     page = (await client.get(A)).text
     own = dict(re.findall(r'name="(csrf|key)" value="([^"]+)"', page))
@@ -177,7 +191,7 @@ async def test_a_price_book_is_withdrawn_by_its_version(client: httpx.AsyncClien
     own = dict(re.findall(r'name="(csrf|key)" value="([^"]+)"', page))
     answer = await client.post("/console/prices/withdraw", data=own | {"version": "2030"})
     assert answer.headers["location"] == "/console/prices?form=withdraw-book&step=review&version=2030"
-    opened = await client.post("/console/accounts", data=own | {"account_id": " "})
+    opened = await client.post("/console/accounts", data=own | {"account_id": " "}, follow_redirects=True)
     assert errors(opened.text) == {"account_id": FILL}
 
 

@@ -78,6 +78,7 @@ def environment(language: str) -> Environment:
         "state_link": _state_link,
         "to_change": _to_change,
         "places": _places,
+        "exact": Decimal,
         "kinds": lambda kinds: text(language, ", ").join(word(language, "kind", kind) for kind in kinds),
         "said": lambda message, code: reason(language, code, message),
         **{what: _words(language, what) for what in WORDS},

@@ -129,20 +129,12 @@ def _tab(given: str) -> str:
     return given
 
 
-async def account_page(
-    request: Request,
-    visitor: Visitor,
-    account_id: str,
-    tab: str,
-    *,
-    form: Mapping[str, Any] | None = None,
-    status: int = 200,
-) -> HTMLResponse:
-    """One page of an account; `form`: the kind, values and refusal of a form that is shown again."""
+async def account_page(request: Request, visitor: Visitor, account_id: str, tab: str) -> HTMLResponse:
+    """One page of an account, with the form that its address asks for."""
     language = look_of(request).language
     every = [Tab(path, name, text(language, title)) for path, _, title, name in ACCOUNT_PAGES]
     known = FORMS if visitor.caller.role is Role.OPERATOR else CUSTOMERS
-    form = form or await asked_form(request, visitor, known, account_id=account_id)
+    form = await asked_form(request, visitor, known, account_id=account_id)
     tabs = Tabs(every, next(each.text for each in every if each.name == tab))
 
     def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:
@@ -158,7 +150,7 @@ async def account_page(
             **(form["kept"] if form else {}),
         }
 
-    return await page(request, visitor, "account.html", ask, status)
+    return await page(request, visitor, "account.html", ask)
 
 
 def _usage(request: Request, connection: Connection, here: Scene, account_id: str) -> dict[str, Any]:

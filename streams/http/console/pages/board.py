@@ -88,11 +88,9 @@ async def accounts_page(
     q: str = "",
     state: str = "",
     after: str | None = None,
-    form: Mapping[str, Any] | None = None,
-    status: int = 200,
 ) -> HTMLResponse:
     """The list of accounts, with the form that opens one as it was filled in."""
-    form = form or await asked_form(request, visitor, {"open": OPEN})
+    form = await asked_form(request, visitor, {"open": OPEN})
     language = look_of(request).language
     wanted = Service(state) if state in set(Service) else None
     names = [("", "All"), ("good", "Good"), ("in_arrears", "In arrears"), ("stopped", "Stopped")]
@@ -116,7 +114,7 @@ async def accounts_page(
             **pager(request, found),
         }
 
-    return await page(request, visitor, "accounts.html", ask, status)
+    return await page(request, visitor, "accounts.html", ask)
 
 
 def pager(request: Request, found: Page[Any], anchor: str = "") -> dict[str, Any]:
@@ -162,15 +160,8 @@ async def of_day(
 
 @router.get("/console/prices")
 async def prices(request: Request, visitor: OperatorVisitor) -> Response:
-    """The price book that is in force, those to come, and those before."""
-    return await prices_page(request, visitor)
-
-
-async def prices_page(
-    request: Request, visitor: Visitor, *, form: Mapping[str, Any] | None = None, status: int = 200
-) -> HTMLResponse:
-    """The price books, with the form that withdraws one."""
-    form = form or await asked_form(request, visitor, {"withdraw-book": WITHDRAW_BOOK})
+    """The price book that is in force, those to come, and those before, with the form that withdraws one."""
+    form = await asked_form(request, visitor, {"withdraw-book": WITHDRAW_BOOK})
     said = {"withdraw-book": _("The price book is withdrawn."), "sent": SENT}.get(request.query_params.get("done", ""))
     language = look_of(request).language
 
@@ -187,7 +178,7 @@ async def prices_page(
             **(form["kept"] if form else {}),
         }
 
-    return await page(request, visitor, "prices.html", ask, status)
+    return await page(request, visitor, "prices.html", ask)
 
 
 @router.get("/console/health")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Path, Request
@@ -11,9 +11,8 @@ from fastapi.responses import Response
 from streams.http.console import forms
 from streams.http.console.closed import OpenVisitor, OperatorVisitor
 from streams.http.console.forms import FORMS, OPEN, WITHDRAW_BOOK
-from streams.http.console.given import MAX_CHARS, Given, review_of
-from streams.http.console.pages.account import ONE, OWN, account_page, own_account
-from streams.http.console.pages.board import accounts_page, prices_page
+from streams.http.console.given import MAX_CHARS, Given
+from streams.http.console.pages.account import ONE, OWN, own_account
 from streams.http.console.render import account_base, look_of, see
 from streams.http.forms import FormRoute
 from streams.http.paths import segment
@@ -35,23 +34,16 @@ async def open_account(
 ) -> Response:
     """Open an account."""
     check_form(request, visitor, csrf)
-
-    async def again(form: Mapping[str, Any], status: int) -> Response:
-        return await accounts_page(request, visitor, form=form, status=status)
-
     given = Given("open", OPEN, {"account_id": account_id.strip()}, key)
-    return await _give(request, visitor, given, {}, again, f"/console/accounts/{segment(account_id.strip())}")
+    then = f"/console/accounts/{segment(account_id.strip())}"
+    return await _give(request, visitor, given, {}, "/console/accounts", then=then)
 
 
 @router.post("/console/prices/withdraw")
 async def withdraw_book(request: Request, visitor: OperatorVisitor) -> Response:
     """Withdraw a price book that has not begun."""
-
-    async def again(form: Mapping[str, Any], status: int) -> Response:
-        return await prices_page(request, visitor, form=form, status=status)
-
     given, is_confirmed = await _read(request, visitor, "withdraw-book", WITHDRAW_BOOK)
-    return await _give(request, visitor, given, {}, again, "/console/prices", is_confirmed)
+    return await _give(request, visitor, given, {}, "/console/prices", is_confirmed)
 
 
 @router.post(OWN + "/threshold")
@@ -71,16 +63,9 @@ async def send(
 async def _send(request: Request, visitor: Visitor, account_id: str, kind: str) -> Response:
     if kind not in FORMS:
         raise not_found(f"there is no form {kind[:100]!r}")
-
-    async def again(form: Mapping[str, Any], status: int) -> Response:
-        return await account_page(request, visitor, account_id, "usage", form=form, status=status)
-
     given, is_confirmed = await _read(request, visitor, kind, FORMS[kind])
-    whose, then = {"account_id": account_id}, account_base(visitor, account_id)
-    return await _give(request, visitor, given, whose, again, then, is_confirmed)
-
-
-_Again = Callable[[Mapping[str, Any], int], Awaitable[Response]]
+    whose, page = {"account_id": account_id}, account_base(visitor, account_id)
+    return await _give(request, visitor, given, whose, page, is_confirmed)
 
 
 async def _read(request: Request, visitor: Visitor, kind: str, form: forms.Form) -> tuple[Given, bool]:
@@ -98,28 +83,21 @@ async def _give(
     visitor: Visitor,
     given: Given,
     whose: Mapping[str, str],
-    again: _Again,
-    then: str,
+    page: str,
     is_confirmed: bool = True,
+    then: str | None = None,
 ) -> Response:
-    """Give the command of a form once it is confirmed. `again` shows the form again, `then` is its page."""
-    language = look_of(request).language
-    if not is_confirmed:
-        filled_in = {name: value for name, value in given.values.items() if value}
-        return see(then, **{"form": given.kind, "step": "review"} | filled_in)
-    if wrong := given.wrong(language):
-        return await again(given.shown(language, errors=wrong), 422)
+    """Give the command of a form once it is confirmed; else show it again on its `page`. `then`: where it leads to."""
+    if not is_confirmed or given.wrong(look_of(request).language):
+        return see(page, **given.asked())
     fields = given.form.command_fields(given.values) | dict(whose)
     try:
         is_done = await _order(request, visitor, given.form.command, given.command_key, fields)
     except Problem as problem:
         if problem.status_code in (401, 403):
             raise
-        found = None
-        if problem.status_code >= 500 and given.form.is_reviewed:
-            found = await review_of(request, visitor, given, fields)
-        return await again(given.shown(language, problem, found), problem.status_code)
-    return see(then, done=given.kind if is_done else "sent")
+        return see(page, **given.asked(problem))
+    return see(then or page, done=given.kind if is_done else "sent")
 
 
 async def _order(request: Request, visitor: Visitor, command: str, key: str, fields: Mapping[str, Any]) -> bool:

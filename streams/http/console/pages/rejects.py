@@ -14,6 +14,7 @@ from meter.keys import once_each
 from meter.models import KINDS, Rejected
 from meter.rejects import FINAL_CODES
 from streams.http.console.closed import OperatorVisitor
+from streams.http.console.given import MAX_CHARS
 from streams.http.console.pages.board import ROWS, pager
 from streams.http.console.render import look_of, page, see
 from streams.http.console.views import Risk, Scene
@@ -21,10 +22,10 @@ from streams.http.forms import FormRoute
 from streams.http.problems import Problem
 from streams.http.rejects import find_reject, redrive
 from streams.http.services import AllServices
-from streams.http.sessions import Visitor, check_form
-from streams.http.words import reason
+from streams.http.sessions import check_form
+from streams.http.words import WORDS, reason, word
 from streams.read import Position
-from streams.redrive import FIELDS, members
+from streams.redrive import FIELDS, Kept, members, prepare
 from streams.store.queries import rejects as queries
 from streams.visible import visible
 
@@ -33,6 +34,8 @@ router = APIRouter(route_class=FormRoute)
 At = Annotated[str, Path(pattern=r"^[0-9]{1,6}:[0-9]{1,18}$")]
 ONE = "/console/rejects/{at}"
 SHOWN_BYTES = 64_000
+#: Of a record that would only be refused again.
+NOT_REDRIVEN = "not_redriven"
 
 
 @router.get("/console/rejects")
@@ -67,14 +70,10 @@ async def rejects(
 
 @router.get(ONE)
 async def reject(request: Request, visitor: OperatorVisitor, at: At) -> Response:
-    """One refused record, with its original and the form that sends it again."""
-    return await _page(request, visitor, at)
+    """One refused record, with its original and the form that sends it again, as its address fills it in."""
+    given = {name: request.query_params[name][:MAX_CHARS] for name in FIELDS if name in request.query_params}
 
-
-async def _page(
-    request: Request, visitor: Visitor, at: str, form: Mapping[str, Any] | None = None, status: int = 200
-) -> Response:
-    def ask(connection: Connection, _: Scene) -> Mapping[str, Any]:
+    def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:
         row, published = find_reject(connection, Position.read(at))
         value = _original(published)
         fields = _fields(value)
@@ -87,14 +86,24 @@ async def _page(
             "is_null": published.record is None,
             "truncated": published.truncated,
             "fields": fields,
-            "values": form["values"] if form else fields,
-            "refused": form["refused"] if form else None,
+            "values": fields | given,
+            "refused": _refused(request, at, published, _changes(fields, given), here.rules.partitions),
             "final": row.code in FINAL_CODES,
             "kinds": KINDS,
             "sent": request.query_params.get("done") == "sent",
         }
 
-    return await page(request, visitor, "reject.html", ask, status)
+    return await page(request, visitor, "reject.html", ask)
+
+
+def _refused(request: Request, at: str, published: Rejected, changes: Mapping[str, Any], partitions: int) -> str | None:
+    """Why it was not sent again, as its address says: found anew, else by a code of the contract."""
+    code, language = request.query_params.get("refused", ""), look_of(request).language
+    if code == NOT_REDRIVEN:
+        encoded = {name: msgspec.json.encode(value) for name, value in changes.items()}
+        outcome = prepare(Position.read(at), published, encoded, partitions)
+        return reason(language, code, outcome.reason) if isinstance(outcome, Kept) else None
+    return word(language, "refusal", code) if code in WORDS["refusal"] else None
 
 
 @router.post(ONE + "/redrive")
@@ -104,17 +113,21 @@ async def redrive_now(request: Request, services: AllServices, visitor: Operator
         values = {name: str(value).strip() for name, value in given.items()}
     check_form(request, visitor, values.pop("csrf", ""))
     _, published = await services.store.read(lambda connection: find_reject(connection, Position.read(at)))
-    before = _fields(_original(published))
-    changes = {name: values[name] for name in FIELDS if values.get(name, "") not in {"", before.get(name, "")}}
     remote = request.client.host if request.client else None
     try:
-        await redrive(services, visitor.caller, remote, at, {name: _typed(name, v) for name, v in changes.items()})
+        await redrive(services, visitor.caller, remote, at, _changes(_fields(_original(published)), values))
     except Problem as problem:
         if problem.status_code not in {409, 422, 503}:
             raise
-        form = {"values": before | values, "refused": reason(look_of(request).language, problem.code, problem.text)}
-        return await _page(request, visitor, at, form, problem.status_code)
+        filled_in = {name: values[name] for name in FIELDS if values.get(name)}
+        return see(f"/console/rejects/{at}", **{"refused": problem.code} | filled_in)
     return see(f"/console/rejects/{at}", done="sent")
+
+
+def _changes(before: Mapping[str, str], values: Mapping[str, str]) -> dict[str, Any]:
+    """The fields that were filled in with something else."""
+    changed = {name: values[name] for name in FIELDS if values.get(name, "") not in {"", before.get(name, "")}}
+    return {name: _typed(name, value) for name, value in changed.items()}
 
 
 def _typed(name: str, value: str) -> Any:
