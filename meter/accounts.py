@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import NamedTuple
 
+from meter.agenda import Action, Agenda, Due
 from meter.arrears import GRACE_HOURS, Service
 from meter.contracts import Contract, Mode
 from meter.money import EXACT, ZERO
@@ -129,3 +130,56 @@ def with_first_paid(account: Account) -> Account:
         lenient = EXACT.subtract(lenient, min(bill.payable, spare))
     account = account._replace(cash=EXACT.subtract(account.cash, bill.payable), open_bills=tuple(rest))
     return account._replace(lenient=min(lenient, account.open_amount))
+
+
+class Accounts:
+    """The accounts of a partition, with what may still be corrected of each; their deadlines are on the agenda."""
+
+    def __init__(self, agenda: Agenda) -> None:
+        self._agenda = agenda
+        self.by_id: dict[str, Account] = {}
+        self.documents: dict[str, dict[str, Document]] = {}
+        self.payments: dict[str, dict[str, Payment]] = {}
+        #: (account id, ticket) -> bill and amount of a refund
+        self.tickets: dict[tuple[str, str], tuple[str, Decimal]] = {}
+        #: (account id, bill id) -> tickets
+        self.tickets_of: dict[tuple[str, str], dict[str, None]] = {}
+        self.stopped: set[str] = set()
+
+    def put(self, account_id: str, account: Account) -> None:
+        """An account as it is now, and its deadline."""
+        before = self.by_id.get(account_id)
+        self.by_id[account_id] = account
+        deadline, former = account.deadline_ms, None if before is None else before.deadline_ms
+        if deadline != former:
+            if former is not None:
+                self._agenda.remove(Due(former, Action.STOP, account_id))
+            if deadline is not None:
+                self._agenda.add(Due(deadline, Action.STOP, account_id))
+        if account.service is Service.STOPPED:
+            self.stopped.add(account_id)
+        else:
+            self.stopped.discard(account_id)
+
+    def put_payment(self, account_id: str, command_id: str, payment: Payment | None) -> None:
+        """A top-up that may be reversed, or None when it may no longer be."""
+        payments = self.payments.setdefault(account_id, {})
+        if payment is not None:
+            payments[command_id] = payment
+        else:
+            del payments[command_id]
+
+    def put_document(self, account_id: str, bill_id: str, document: Document | None) -> None:
+        """A bill or debit note that may be credited or refunded, or None when it may no longer be."""
+        documents = self.documents.setdefault(account_id, {})
+        if document is not None:
+            documents[bill_id] = document
+            return
+        del documents[bill_id]
+        for ticket in self.tickets_of.pop((account_id, bill_id), ()):
+            del self.tickets[account_id, ticket]
+
+    def put_ticket(self, account_id: str, ticket: str, bill_id: str, amount: Decimal) -> None:
+        """A refund that was made by a ticket, of a bill."""
+        self.tickets[account_id, ticket] = bill_id, amount
+        self.tickets_of.setdefault((account_id, bill_id), {})[ticket] = None

@@ -4,7 +4,7 @@ A command is its id and its content. The first answer to an id uses it up, done 
 answer again, other content is refused as `id_reused`. Ids are remembered for the horizon by record time; a command
 whose `issued_at` is older is refused, so that none can be done twice. Clocks may jump: whatever they say, an id is
 remembered, or every command that can have had it was issued before an instant that the partition keeps, and is refused
-for that. See `Memory`.
+for that. See `answers.Memory`.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from meter.account_changes import EntryName
+from meter.answers import Answer
 from meter.billing_models import (
     Adjust,
     AgreeContract,
@@ -28,9 +30,10 @@ from meter.billing_models import (
     WithdrawPriceBook,
 )
 from meter.command_content import digest_of, digest_of_bytes, digest_of_unread
+from meter.command_target import CommandTarget, RefusedError, Times, entry_id, known, need_notice, own
 from meter.contracts import Contract, Mode, mode_on, terms_of
 from meter.corrections import charge, credit_line, reverse_payment, withdraw_contract, withdraw_price_book
-from meter.desk import Desk, RefusedError, Times, entry_id, known, need_notice, own
+from meter.credits import credit, refund, top_up
 from meter.hints import hinted_number
 from meter.intake import too_deep
 from meter.keys import OnceEach, once_each
@@ -43,45 +46,11 @@ from meter.readable import readable_id
 from meter.rejects import Code
 from meter.rounding import NumberLiteral
 from meter.rules import Clock, Rules
-from meter.till import Entry
 
 #: Characters of a refusal's message: it may quote what came in, and must not grow with it.
 MAX_MESSAGE_CHARS = 400
 #: No number of a command is longer.
 MAX_NUMBER_CHARS = 64
-
-
-class Answer(NamedTuple):
-    """What became of a command: `code` and `message` only when it was refused; record time in ms."""
-
-    code: str | None
-    message: str | None
-    record_time: int
-    account_id: str | None = None
-    digest: str | None = None  # of the command's content
-
-
-class Memory(NamedTuple):
-    """How far back command ids are remembered, as record times in ms.
-
-    An id answered at `r` was issued before `r` and the tolerance. It is forgotten once `r` is before `forgotten`, and
-    from then on every command issued before `forgotten` and the tolerance is refused. So none is done twice, whatever
-    the clocks say; and since `forgotten` never passes the last answer, one stamp that is months ahead costs commands
-    issued before that answer, and none that are issued later. Of two that were believed, and so far ahead, the second
-    forgets what was answered until a horizon before it: commands issued until then are refused.
-    """
-
-    forgotten: int = 0
-    answered: int = 0
-
-    def at(self, record_time: int, rules: Rules) -> "Memory":
-        """As a command of this record time finds it."""
-        forgotten = min(record_time - rules.remember_ms, self.answered + 1)
-        return self if forgotten <= self.forgotten else self._replace(forgotten=forgotten)
-
-    def with_answer(self, record_time: int) -> "Memory":
-        """With an id that was answered at this record time."""
-        return self if record_time <= self.answered else self._replace(answered=record_time)
 
 
 class Reading(NamedTuple):
@@ -148,13 +117,13 @@ def _ambiguous(value: bytes, clear: Mapping[str, Any], keys: OnceEach) -> Readin
     return Reading(*ids, digest_of_bytes(value), _text(clear.get("type")), refusal=refusal)
 
 
-def apply_command(read: Reading, desk: Desk, times: Times) -> Answer:
+def apply_command(read: Reading, target: CommandTarget, times: Times) -> Answer:
     """Do a command, or say why not."""
     if read.refusal is not None:
         return _refused(*read.refusal, times.record, read)
     try:
-        _check_issued(read.command, times, desk.rules)
-        HANDLERS[read.command.type][1](read.command, desk, times)
+        _check_issued(read.command, times, target.rules)
+        HANDLERS[read.command.type][1](read.command, target, times)
     except RefusedError as refused:
         return _refused(refused.code, refused.message, times.record, read)
     return Answer(None, None, times.record, read.account_id, read.digest)
@@ -179,7 +148,7 @@ def _what_is_wrong(error: ValidationError) -> tuple[str, str]:
     return code, message.encode(errors="backslashreplace").decode()  # a name in it may be half a character
 
 
-def _handler(kind: str) -> tuple[type[BaseModel], Callable[[Any, Desk, Times], None]]:
+def _handler(kind: str) -> tuple[type[BaseModel], Callable[[Any, CommandTarget, Times], None]]:
     try:
         return HANDLERS[kind]
     except KeyError:
@@ -207,63 +176,64 @@ def clock_ahead(read: Reading, record_time: int) -> Answer:
 # -- one function for each command ------------------------------------------------------------------------------
 
 
-def _publish_book(command: PriceBookCommand, desk: Desk, times: Times) -> None:
-    book = accept_book(command, desk.books, times.record, desk.rules, desk.metered_day(None))
+def _publish_book(command: PriceBookCommand, target: CommandTarget, times: Times) -> None:
+    book = accept_book(command, target.terms.books, times.record, target.rules, target.metered_day(None))
     if isinstance(book, PriceRefusal):
         raise RefusedError(book.code, book.message)
-    desk.publish(book)
+    target.terms.publish(book)
 
 
-def _open_account(command: OpenAccount, desk: Desk, times: Times) -> None:
-    own(command, desk, times)
-    if desk.till.find(command.account_id) is not None:
+def _open_account(command: OpenAccount, target: CommandTarget, times: Times) -> None:
+    own(command, target, times)
+    if target.accounts.find(command.account_id) is not None:
         raise RefusedError("account_exists", f"there is an account {command.account_id!r} already")
-    desk.till.opened(command.account_id, times.effective)
+    target.accounts.opened(command.account_id, times.effective)
 
 
-def _top_up(command: TopUp, desk: Desk, times: Times) -> None:
-    known(command, desk, times)
-    if desk.till.payment(command.account_id, command.command_id, times.effective) is not None:
+def _top_up(command: TopUp, target: CommandTarget, times: Times) -> None:
+    known(command, target, times)
+    if target.accounts.payment(command.account_id, command.command_id, times.effective) is not None:
         raise RefusedError("id_reused", f"{command.command_id!r} is a top-up of the last 92 days already")
-    entry = Entry(entry_id(command, times), command.command_id)
-    desk.till.top_up(command.account_id, command.command_id, command.amount, times.effective, entry)
+    entry = EntryName(entry_id(command, times), command.command_id)
+    top_up(target.accounts, command.account_id, command.command_id, command.amount, times.effective, entry)
 
 
-def _adjust(command: Adjust, desk: Desk, times: Times) -> None:
-    known(command, desk, times)
-    account = desk.till.find(command.account_id)
+def _adjust(command: Adjust, target: CommandTarget, times: Times) -> None:
+    known(command, target, times)
+    account = target.accounts.find(command.account_id)
     if account is not None and EXACT.add(account.cash, command.amount) < 0:
         balance = decimal_text(account.cash)
         raise RefusedError("over_balance", f"the balance is {balance} CNY: a charge is what can be owed")
-    entry = Entry(entry_id(command, times), command.command_id, command.reason)
-    desk.till.credit(command.account_id, command.amount, times.effective, Book.ADJUSTMENTS, Cause.ADJUSTMENT, entry)
+    entry = EntryName(entry_id(command, times), command.command_id, command.reason)
+    at_ms = times.effective
+    credit(target.accounts, command.account_id, command.amount, at_ms, Book.ADJUSTMENTS, Cause.ADJUSTMENT, entry)
 
 
-def _refund(command: Refund, desk: Desk, times: Times) -> None:
-    known(command, desk, times)
-    before = desk.till.ticket(command.account_id, command.ticket)
+def _refund(command: Refund, target: CommandTarget, times: Times) -> None:
+    known(command, target, times)
+    before = target.accounts.ticket(command.account_id, command.ticket)
     if before is not None:
         if before == (command.bill_id, command.amount):
             return
         refunded = f"{decimal_text(before[1])} CNY of bill {before[0]}"
         raise RefusedError("ticket_conflict", f"ticket {command.ticket!r} refunded {refunded}")
-    paid = desk.till.document(command.account_id, command.bill_id, times.effective)
+    paid = target.accounts.document(command.account_id, command.bill_id, times.effective)
     if paid is None or paid.paid_ms is None:
         raise RefusedError("not_paid", f"nothing that can be refunded was paid on bill {command.bill_id!r}")
     if command.amount > paid.left:
         raise RefusedError("over_paid", f"of bill {command.bill_id} {decimal_text(paid.left)} CNY can be refunded")
-    desk.till.refund(command.account_id, command.bill_id, command.ticket, command.amount, times.effective)
+    refund(target.accounts, command.account_id, command.bill_id, command.ticket, command.amount, times.effective)
 
 
-def _low_balance(command: LowBalance, desk: Desk, times: Times) -> None:
-    known(command, desk, times)
-    desk.till.warn_below(command.account_id, command.threshold)
+def _low_balance(command: LowBalance, target: CommandTarget, times: Times) -> None:
+    known(command, target, times)
+    target.accounts.warn_below(command.account_id, command.threshold)
 
 
-def _agree(command: AgreeContract, desk: Desk, times: Times) -> None:
-    own(command, desk, times)
-    agreed = desk.contracts_of(command.account_id)
-    need_notice(command.effective_from, command, desk, times)
+def _agree(command: AgreeContract, target: CommandTarget, times: Times) -> None:
+    own(command, target, times)
+    agreed = target.terms.contracts_of(command.account_id)
+    need_notice(command.effective_from, command, target, times)
     if agreed and agreed[-1].effective_from >= command.effective_from:
         last = agreed[-1]
         raise RefusedError("overlapping", f"contract {last.contract_id!r} is from {last.effective_from} on already")
@@ -275,8 +245,9 @@ def _agree(command: AgreeContract, desk: Desk, times: Times) -> None:
     if grace_hours is not None and mode is Mode.DAILY:
         raise RefusedError("bad_fields", "grace_hours: a daily account has 24 hours; they are agreed for monthly ones")
     prices = _prices(command.prices)
-    desk.till.opened(command.account_id, times.effective)
-    desk.agree(command.account_id, Contract(command.command_id, command.effective_from, mode, prices, grace_hours))
+    target.accounts.opened(command.account_id, times.effective)
+    contract = Contract(command.command_id, command.effective_from, mode, prices, grace_hours)
+    target.terms.agree(command.account_id, contract)
 
 
 def _prices(prices: Mapping[str, str]) -> tuple[tuple[str, Decimal], ...]:
@@ -285,12 +256,12 @@ def _prices(prices: Mapping[str, str]) -> tuple[tuple[str, Decimal], ...]:
     return tuple((name, Decimal(price)) for name, price in sorted(prices.items()))
 
 
-def _tick(_: Tick, desk: Desk, __: Times) -> None:
-    if desk.rules.clock is not Clock.SIMULATED:
+def _tick(_: Tick, target: CommandTarget, __: Times) -> None:
+    if target.rules.clock is not Clock.SIMULATED:
         raise RefusedError("not_simulated", "this meter's clock is the broker's: it cannot be moved")
 
 
-HANDLERS: dict[str, tuple[type[BaseModel], Callable[[Any, Desk, Times], None]]] = {
+HANDLERS: dict[str, tuple[type[BaseModel], Callable[[Any, CommandTarget, Times], None]]] = {
     "price_book": (PriceBookCommand, _publish_book),
     "open_account": (OpenAccount, _open_account),
     "top_up": (TopUp, _top_up),

@@ -7,8 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 from meter.billing_models import Charge, CreditLine, ReversePayment, WithdrawContract, WithdrawPriceBook
+from meter.command_target import CommandTarget, RefusedError, Times, entry_id, known, need_margin, need_notice, own
 from meter.contracts import Contracts, Mode, contract_on
-from meter.desk import Desk, RefusedError, Times, entry_id, known, need_margin, need_notice, own
+from meter.credits import credit_a_line
+from meter.debts import debit, reverse_top_up
 from meter.ledger import Book, Cause
 from meter.money import creditable, decimal_text
 from meter.notes import Note, NoteKind, note_id_of
@@ -17,35 +19,35 @@ from meter.notes import Note, NoteKind, note_id_of
 MAX_OPEN = 10_000
 
 
-def charge(command: Charge, desk: Desk, times: Times) -> None:
+def charge(command: Charge, target: CommandTarget, times: Times) -> None:
     """A debit note with its reason."""
-    known(command, desk, times)
-    account = desk.till.find(command.account_id)
+    known(command, target, times)
+    account = target.accounts.find(command.account_id)
     if account is not None and len(account.open_bills) >= MAX_OPEN:
         raise RefusedError("too_many_open", f"{MAX_OPEN} bills and debit notes are not paid")
-    note = _note(command, NoteKind.CHARGE, command.amount, desk, times)._replace(reason=command.reason)
-    terms = contract_on(desk.contracts_of(command.account_id), note.day)
-    desk.till.debit(command.account_id, note, Book.CHARGES, Cause.CHARGE, times.effective, terms)
+    note = _note(command, NoteKind.CHARGE, command.amount, target, times)._replace(reason=command.reason)
+    terms = contract_on(target.terms.contracts_of(command.account_id), note.day)
+    debit(target.accounts, command.account_id, note, Book.CHARGES, Cause.CHARGE, times.effective, terms)
 
 
-def reverse_payment(command: ReversePayment, desk: Desk, times: Times) -> None:
+def reverse_payment(command: ReversePayment, target: CommandTarget, times: Times) -> None:
     """A debit note of all that a top-up had brought."""
-    known(command, desk, times)
-    payment = desk.till.payment(command.account_id, command.top_up, times.effective)
+    known(command, target, times)
+    payment = target.accounts.payment(command.account_id, command.top_up, times.effective)
     if payment is None:
         raise RefusedError("unknown_payment", f"there is no top-up {command.top_up!r} of the last 92 days")
     if payment.reversed:
         raise RefusedError("already_reversed", f"top-up {command.top_up!r} was reversed before")
-    note = _note(command, NoteKind.PAYMENT_REVERSED, payment.amount, desk, times)._replace(reference=command.top_up)
-    terms = contract_on(desk.contracts_of(command.account_id), note.day)
-    desk.till.reverse(command.account_id, note, times.effective, terms)
+    note = _note(command, NoteKind.PAYMENT_REVERSED, payment.amount, target, times)._replace(reference=command.top_up)
+    terms = contract_on(target.terms.contracts_of(command.account_id), note.day)
+    reverse_top_up(target.accounts, command.account_id, note, times.effective, terms)
 
 
-def credit_line(command: CreditLine, desk: Desk, times: Times) -> None:
+def credit_line(command: CreditLine, target: CommandTarget, times: Times) -> None:
     """A credit note on a line of a bill or debit note."""
-    known(command, desk, times)
+    known(command, target, times)
     bill_id, number = command.bill_id, command.line
-    document = desk.till.document(command.account_id, bill_id, times.effective)
+    document = target.accounts.document(command.account_id, bill_id, times.effective)
     if document is None:
         raise RefusedError("unknown_bill", f"there is no bill or debit note {bill_id!r} that can be credited")
     if number > len(document.lines):
@@ -54,27 +56,27 @@ def credit_line(command: CreditLine, desk: Desk, times: Times) -> None:
         raise RefusedError(
             "over_credited", f"of line {number} of bill {bill_id} {decimal_text(left)} CNY can be credited"
         )
-    note = _note(command, NoteKind.CREDIT_NOTE, command.amount, desk, times)
+    note = _note(command, NoteKind.CREDIT_NOTE, command.amount, target, times)
     note = note._replace(reason=command.reason, reference=bill_id, line=number)
-    desk.till.credit_line(command.account_id, note, times.effective)
+    credit_a_line(target.accounts, command.account_id, note, times.effective)
 
 
-def _note(command: Any, kind: NoteKind, amount: Decimal, desk: Desk, times: Times) -> Note:
-    day = desk.day_of(times.effective)
+def _note(command: Any, kind: NoteKind, amount: Decimal, target: CommandTarget, times: Times) -> Note:
+    day = target.days.day_of(times.effective * 1000)
     note_id = note_id_of(kind, command.account_id, day, entry_id(command, times))
     return Note(note_id, kind, command.command_id, day, amount)
 
 
-def withdraw_contract(command: WithdrawContract, desk: Desk, times: Times) -> None:
+def withdraw_contract(command: WithdrawContract, target: CommandTarget, times: Times) -> None:
     """A contract that has not begun is not to begin."""
-    own(command, desk, times)
-    agreed = desk.contracts_of(command.account_id)
+    own(command, target, times)
+    agreed = target.terms.contracts_of(command.account_id)
     number = next((n for n, contract in enumerate(agreed) if contract.contract_id == command.contract_id), None)
     if number is None:
         raise RefusedError("unknown_contract", f"the account has no contract {command.contract_id!r}")
-    need_notice(agreed[number].effective_from, command, desk, times)
+    need_notice(agreed[number].effective_from, command, target, times)
     _check_modes((*agreed[:number], *agreed[number + 1 :]))
-    desk.withdraw_contract(command.account_id, number)
+    target.terms.withdraw_contract(command.account_id, number)
 
 
 def _check_modes(contracts: Contracts) -> None:
@@ -90,10 +92,10 @@ def _check_modes(contracts: Contracts) -> None:
         mode = contract.mode
 
 
-def withdraw_price_book(command: WithdrawPriceBook, desk: Desk, times: Times) -> None:
+def withdraw_price_book(command: WithdrawPriceBook, target: CommandTarget, times: Times) -> None:
     """A price book that has not begun is not to begin. Its version may be published again."""
-    book = desk.books.find(command.version)
+    book = target.terms.books.find(command.version)
     if book is None or book.effective_from is None:
         raise RefusedError("unknown_version", f"no price book {command.version!r} was published")
-    need_margin(book.effective_from, command, desk, times)
-    desk.withdraw_book(command.version)
+    need_margin(book.effective_from, command, target, times)
+    target.terms.withdraw_book(command.version)

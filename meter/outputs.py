@@ -1,9 +1,10 @@
-"""The outputs' canonical bytes, written without building a model for each: the same bytes as `meter.models`."""
+"""What a step puts out, and its canonical bytes, written without building a model for each: as `meter.models` would."""
 
 import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 
@@ -11,6 +12,7 @@ import msgspec
 
 from meter.models import Header, Rejected, Source, Truncated
 from meter.money import CURRENCY, EXACT, decimal_text
+from meter.records import Keyed, Rerouted
 from meter.rejects import Refusal
 from meter.rollup import Total, TotalKey
 
@@ -22,6 +24,21 @@ _ESCAPED_BYTES = 6
 
 #: The longest original that `usage.rejected` (records of 4 MiB) takes whole: base64 makes four bytes of three.
 MAX_ORIGINAL_BYTES = 2_900_000
+
+
+@dataclass(slots=True, eq=False)
+class Outputs:
+    """The records that a step publishes, but for the totals that it changes; `published.OUTPUTS` has their topics."""
+
+    priced: list[Keyed] = field(default_factory=list)
+    rejected: list[Keyed] = field(default_factory=list)
+    rerouted: list[Rerouted] = field(default_factory=list)
+    results: list[Keyed] = field(default_factory=list)
+    bills: list[Keyed] = field(default_factory=list)
+    notes: list[Keyed] = field(default_factory=list)
+    entries: list[Keyed] = field(default_factory=list)
+    notices: list[Keyed] = field(default_factory=list)
+    services: list[Keyed] = field(default_factory=list)
 
 
 #: A string as JSON, quotes and all; only what must be escaped is.

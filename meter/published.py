@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from meter import topics
 from meter.journal import JournalStep
-from meter.partition import Step
 from meter.records import Keyed
+from meter.step import Step
 
 
 class Output(NamedTuple):
@@ -25,15 +25,15 @@ class Output(NamedTuple):
 
 #: In the order in which a step sends them. The journal's entry and the state's records come after.
 OUTPUTS = (
-    Output(topics.PRICED, lambda step: step.priced, lambda entry: entry.priced),
+    Output(topics.PRICED, lambda step: step.outputs.priced, lambda entry: entry.priced),
     Output(topics.DAILY, lambda step: step.daily(), lambda entry: entry.daily, compacted=True),
-    Output(topics.REJECTED, lambda step: step.rejected, lambda entry: entry.rejected),
-    Output(topics.COMMAND_RESULTS, lambda step: step.results, lambda entry: entry.commands),
-    Output(topics.BILLS, lambda step: step.bills, lambda entry: entry.bills),
-    Output(topics.NOTES, lambda step: step.till.notes, lambda entry: entry.notes),
-    Output(topics.LEDGER, lambda step: step.till.entries, lambda entry: entry.entries),
-    Output(topics.NOTICES, lambda step: step.till.notices, lambda entry: entry.notices),
-    Output(topics.SERVICE, lambda step: step.till.services, lambda entry: entry.services, compacted=True),
+    Output(topics.REJECTED, lambda step: step.outputs.rejected, lambda entry: entry.rejected),
+    Output(topics.COMMAND_RESULTS, lambda step: step.outputs.results, lambda entry: entry.commands),
+    Output(topics.BILLS, lambda step: step.outputs.bills, lambda entry: entry.bills),
+    Output(topics.NOTES, lambda step: step.outputs.notes, lambda entry: entry.notes),
+    Output(topics.LEDGER, lambda step: step.outputs.entries, lambda entry: entry.entries),
+    Output(topics.NOTICES, lambda step: step.outputs.notices, lambda entry: entry.notices),
+    Output(topics.SERVICE, lambda step: step.outputs.services, lambda entry: entry.services, compacted=True),
 )
 
 

@@ -7,13 +7,15 @@ from the rules. So anyone who has the log can recompute every output, byte for b
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from meter.dedupe import MemorySeen, Seen
+from meter.fold import fold
 from meter.journal import Counts, InputRange, JournalStep
 from meter.models import CommandResult
 from meter.outputs import json_text
-from meter.partition import Step
 from meter.records import Chunk, Keyed, Record
 from meter.rules import Rules
+from meter.settle import run_due
 from meter.state import PartitionState
+from meter.step import Step
 
 #: What a journal entry counts.
 COUNTED = (*Counts.model_fields, "bills", "notes", "entries", "daily", "notices", "services")
@@ -41,45 +43,45 @@ def replay(
         if entry.due is not None:
             _run_due(entry, step)
         for span in entry.inputs:
-            if span.start != step.next.get(span.topic):
-                raise JournalError(
-                    f"step {entry.seq}: {span.topic} continues at {span.start}, not at {step.next.get(span.topic)}"
-                )
+            expected = step.changes.position.next.get(span.topic)
+            if span.start != expected:
+                raise JournalError(f"step {entry.seq}: {span.topic} continues at {span.start}, not at {expected}")
             if span.next < span.start:
                 raise JournalError(f"step {entry.seq}: {span.topic} runs from {span.start} back to {span.next}")
-            step.fold(Chunk(span.topic, span.start, span.next, read(span)))
+            fold(step, Chunk(span.topic, span.start, span.next, read(span)))
         _check_counts(entry, step)
         yield entry, step, state
-        state.merge(step, memory)
+        state.apply(step.changes, memory)
 
 
 def _run_due(entry: JournalStep, step: Step) -> None:
     """What fell due, in the agenda's order, before the inputs: as much as the journal says, the rest is for later."""
     assert entry.due is not None
-    if entry.due.until < step.due_until:
+    if entry.due.until < step.changes.position.due_until:
         raise JournalError(f"step {entry.seq}: due actions run backwards")
-    done = step.run_due(entry.due.until, entry.due.actions)
+    done = run_due(step, entry.due.until, entry.due.actions)
     if done != entry.due.actions:
         raise JournalError(f"step {entry.seq}: {entry.due.actions} actions in the journal, {done} were due")
 
 
 def _check_order(entry: JournalStep, state: PartitionState) -> None:
-    if entry.seq != state.seq + 1:
-        raise JournalError(f"step {entry.seq} follows step {state.seq}")
-    if entry.record_time < state.record_time:
+    if entry.seq != state.position.seq + 1:
+        raise JournalError(f"step {entry.seq} follows step {state.position.seq}")
+    if entry.record_time < state.position.record_time:
         raise JournalError(f"step {entry.seq}: record time runs backwards")
 
 
 def _check_counts(entry: JournalStep, step: Step) -> None:
+    step.check()
     replayed = step.journal_entry()
     for name in COUNTED:
         counted, value = getattr(entry, name), getattr(replayed, name)
         if counted != value:
             raise JournalError(f"step {entry.seq}: {name} is {counted} in the journal, replayed {value}")
-    if entry.not_after is not None and not step.ahead:
+    if entry.not_after is not None and not step.taken.ahead:
         raise JournalError(f"step {entry.seq}: nothing was recorded after {entry.not_after}, as the journal says")
-    if entry.record_time != step.record_time:
-        raise JournalError(f"step {entry.seq}: record time is {entry.record_time}, replayed {step.record_time}")
+    if entry.record_time != replayed.record_time:
+        raise JournalError(f"step {entry.seq}: record time is {entry.record_time}, replayed {replayed.record_time}")
 
 
 def replay_bills(
@@ -98,12 +100,12 @@ def replay_bills(
         if entry.due is not None:
             # The agenda holds this account's actions alone: all of them that are due belong to this step or an
             # earlier slice of the same instant.
-            step.run_due(entry.due.until, len(state.agenda))
+            run_due(step, entry.due.until, len(state.agenda))
         for span in entry.inputs:
-            step.fold(Chunk(span.topic, span.start, span.next, read(span)))
-        step.record_time = entry.record_time
-        yield from (row for row in step.bills if row[0] == account_id.encode())
-        state.merge(step, memory)
+            fold(step, Chunk(span.topic, span.start, span.next, read(span)))
+        step.changes.position.record_time = entry.record_time
+        yield from (row for row in step.outputs.bills if row[0] == account_id.encode())
+        state.apply(step.changes, memory)
 
 
 def concerns(account_id: str) -> Callable[[bytes | None], bool]:

@@ -8,17 +8,18 @@ from typing import Any, TypeVar
 import msgspec
 
 from meter.accounts import Account, Document, OpenBill, Payment
+from meter.answers import Answer, Memory
 from meter.arrears import Service
-from meter.commands import Answer, Memory
 from meter.contracts import Contract, Mode
 from meter.identity import Identity, Seal
 from meter.money import decimal_text
-from meter.partition import Step
 from meter.prices import PriceBook, PriceBooks
 from meter.published import Before
 from meter.rollup import Total
 from meter.settlement import Kind, Share, ShareKey, period_of
 from meter.state import PartitionState
+from meter.step import Step
+from meter.terms import NewTerms
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -40,31 +41,36 @@ class StateError(Exception):
 
 def changes(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
     """The records that a step writes to `meter.state`. The position comes last: it is what makes them true."""
+    changed = step.changes
     yield from _usage(step)
     yield from _accounts(step)
-    for command_id in step.forgotten:
+    for command_id in changed.forgotten:
         yield _encode(("command", command_id)), None
-    for command_id, answer in step.commands.items():
+    for command_id, answer in changed.commands.items():
         yield _encode(("command", command_id)), _encode(answer)
-    for account_id, contracts in step.new_contracts.items():
-        for number, contract in _changed(step.state.contracts.get(account_id, ()), contracts):
-            yield _encode(("contract", account_id, number)), None if contract is None else _encode(contract)
-    if step.books is not step.state.books:
-        for number, book in _changed(step.state.books.published, step.books.published):
-            yield _encode(("book", number)), None if book is None else _encode(_book_fields(book))
-    if step.identity is not None:
-        yield IDENTITY, _encode({"cluster": step.identity.cluster, "topics": step.identity.topics})
+    yield from _terms(changed.terms)
+    if changed.identity is not None:
+        yield IDENTITY, _encode({"cluster": changed.identity.cluster, "topics": changed.identity.topics})
     position = {
         "v": VERSION,
-        "seq": step.seq,
-        "record_time": step.record_time,
-        "due_until": step.due_until,
-        "memory": step.memory,
+        "seq": changed.position.seq,
+        "record_time": changed.position.record_time,
+        "due_until": changed.position.due_until,
+        "memory": changed.memory,
         "metered_day": step.metered_day(None),
-        "next": step.next,
-        "last": step.last,
+        "next": changed.position.next,
+        "last": changed.position.last,
     }
     yield POSITION, _encode(position)
+
+
+def _terms(terms: NewTerms) -> Iterator[tuple[bytes, bytes | None]]:
+    for account_id, contracts in terms.changed.items():
+        for number, contract in _changed(terms.before.contracts_of(account_id), contracts):
+            yield _encode(("contract", account_id, number)), None if contract is None else _encode(contract)
+    if terms.books is not terms.before.books:
+        for number, book in _changed(terms.before.books.published, terms.books.published):
+            yield _encode(("book", number)), None if book is None else _encode(_book_fields(book))
 
 
 def _changed(before: Sequence[_T], after: Sequence[_T]) -> Iterator[tuple[int, _T | None]]:
@@ -81,18 +87,23 @@ def _book_fields(book: PriceBook) -> dict[str, Any]:
 
 def _usage(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
     """Totals, each with its own usage that is not billed yet; usage that came late by the bill that it is to go on."""
-    own = {(key.account_id, key.region, key.day): share for key, share in step.shares.items() if key.kind is Kind.USAGE}
-    for key in {**step.totals, **own}:
-        total = step.totals.get(key) or step.state.totals[key]
-        share = own[key] if key in own else step.state.unbilled.own(key)
+    state, changed = step.state, step.changes
+    own = {(key.account_id, key.region, key.day): share for key, share in changed.shares.items() if _is_own(key)}
+    for key in {**changed.totals, **own}:
+        total = changed.totals.get(key) or state.totals.rows[key]
+        share = own[key] if key in own else state.unbilled.own(key)
         figures = (total.jobs, total.minutes, decimal_text(total.amount))
         yield _encode(("total", *key)), _encode(figures if share is None else (*figures, share))
-    for share_key, share in step.shares.items():
-        if share_key.kind is Kind.LATE:
+    for share_key, share in changed.shares.items():
+        if not _is_own(share_key):
             account_id, period, _, region, day = share_key
             yield _encode(("late", account_id, period, region, day)), None if share is None else _encode(share)
-    for key in step.dropped:
+    for key in changed.dropped:
         yield _encode(("total", *key)), None
+
+
+def _is_own(key: ShareKey) -> bool:
+    return key.kind is Kind.USAGE
 
 
 def account_key(account_id: str) -> bytes:
@@ -101,16 +112,17 @@ def account_key(account_id: str) -> bytes:
 
 
 def _accounts(step: Step) -> Iterator[tuple[bytes, bytes | None]]:
-    for account_id, account in step.till.changed.items():
+    changed = step.changes.accounts
+    for account_id, account in changed.accounts.items():
         yield account_key(account_id), _encode(account)
-    for (account_id, command_id), payment in step.till.payments.items():
+    for (account_id, command_id), payment in changed.payments.items():
         yield _encode(("payment", account_id, command_id)), None if payment is None else _encode(payment)
-    for (account_id, bill_id), document in step.till.documents.items():
+    for (account_id, bill_id), document in changed.documents.items():
         yield _encode(("document", account_id, bill_id)), None if document is None else _encode(document)
         if document is None:
-            for ticket in step.state.tickets_of.get((account_id, bill_id), ()):
+            for ticket in changed.known.tickets_of.get((account_id, bill_id), ()):
                 yield _encode(("ticket", account_id, ticket)), None
-    for key, (bill_id, amount) in step.till.tickets.items():
+    for key, (bill_id, amount) in changed.tickets.items():
         yield _encode(("ticket", *key)), _encode((bill_id, decimal_text(amount)))
 
 
@@ -119,7 +131,7 @@ def with_before(
 ) -> Iterator[tuple[bytes, bytes | None]]:
     """The changes of a step, each key once, led by the record that says what they came after."""
     rows = dict(changes(step))
-    accounts = len({account for account, _ in step.till.services})
+    accounts = len({account for account, _ in step.outputs.services})
     yield BEFORE, _encode(Before(ends, rerouted, kept(rows), accounts))
     yield from rows.items()
 
@@ -164,7 +176,7 @@ class StateReader:
         for account_id, numbered in self._contracts.items():
             self.state.put_contracts(account_id, tuple(contract for _, contract in sorted(numbered.items())))
         self._put_all(key for key in self._records if not key.startswith(_CONTRACT))
-        self.state.books = PriceBooks(tuple(book for _, book in sorted(self._books.items())))
+        self.state.terms.books = PriceBooks(tuple(book for _, book in sorted(self._books.items())))
         self._records.clear()
         return self.state
 
@@ -198,14 +210,14 @@ class StateReader:
     def _put_account(self, kind: str, account: str, about: list[str], content: Any) -> None:
         match kind, about:
             case "account", []:
-                self.state.put_account(account, _account(content))
+                self.state.accounts.put(account, _account(content))
             case "document", [bill_id]:
-                self.state.put_document(account, bill_id, _document(content))
+                self.state.accounts.put_document(account, bill_id, _document(content))
             case "payment", [command_id]:
                 amount, at_ms, is_reversed = content
-                self.state.put_payment(account, command_id, Payment(Decimal(amount), at_ms, is_reversed))
+                self.state.accounts.put_payment(account, command_id, Payment(Decimal(amount), at_ms, is_reversed))
             case "ticket", [ticket]:
-                self.state.put_ticket(account, ticket, content[0], Decimal(content[1]))
+                self.state.accounts.put_ticket(account, ticket, content[0], Decimal(content[1]))
             case _:
                 raise ValueError("unknown kind of record")
 
@@ -217,20 +229,22 @@ class StateReader:
         if content["v"] != VERSION:
             raise ValueError("another version")
         self.found = True
-        self.state.seq, self.state.record_time = content["seq"], content["record_time"]
-        self.state.due_until = content["due_until"]
+        position = self.state.position
+        position.seq, position.record_time = content["seq"], content["record_time"]
+        position.due_until = content["due_until"]
         self.state.memory = Memory(*content["memory"])
         # Its total may be forgotten by now.
-        self.state.metered_day = max(self.state.metered_day, content["metered_day"])
-        self.state.next.update(content["next"])
-        self.state.last.update({topic: Seal(*sealed) for topic, sealed in content["last"].items()})
+        totals = self.state.totals
+        totals.metered_day = max(totals.metered_day, content["metered_day"])
+        position.next.update(content["next"])
+        position.last.update({topic: Seal(*sealed) for topic, sealed in content["last"].items()})
 
     def _put_total(self, key: tuple[str, str, str], content: Any) -> None:
         jobs, minutes, amount, *share = content
-        self.state.put_total(key, Total(jobs, minutes, Decimal(amount)))
+        self.state.totals.put(key, Total(jobs, minutes, Decimal(amount)))
         if share:
             account_id, region, day = key
-            period = period_of(day, self.state.mode_on(account_id, day))
+            period = period_of(day, self.state.terms.mode_on(account_id, day))
             self.state.put_share(ShareKey(account_id, period, Kind.USAGE, region, day), _share(share[0]))
 
 

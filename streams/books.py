@@ -6,17 +6,18 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from meter import topics
-from meter.commands import Answer
+from meter.answers import Answer
 from meter.dedupe import MemorySeen
+from meter.fold import fold
 from meter.models import PriceBookCommand
 from meter.money import EXACT, decimal_text
-from meter.partition import Step
 from meter.prices import PriceBooks, PriceRefusal, accept_book
 from meter.records import Chunk
 from meter.rounding import billable_minutes
 from meter.rules import Rules
 from meter.snapshot import StateError, StateReader
 from meter.state import PartitionState
+from meter.step import Step
 from streams.commands.writing import issued_at
 from streams.errors import MeterError, RefusalToStartError, SettingError
 from streams.kafka import offsets, read_range, reader
@@ -67,14 +68,14 @@ async def published(settings: Settings, rules: Rules) -> Published:
             snapshot.finish()
         except StateError as error:
             raise RefusalToStartError(f"{error}; use the meter version that wrote it, or a newer one") from error
-        name, folded = settings.topic(topics.COMMANDS), state.next[topics.COMMANDS]
+        name, folded = settings.topic(topics.COMMANDS), state.position.next[topics.COMMANDS]
         start, end = await offsets(consumer, name, 0)
         if start > folded:
             raise MeterError(f"{name}[0] starts at {start}: its first commands are gone, and with them price books")
         records = [record async for batch in read_range(consumer, name, 0, folded, end) for record in batch]
     step = Step(state, MemorySeen())
-    step.fold(Chunk(topics.COMMANDS, folded, max(folded, end), records))
-    return Published(step.books, {**state.commands, **step.commands})
+    fold(step, Chunk(topics.COMMANDS, folded, max(folded, end), records))
+    return Published(step.changes.terms.books, {**state.commands, **step.changes.commands})
 
 
 def check_book(command: PriceBookCommand, known: Published, rules: Rules, now_ms: int) -> PriceRefusal | None:

@@ -102,7 +102,7 @@ async def _is_done(settings: Settings, rules: Rules, partition: int, to_ms: int)
 async def _has_more(settings: Settings, state: PartitionState) -> bool:
     """Whether an input holds records that are not folded; marks of transactions are none."""
     async with reader(settings) as consumer:
-        for topic, position in state.next.items():
+        for topic, position in state.position.next.items():
             name = settings.topic(topic)
             _, end = await offsets(consumer, name, state.partition)
             async for _ in read_range(consumer, name, state.partition, position, end):

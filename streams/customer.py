@@ -58,17 +58,17 @@ class Customer(NamedTuple):
 async def customer(settings: Settings, rules: Rules, account_id: str) -> Customer:
     """A customer as of what is committed. Raises MeterError where there is none of this id."""
     state = await partition_state(settings, rules, owner(account_id, rules.partitions), account_id)
-    account = state.accounts.get(account_id)
+    account = state.accounts.by_id.get(account_id)
     if account is None:
         raise MeterError(f"there is no account {account_id!r}; its first job opens it, or `meter account open`")
     return Customer(
-        account_id, _today(state), account, state.contracts.get(account_id, ()), _unbilled(state, account_id)
+        account_id, _today(state), account, state.terms.contracts.get(account_id, ()), _unbilled(state, account_id)
     )
 
 
 def _today(state: PartitionState) -> str:
     simulated = state.rules.clock is Clock.SIMULATED
-    return state.days.day_of(state.record_time * 1000 if simulated else time.time_ns() // 1000)
+    return state.days.day_of(state.position.record_time * 1000 if simulated else time.time_ns() // 1000)
 
 
 def _unbilled(state: PartitionState, account_id: str) -> tuple[tuple[ShareKey, Share], ...]:

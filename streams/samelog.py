@@ -69,7 +69,7 @@ async def other_records(consumer: AIOKafkaConsumer, settings: Settings, state: P
         name = settings.topic(topic)
         where = f"{name}[{state.partition}]"
         start, end = await offsets(consumer, name, state.partition)
-        position, last = state.next[topic], state.last.get(topic)
+        position, last = state.position.next[topic], state.position.last.get(topic)
         if start > position:
             gone = f"{start - position} {'record is' if start - position == 1 else 'records are'} gone"
             yield (

@@ -7,12 +7,14 @@ from typing import Any
 
 from meter import topics
 from meter.dedupe import MemorySeen
+from meter.fold import fold
 from meter.models import CommandResult, PricedJob, Rejected
-from meter.partition import Step
 from meter.records import Chunk
 from meter.rules import Rules
+from meter.settle import run_due
 from meter.snapshot import StateReader, changes
 from meter.state import PartitionState
+from meter.step import Step
 from streams.engine.recovery import sighting_of
 
 RULES = Rules(meter_id="test", partitions=1)
@@ -92,7 +94,7 @@ class Partition:
 
     def prepare(self, *values: Any, topic: str = topics.COMPLETED, at: int = NOON_MS, headers: Headers = ()) -> Step:
         """A step over some records of one input; nothing is published."""
-        start = self.state.next[topic]
+        start = self.state.position.next[topic]
         records = [Input(start + n, at, b"key", encode(value), headers) for n, value in enumerate(values)]
         return self.prepare_chunks(Chunk(topic, start, start + len(records), records))
 
@@ -100,42 +102,42 @@ class Partition:
         """A step over chunks; nothing is published."""
         step = Step(self.state, self.seen)
         for chunk in chunks:
-            step.fold(chunk)
+            fold(step, chunk)
         return step
 
     def publish(self, step: Step) -> None:
         """Its transaction commits."""
         self.steps.append(step)
         self.state_topic.update(changes(step))
-        self.priced_topic.extend(value for _, value in step.priced)
+        self.priced_topic.extend(value for _, value in step.outputs.priced)
         self.daily_topic.update(step.daily())
 
     def fold(self, *values: Any, topic: str = topics.COMPLETED, at: int = NOON_MS, headers: Headers = ()) -> Step:
         """A step over some records of one input, committed."""
         step = self.prepare(*values, topic=topic, at=at, headers=headers)
         self.publish(step)
-        self.state.merge(step, self.seen)
+        self.state.apply(step.changes, self.seen)
         return step
 
     def run_due(self, until_ms: int, limit: int) -> Step:
         """A step that does what is due by an instant, committed."""
         step = Step(self.state, self.seen)
-        step.run_due(until_ms, limit)
+        run_due(step, until_ms, limit)
         self.publish(step)
-        self.state.merge(step, self.seen)
+        self.state.apply(step.changes, self.seen)
         return step
 
 
 def priced_of(step: Step) -> list[PricedJob]:
     """What a step puts on `usage.priced`."""
-    return [PricedJob.read(value) for _, value in step.priced]
+    return [PricedJob.read(value) for _, value in step.outputs.priced]
 
 
 def rejects_of(step: Step) -> list[Rejected]:
     """What a step puts on `usage.rejected`."""
-    return [Rejected.read(value) for _, value in step.rejected]
+    return [Rejected.read(value) for _, value in step.outputs.rejected]
 
 
 def results_of(step: Step) -> list[CommandResult]:
     """What a step puts on `meter.command-results`."""
-    return [CommandResult.read(value) for _, value in step.results]
+    return [CommandResult.read(value) for _, value in step.outputs.results]

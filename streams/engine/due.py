@@ -234,7 +234,7 @@ class DueGate:
         return state.rules.clock is Clock.SIMULATED
 
     def _now_ms(self, state: PartitionState) -> int | None:
-        return state.record_time if self._simulated(state) else self.broker_time.now_ms()
+        return state.position.record_time if self._simulated(state) else self.broker_time.now_ms()
 
     def _clocks_apart(self, now_ms: int, partition: int) -> bool:
         apart_ms = now_ms - machine_ms()

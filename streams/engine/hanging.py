@@ -83,7 +83,7 @@ async def end_what_was_sent_on(
             if not starts:
                 continue
             records = (await read_ranges(everything, {place: starts[0]}, last))[place]
-            folded = {at < state.next[topics.COMPLETED] for at in origins(records, state.partition)}
+            folded = {at < state.position.next[topics.COMPLETED] for at in origins(records, state.partition)}
             if len(folded) > 1:
                 raise RefusalToStartError(
                     f"{name}[{place.partition}]: a transaction hangs at {starts[0]} that is of a step that was "

@@ -28,11 +28,13 @@ from aiokafka.errors import KafkaError
 
 from meter import topics
 from meter.dedupe import needed_since
+from meter.fold import fold
 from meter.identity import Identity, Seal, checksum
-from meter.partition import Step
 from meter.records import Chunk, HoleError
 from meter.rules import Clock, Rules
+from meter.settle import run_due
 from meter.state import PartitionState
+from meter.step import Step
 from streams.engine.due import DueGate, Pace, StampGate, TakeEnds, blocks
 from streams.engine.hanging import close_what_hangs, end_what_was_sent_on
 from streams.engine.held import InputEnd
@@ -141,7 +143,7 @@ class PartitionOwner:
             await self._writer.see_that_it_is_the_newest()
             raise
         self.sums = Sums(self.state)
-        self.expected = dict(self.state.next)
+        self.expected = dict(self.state.position.next)
         self._has_room.set()
         self.is_open = True
         self.last_moved = time.monotonic()
@@ -153,8 +155,8 @@ class PartitionOwner:
         log.info(
             "partition open",
             partition=self.partition,
-            seq=self.state.seq,
-            next=self.state.next[topics.COMPLETED],
+            seq=self.state.position.seq,
+            next=self.state.position.next[topics.COMPLETED],
             remembered=len(seen),
             caught_up=read,
             took_s=round(took_s, 3),
@@ -182,7 +184,7 @@ class PartitionOwner:
     async def _open_seen(self, consumer: AIOKafkaConsumer, *, anew: bool = False) -> tuple[DiskSeen, int]:
         """The dedupe index, brought up to date, and how many records that took; made anew where it is ahead."""
         assert self._identity is not None
-        since_ms = needed_since(self.state.due_until, self._rules)
+        since_ms = needed_since(self.state.position.due_until, self._rules)
         directory, name = index_directory(self._settings), log_id(self._identity)
         patience = int(INDEX_PATIENCE_S / INDEX_RETRY_S)
         while patience and index_is_in_use(directory, self.partition):  # a worker beside this one is about to let go
@@ -211,7 +213,7 @@ class PartitionOwner:
         self._latest_ms = 0
         self._gate.forget()
         await self._idle.wait()
-        self.expected = dict(self.state.next)
+        self.expected = dict(self.state.position.next)
         self._has_room.set()
 
     def go_on(self) -> None:
@@ -220,7 +222,7 @@ class PartitionOwner:
 
     def folded(self) -> dict[str, int]:
         """Up to where each input is folded and committed; markers behind the last record count as folded."""
-        return self._covered() if self._idle.is_set() else dict(self.state.next)
+        return self._covered() if self._idle.is_set() else dict(self.state.position.next)
 
     @property
     def should_move(self) -> bool:
@@ -250,7 +252,7 @@ class PartitionOwner:
             for key in list(self._totals):
                 del self._totals[key]
             return
-        for count, (account_id, days) in enumerate(self.state.used.items()):
+        for count, (account_id, days) in enumerate(self.state.totals.used.items()):
             for region, day in days:
                 self._totals.pop((account_id, region, day), None)
             if count % CLEARED_AT_ONCE == 0:
@@ -410,7 +412,7 @@ class PartitionOwner:
         await self._commit(step, outputs)
         if folds:
             self._stepped_at = self.last_moved
-            self._stamps.say_refused(step.ahead, self.partition)
+            self._stamps.say_refused(step.taken.ahead, self.partition)
             if settles:
                 self._pace.waited(time.monotonic() - waits_since)
             self._metrics.delayed(oldest_ms=min(record.timestamp for chunk in chunks for record in chunk.records[:1]))
@@ -420,7 +422,7 @@ class PartitionOwner:
         assert self._seen is not None
         step = Step(self.state, self._seen, not_after=not_after)
         if self.state.identity != self._identity:
-            step.identity = self._identity
+            step.changes.identity = self._identity
         return step
 
     async def _ask_the_time(self) -> None:
@@ -456,7 +458,7 @@ class PartitionOwner:
             allowed = self._pace.allowance()
             for actions in blocks(allowed):
                 began = time.monotonic()
-                done = step.run_due(until_ms, actions)
+                done = run_due(step, until_ms, actions)
                 self._pace.spent(done, time.monotonic() - began)
                 if done < actions:
                     break
@@ -474,7 +476,7 @@ class PartitionOwner:
     def _fold(self, step: Step, chunks: list[Chunk]) -> None:
         began = time.monotonic()
         for chunk in chunks:
-            step.fold(chunk)
+            fold(step, chunk)
         self._metrics.folded(fold_s=time.monotonic() - began)
 
     async def _commit(self, step: Step, outputs: Sequence[Output]) -> None:
@@ -483,11 +485,11 @@ class PartitionOwner:
         began = time.monotonic()
         published = await self._writer.publish(outputs)
         committed = time.monotonic()
-        self.state.merge(step, self._seen)
+        self.state.apply(step.changes, self._seen)
         self.sums.add(step)
-        self._seen.needed_since_ms = needed_since(self.state.due_until, self._rules)
+        self._seen.needed_since_ms = needed_since(self.state.position.due_until, self._rules)
         if published.priced_next is not None:
-            last = Seal(published.priced_next - 1, published.priced_ms, checksum(*step.priced[-1]))
+            last = Seal(published.priced_next - 1, published.priced_ms, checksum(*step.outputs.priced[-1]))
             self._seen.priced_next, self._seen.below = published.priced_next, last
         self.last_moved = committed
         if self._rules.clock is Clock.BROKER:

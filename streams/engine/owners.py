@@ -319,7 +319,7 @@ class Owners:
         return {
             self._tp(topic, partition): offset
             for partition in self.opened()
-            for topic, offset in self.by_partition[partition].state.next.items()
+            for topic, offset in self.by_partition[partition].state.position.next.items()
         }
 
     def _tp(self, topic: str, partition: int) -> TP:

@@ -64,7 +64,7 @@ async def read_state(
     async for difference in other_records(consumer, settings, state):
         raise RefusalToStartError(difference)
     if snapshot.found:
-        await _refuse_a_torn_step(consumer, settings, partition, LastStep(state.seq, snapshot.before))
+        await _refuse_a_torn_step(consumer, settings, partition, LastStep(state.position.seq, snapshot.before))
     return state
 
 

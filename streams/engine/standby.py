@@ -99,7 +99,7 @@ class Standbys:
             return
         async with reader(self._settings) as consumer:
             state = PartitionState(self._rules, partition)
-            state.due_until = await self._settled_until(consumer, partition)
+            state.position.due_until = await self._settled_until(consumer, partition)
             name = log_id(await self._identity())
             if index_is_in_use(directory, partition):
                 return
@@ -114,7 +114,7 @@ class Standbys:
 
     async def _bring_up(self, consumer: AIOKafkaConsumer, state: PartitionState, seen: DiskSeen) -> None:
         saved_at = -SAVE_S  # at once: what was read is not read again
-        seen.needed_since_ms = needed_since(state.due_until, self._rules)
+        seen.needed_since_ms = needed_since(state.position.due_until, self._rules)
         log.info("standby", partition=state.partition, remembered=len(seen))
         while True:
             await catch_up(consumer, self._settings, state, seen, seen.needed_since_ms, rest=REST)

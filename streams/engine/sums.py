@@ -9,9 +9,9 @@ from decimal import Decimal
 
 from meter.agenda import Action, Due
 from meter.money import EXACT, ZERO
-from meter.partition import Step
 from meter.settlement import Kind, Share, ShareKey
 from meter.state import PartitionState
+from meter.step import Step
 
 #: Periods of accounts that one look audits.
 AUDITED = 100
@@ -28,9 +28,9 @@ class Sums:
 
     def add(self, step: Step) -> None:
         """A step was committed."""
-        for _, amount in step.usage_by_region.values():
+        for _, amount in step.tally.usage.values():
             self._expected = EXACT.add(self._expected, amount)
-        self._expected = EXACT.subtract(self._expected, step.billed_amount)
+        self._expected = EXACT.subtract(self._expected, step.tally.billed)
 
     def look(self) -> tuple[Decimal, Decimal]:
         """The unbilled amount, and by how much it differs from what was priced less what was billed: zero.
@@ -56,7 +56,7 @@ class Sums:
     def _difference(self, due: Due) -> Decimal:
         """By how much a period's usage is off. Before its cut no job is late: then it is the whole of the totals."""
         state, difference = self._state, ZERO
-        may_be_late = max(state.record_time, state.due_until) >= state.days.cut_ms(due.period)
+        may_be_late = max(state.position.record_time, state.position.due_until) >= state.days.cut_ms(due.period)
         for key, share in state.unbilled.of(due.account_id, due.period).items():
             if key.kind is Kind.USAGE:
                 more = self._more_than_used(key, share)
@@ -64,5 +64,5 @@ class Sums:
         return difference
 
     def _more_than_used(self, key: ShareKey, share: Share) -> Decimal:
-        total = self._state.totals.get((key.account_id, key.region, key.day))
+        total = self._state.totals.rows.get((key.account_id, key.region, key.day))
         return share.amount if total is None else EXACT.subtract(share.amount, total.amount)

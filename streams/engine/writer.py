@@ -10,10 +10,10 @@ from aiokafka.errors import IllegalOperation, ProducerFenced
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 from meter import topics
-from meter.partition import Step
 from meter.published import OUTPUTS
 from meter.records import Rerouted
 from meter.snapshot import with_before
+from meter.step import Step
 from streams.errors import BrokerLostError
 from streams.settings import Settings
 from streams.transactional import TransactionalProducer, UnansweredError, start, stop
@@ -110,7 +110,8 @@ class PartitionWriter:
             raise ProducerFenced
 
     def batches(self, step: Step) -> list[Output]:
-        """Everything that a step puts out, as it is sent."""
+        """Everything that a step puts out, as it is sent. Raises InvariantError for a step that cannot be right."""
+        step.check()
         return list(self._batches(step))
 
     async def publish(self, batches: Sequence[Output]) -> Published:
@@ -166,10 +167,10 @@ class PartitionWriter:
         """The outputs, topic by topic; batches are closed when they are full."""
         p = self._partition
         now = int(time.time() * 1000)
-        for partition, sent_on in _by_partition(step.rerouted):
+        for partition, sent_on in _by_partition(step.outputs.rerouted):
             for batch in self._fill((row.key, row.value, row.timestamp, row.headers) for row in sent_on):
                 yield Output(topics.REROUTED, partition, batch.record_count(), batch)
-        homes = {row.partition for row in step.rerouted}
+        homes = {row.partition for row in step.outputs.rerouted}
         rerouted_ends = {q: end for q, end in self._rerouted_ends.items() if q in homes}
         for topic, rows in (
             *((output.topic, output.rows(step)) for output in OUTPUTS),

@@ -60,7 +60,7 @@ async def check_settled(settings: Settings, rules: Rules, engine: Engine, span: 
 
 async def _check_partition(settings: Settings, rules: Rules, span: Span, partition: int, due_ms: int) -> None:
     state = await partition_state(settings, rules, partition)
-    if rules.clock is Clock.SIMULATED and state.record_time < due_ms:
+    if rules.clock is Clock.SIMULATED and state.position.record_time < due_ms:
         raise GrowingError(span, f"it is settled at {state.days.text(due_ms)}, and it is not that late yet")
     if await _unfolded(settings, state, due_ms):
         raise GrowingError(span, f"partition {partition} has not metered all that was recorded before its settlement")
@@ -75,7 +75,7 @@ async def _unfolded(settings: Settings, state: PartitionState, before_ms: int) -
         for topic in topics.INPUTS:
             name = settings.topic(topic)
             _, end = await offsets(consumer, name, state.partition)
-            async for records in read_range(consumer, name, state.partition, state.next[topic], end):
+            async for records in read_range(consumer, name, state.partition, state.position.next[topic], end):
                 if min(record.timestamp for record in records) < before_ms:
                     return True
     return False

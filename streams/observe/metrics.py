@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from meter.partition import Step
+from meter.step import Step
 from streams.engine.held import Held
 from streams.observe.process import exposition
 
@@ -91,18 +91,18 @@ class Metrics:
         for outcome, count in step.counts:
             if outcome != "read" and count:
                 self._records.labels(outcome).inc(count)
-        for region, (minutes, amount) in step.usage_by_region.items():
+        for region, (minutes, amount) in step.tally.usage.items():
             self._billed.labels(region).inc(minutes * 60)
             self._amount.labels(region).inc(float(amount))
-        for region, (jobs, amount) in step.late.items():
+        for region, (jobs, amount) in step.tally.late.items():
             self._late.labels(region).inc(jobs)
             self._late_amount.labels(region).inc(float(amount))
-        for code, count in step.refused.items():
+        for code, count in step.tally.refused.items():
             self._refused.labels(code).inc(count)
-        self._bills.inc(len(step.bills))
-        self._notices.inc(len(step.till.notices))
-        if step.read:
-            self._chunk.observe(step.read)
+        self._bills.inc(len(step.outputs.bills))
+        self._notices.inc(len(step.outputs.notices))
+        if step.taken.records:
+            self._chunk.observe(step.taken.records)
         self._commit.observe(commit_s)
 
     def opened(self, partition: int, took_s: float) -> None:

@@ -13,12 +13,12 @@ from aiokafka import ConsumerRecord
 
 from meter import topics
 from meter.journal import InputRange, JournalStep
-from meter.partition import Step
 from meter.published import OUTPUTS
 from meter.records import Keyed, Record
 from meter.replay import JournalError, replay
 from meter.rules import Rules
 from meter.snapshot import BEFORE, IDENTITY, POSITION, account_key, changes
+from meter.step import Step
 from streams.proof.differences import Difference, Report, differs, named, short
 from streams.proof.log import Cursor, PartitionLog
 from streams.proof.rerouted import Rerouted
@@ -81,7 +81,7 @@ class PartitionProof:
         return [Difference(f"{self._log.at(each.topic)}: a step is torn: {each}") for each in found]
 
     async def _replayed(self, journal: list[JournalStep], inputs: dict[str, Cursor]) -> AsyncIterator[Step]:
-        """Each step; it is merged into the state when the next one is asked for."""
+        """Each step; its changes are applied to the state when the next one is asked for."""
         known: dict[InputRange, list[ConsumerRecord]] = {}
         feed: deque[JournalStep] = deque()
 
@@ -107,8 +107,8 @@ class PartitionProof:
 
     def _note(self, step: Step) -> None:
         self._report.steps += 1
-        self._report.records += step.read
-        self._report.bills += len(step.bills)
+        self._report.records += step.taken.records
+        self._report.bills += len(step.outputs.bills)
         self._rerouted.expect(step)
         for output in COMPACTED:
             self._latest[output.topic].update(output.rows(step))

@@ -156,7 +156,7 @@ class _Partition:
 
     async def reconcile(self) -> tuple[Sums, list[str]]:
         await self._read_state()
-        steps = [step for step in await self._log.journal() if step.seq <= self._state.seq]
+        steps = [step for step in await self._log.journal() if step.seq <= self._state.position.seq]
         found = [
             *(f"a step is torn: {text}" for text in await self._log.torn()),
             *self._journal(steps),
@@ -180,8 +180,8 @@ class _Partition:
         self._sums = self._sums._replace(**totals)
         if totals["read"] != sum(totals[name] for name in names[1:]):
             yield f"{totals['read']} records read, but {sum(totals[n] for n in names[1:])} accounted for"
-        if len(steps) != self._state.seq:
-            yield f"the state is of step {self._state.seq}, the journal has {len(steps)} up to it"
+        if len(steps) != self._state.position.seq:
+            yield f"the state is of step {self._state.position.seq}, the journal has {len(steps)} up to it"
 
     async def _first(self, topic: str, count: int) -> AsyncIterator[bytes]:
         """The first records of an ordered topic: those of the steps looked at."""
@@ -296,8 +296,8 @@ class _Partition:
 
     def _accounts(self) -> Iterator[str]:
         balances = receivable = ZERO
-        for account_id in self._balances.keys() | self._receivable.keys() | self._state.accounts.keys():
-            account = self._state.accounts.get(account_id)
+        for account_id in self._balances.keys() | self._receivable.keys() | self._state.accounts.by_id.keys():
+            account = self._state.accounts.by_id.get(account_id)
             cash, owed = self._balances.get(account_id, ZERO), self._receivable.get(account_id, ZERO)
             balances, receivable = EXACT.add(balances, cash), EXACT.add(receivable, owed)
             known = (account.cash, account.open_amount) if account else (ZERO, ZERO)

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from xxhash import xxh3_128_digest
 
 from meter import topics
-from meter.partition import Step
 from meter.records import ORIGIN_HEADER
 from meter.rules import Rules
+from meter.step import Step
 from streams.kafka import offsets, read_range, reader
 from streams.proof.differences import Difference
 from streams.settings import Settings
@@ -21,7 +21,7 @@ class Rerouted:
 
     def expect(self, step: Step) -> None:
         """Note what a replayed step forwarded."""
-        for row in step.rerouted:
+        for row in step.outputs.rerouted:
             self._expected[row.headers[-1][1] or b""] = row.partition, xxh3_128_digest(row.value)
 
     async def differences(self, settings: Settings, rules: Rules) -> AsyncIterator[Difference]:

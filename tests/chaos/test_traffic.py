@@ -12,10 +12,11 @@ import pytest
 
 from meter import topics
 from meter.dedupe import MemorySeen
-from meter.partition import Step
+from meter.fold import fold
 from meter.records import Chunk
 from meter.rules import Rules
 from meter.state import PartitionState
+from meter.step import Step
 from tests.chaos.traffic import ABORT, ABORTED_PREFIX, CRC32, TRANSACTIONAL, Send, Traffic
 from tests.chaos.verdict import CODES, OUTCOMES
 from tests.recount.compare import Published, Reroutes, between, differences, fold_journal, reroute_differences
@@ -75,7 +76,7 @@ def filled(traffic: Traffic) -> MemoryLog:
 def chunks(rng: Random, log: MemoryLog, state: PartitionState) -> Iterator[Chunk]:
     """Some of what is left, of one input or of both, in either order."""
     for topic in rng.sample((COMPLETED, REROUTED), rng.randint(1, 2)):
-        start, end = state.next[topic], log.ends[topic, state.partition]
+        start, end = state.position.next[topic], log.ends[topic, state.partition]
         upto = rng.randint(start, min(end, start + 400))
         if upto > start:
             records = between(log.inputs[state.partition][topic], start, upto)
@@ -87,24 +88,24 @@ def metered(rng: Random, log: MemoryLog) -> None:
     rules = Rules(meter_id="m", partitions=PARTITIONS)
     states = [PartitionState(rules, partition) for partition in range(PARTITIONS)]
     memories = [MemorySeen() for _ in states]
-    while any(log.ends[topic, s.partition] > s.next[topic] for s in states for topic in (COMPLETED, REROUTED)):
+    while any(log.ends[topic, s.partition] > s.position.next[topic] for s in states for topic in (COMPLETED, REROUTED)):
         state = rng.choice(states)
         step = Step(state, memories[state.partition])
         for chunk in chunks(rng, log, state):
-            step.fold(chunk)
-        if step.inputs:
+            fold(step, chunk)
+        if step.taken.ranges:
             publish(log, step)
-            state.merge(step, memories[state.partition])
+            state.apply(step.changes, memories[state.partition])
 
 
 def publish(log: MemoryLog, step: Step) -> None:
     out = log.published[step.state.partition]
     out.journal.append(json.loads(step.journal_entry().canonical()))
-    out.priced.extend(json.loads(value) for _, value in step.priced)
-    out.rejected.extend(json.loads(value) for _, value in step.rejected)
+    out.priced.extend(json.loads(value) for _, value in step.outputs.priced)
+    out.rejected.extend(json.loads(value) for _, value in step.outputs.rejected)
     out.daily.update({tuple(json.loads(key)): json.loads(value) for key, value in step.daily()})
-    for record in step.rerouted:
-        log.append(topics.REROUTED, record.partition, record, step.record_time + 1)
+    for record in step.outputs.rerouted:
+        log.append(topics.REROUTED, record.partition, record, step.changes.position.record_time + 1)
 
 
 def recounted(log: MemoryLog) -> tuple[list[str], Counter[str], Counter[str]]:

@@ -13,9 +13,9 @@ from meter import topics
 from meter.dedupe import MemorySeen
 from meter.journal import JournalStep
 from meter.models import Origin
-from meter.partition import Step
 from meter.records import ORIGIN_HEADER
 from meter.state import PartitionState
+from meter.step import Step
 from streams.broker.config import Extras
 from streams.engine import hanging
 from streams.engine.due import Pace
@@ -224,7 +224,7 @@ async def test_what_was_sent_on_and_forgotten_there_alone_is_ended_as_its_step_w
     origin = Origin(topic=topics.COMPLETED, partition=0, offset=4).model_dump_json().encode()
     await forget(left, (topics.REROUTED, {"value": b"a job", "headers": [(ORIGIN_HEADER, origin)]}))
     writer, state = PartitionWriter(left, 0), PartitionState(RULES, 0)
-    state.next[topics.COMPLETED] = 5 if was_committed else 4
+    state.position.next[topics.COMPLETED] = 5 if was_committed else 4
     await writer.start()
     async with reader(left) as consumer:
         await close_what_hangs(consumer, left, 0, 2, writer)

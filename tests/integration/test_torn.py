@@ -8,10 +8,11 @@ import pytest
 
 from meter import topics
 from meter.dedupe import MemorySeen
-from meter.partition import Step
+from meter.fold import fold
 from meter.records import Chunk
 from meter.snapshot import StateReader
 from meter.state import PartitionState
+from meter.step import Step
 from streams.engine.recovery import read_state
 from streams.engine.torn import ends_of, rerouted_ends
 from streams.engine.writer import PartitionWriter
@@ -70,10 +71,10 @@ async def next_step(settings: Settings) -> tuple[PartitionWriter, Step]:
             for record in records:
                 snapshot.read(record.key, record.value)
         step = Step(snapshot.finish(), MemorySeen())
-        start, name = step.next[COMPLETED], settings.topic(COMPLETED)
+        start, name = step.changes.position.next[COMPLETED], settings.topic(COMPLETED)
         _, end = await offsets(consumer, name, HOME)
         found = [record async for records in read_range(consumer, name, HOME, start, end) for record in records]
-        step.fold(Chunk(COMPLETED, start, end, found))
+        fold(step, Chunk(COMPLETED, start, end, found))
         writer.stand_at(await ends_of(consumer, settings, HOME), await rerouted_ends(consumer, settings, 2))
     return writer, step
 
@@ -100,7 +101,7 @@ OTHERS = {topics.DAILY, topics.REJECTED, topics.REROUTED}
 
 def test_a_whole_step_is_no_torn_one(meter: Meter) -> None:
     asyncio.run(commit_part(settings_of(meter), *EVERYTHING))
-    assert asyncio.run(opened(settings_of(meter))).seq == 2
+    assert asyncio.run(opened(settings_of(meter))).position.seq == 2
     worker = meter.open_worker()
     meter.wait_folded()
     meter.verified()

@@ -19,10 +19,10 @@ from aiokafka.errors import KafkaError
 
 from meter import topics
 from meter.dedupe import MemorySeen
-from meter.partition import Step
 from meter.regions import ZONES
 from meter.rules import Rules
 from meter.state import PartitionState
+from meter.step import Step
 from streams.engine.torn import OWN
 from streams.engine.writer import Output, PartitionWriter
 from streams.errors import BrokerLostError

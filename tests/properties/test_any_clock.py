@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from meter import topics
 from meter.billing_models import BillIssued, LedgerEntry
 from meter.dedupe import MemorySeen, needed_since
-from meter.partition import Step
+from meter.fold import fold as fold_chunk
 from meter.records import Chunk
 from meter.regions import ZONES
+from meter.step import Step
 from tests.builders import HOUR_MS, NOON_MS, Input, Partition, completion, encode, priced_of, rejects_of, results_of
 from tests.unit.billing import RULES
 
@@ -28,12 +29,12 @@ def text(hours: int) -> str:
 
 
 def fold(partition: Partition, value: Any, hours: int, topic: str, not_after: int | None) -> Step:
-    start = partition.state.next[topic]
+    start = partition.state.position.next[topic]
     record = Input(start, NOON_MS + hours * HOUR_MS, b"key", encode(value), ())
     step = Step(partition.state, partition.seen, not_after=None if not_after is None else NOON_MS + not_after * HOUR_MS)
-    step.fold(Chunk(topic, start, start + 1, [record]))
+    fold_chunk(step, Chunk(topic, start, start + 1, [record]))
     partition.publish(step)
-    partition.state.merge(step, partition.seen)
+    partition.state.apply(step.changes, partition.seen)
     return step
 
 
@@ -44,7 +45,7 @@ class Forgetful(MemorySeen):
 
     def add(self, sightings: Any) -> None:
         super().add(sightings)
-        since = needed_since(self.partition.state.due_until, self.partition.rules)
+        since = needed_since(self.partition.state.position.due_until, self.partition.rules)
         for key in [key for key, sighting in self.items() if sighting.record_time < since]:
             del self[key]
 
@@ -69,11 +70,13 @@ def test_a_job_is_charged_once_and_what_the_index_drops_is_never_asked_for(
             continue
         job = completion(job_id=str(number), completed_at=text(completed[number]))
         steps = [fold(partition, job, hours, topics.COMPLETED, not_after) for partition in (exact, forgetful)]
-        assert steps[0].priced == steps[1].priced
+        assert steps[0].outputs.priced == steps[1].outputs.priced
         assert [reject.code for reject in rejects_of(steps[0])] == [reject.code for reject in rejects_of(steps[1])]
         priced.update(found.job_id for found in priced_of(steps[0]))
     assert max(priced.values(), default=0) <= 1
-    billed = sum(line.jobs for step in exact.steps for _, value in step.bills for line in BillIssued.read(value).lines)
+    billed = sum(
+        line.jobs for step in exact.steps for _, value in step.outputs.bills for line in BillIssued.read(value).lines
+    )
     waiting = sum(share.jobs for shares in exact.state.unbilled._of.values() for share in shares.values())
     assert billed + waiting == sum(priced.values())
 
@@ -89,10 +92,10 @@ def test_a_command_that_is_sent_again_is_done_once(issued: list[int], sent: list
     for number, hours, not_after in sent:
         command = {"command_id": str(number), "type": "adjustment", "account_id": "A", "amount": "1.00", "reason": "r"}
         fold(partition, {**command, "issued_at": text(issued[number])}, hours, topics.COMMANDS, not_after)
-    entries = [LedgerEntry.read(value) for step in partition.steps for _, value in step.till.entries]
+    entries = [LedgerEntry.read(value) for step in partition.steps for _, value in step.outputs.entries]
     done = Counter(entry.reference for entry in entries if entry.cause == "adjustment")
     assert max(done.values(), default=0) <= 1
-    assert partition.state.accounts["A"].cash == len(done)
+    assert partition.state.accounts.by_id["A"].cash == len(done)
 
 
 @settings(deadline=None, max_examples=300)
@@ -148,7 +151,7 @@ def test_an_account_a_region_and_a_day_have_one_price(events: list[tuple[str, in
             prices[job.account_id, job.region, job.day].add(job.unit_price)
     assert all(len(found) == 1 for found in prices.values())
     for step in partition.steps:
-        for _, value in step.bills:
+        for _, value in step.outputs.bills:
             for line in json.loads(value)["lines"]:
                 assert Decimal(line["unit_price"]) * line["minutes"] == Decimal(line["amount"])
                 assert prices["A", line["region"], line["day"]] == {line["unit_price"]}

@@ -60,7 +60,7 @@ def test_the_index_learns_from_the_priced_job_what_the_fold_remembered(
         account_id=account, job_id=job, region=region, kinds=list(kinds), duration_s=duration, completed_at=completed_at
     )
     step = Partition().fold(value, at=NOON_MS + 7)
-    assert dict(map(sighting_of, (value for _, value in step.priced))) == step.sightings
+    assert dict(map(sighting_of, (value for _, value in step.outputs.priced))) == step.changes.sightings
 
 
 def test_a_job_that_is_seen_again_has_the_later_sighting() -> None:

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from meter import topics
 from meter.accounts import Account
 from meter.billing_models import AccountService, BillIssued, LedgerEntry, NoteIssued
+from meter.fold import fold
 from meter.models import PricedJob
-from meter.partition import Step
 from meter.records import Chunk, Keyed
 from meter.replay import concerns, replay, replay_bills
 from meter.rules import Rules
+from meter.settle import run_due
 from meter.settlement import bill_id_of
+from meter.step import Step
 from tests.builders import HOUR_MS, Input, Partition, completion, encode, price_book
 from tests.unit.billing import ms
 
@@ -119,21 +121,21 @@ class Meter:
     def fold(self, crash: str | None = None) -> None:
         """Everything that is there, commands first; after a crash again, until it is in the state."""
         state = self.partition.state
-        waiting = [(topic, state.next[topic], len(self.logs[topic])) for topic in topics.INPUTS]
+        waiting = [(topic, state.position.next[topic], len(self.logs[topic])) for topic in topics.INPUTS]
         chunks = [Chunk(topic, a, b, self.logs[topic][a:b]) for topic, a, b in waiting if b > a]
         if chunks:
             step = Step(state, self.partition.seen)
             if self.due is not None:
-                step.run_due(*self.due)
+                run_due(step, *self.due)
             for chunk in chunks:
-                step.fold(chunk)
+                fold(step, chunk)
             self.due = None
             self._commit(step, crash)
 
     def settle(self, until_ms: int, limit: int, crash: str | None = None) -> None:
         """A slice of what is due by an instant."""
         step = Step(self.partition.state, self.partition.seen)
-        step.run_due(until_ms, limit)
+        run_due(step, until_ms, limit)
         self.due = None
         self._commit(step, crash)
 
@@ -149,7 +151,7 @@ class Meter:
         if crash == "after the commit":
             self.partition.reopen()
         else:
-            self.partition.state.merge(step, self.partition.seen)
+            self.partition.state.apply(step.changes, self.partition.seen)
 
     @property
     def steps(self) -> list[Step]:
@@ -159,17 +161,17 @@ class Meter:
         return self.logs[span.topic][span.start : span.next]
 
     def bills(self) -> list[BillIssued]:
-        return [BillIssued.read(value) for step in self.steps for _, value in step.bills]
+        return [BillIssued.read(value) for step in self.steps for _, value in step.outputs.bills]
 
     def entries(self) -> list[LedgerEntry]:
-        return [LedgerEntry.read(value) for step in self.steps for _, value in step.till.entries]
+        return [LedgerEntry.read(value) for step in self.steps for _, value in step.outputs.entries]
 
 
 def published(step: Step) -> list[list[Keyed]]:
-    till = step.till
+    out = step.outputs
     daily = list(step.daily())
-    money = [step.bills, till.notes, till.entries, till.notices, till.services]
-    return [step.priced, daily, step.rejected, step.results, *money]
+    money = [out.bills, out.notes, out.entries, out.notices, out.services]
+    return [step.outputs.priced, daily, step.outputs.rejected, step.outputs.results, *money]
 
 
 events = st.lists(
@@ -233,11 +235,13 @@ def test_whatever_happens_the_sums_agree_and_nothing_is_billed_twice(history: li
 @given(events)
 def test_replay_gives_the_same_bytes_and_one_accounts_bills_alone(history: list[tuple[str, Any, int]]) -> None:
     meter = lived(history)
-    meter.settle_all(meter.partition.state.due_until, 2)  # an account alone has no slices: what is begun is finished
+    meter.settle_all(
+        meter.partition.state.position.due_until, 2
+    )  # an account alone has no slices: what is begun is finished
     journal = [step.journal_entry() for step in meter.steps]
     again = [step for _, step, _ in replay(meter.rules, 0, journal, meter.read)]
     assert [published(step) for step in again] == [published(step) for step in meter.steps]
-    bills = [row for step in meter.steps for row in step.bills]
+    bills = [row for step in meter.steps for row in step.outputs.bills]
     for account_id in ACCOUNTS:
         about = concerns(account_id)
 
@@ -255,12 +259,14 @@ def test_a_restart_knows_what_the_process_before_it_knew(history: list[tuple[str
     before = meter.partition.state
     meter.partition.reopen()
     after = meter.partition.state
-    for name in ("accounts", "contracts", "tickets", "commands", "next", "seq", "due_until", "record_time"):
-        assert getattr(after, name) == getattr(before, name)
+    for name in ("next", "last", "seq", "due_until", "record_time"):
+        assert getattr(after.position, name) == getattr(before.position, name)
+    assert (after.accounts.by_id, after.accounts.tickets) == (before.accounts.by_id, before.accounts.tickets)
+    assert (after.terms.contracts, after.commands) == (before.terms.contracts, before.commands)
     assert list(after.agenda.until(2**53)) == list(before.agenda.until(2**53))
     assert after.unbilled.amount() == before.unbilled.amount()
     for name in ("documents", "payments"):
-        kept, were = getattr(after, name), getattr(before, name)
+        kept, were = getattr(after.accounts, name), getattr(before.accounts, name)
         assert {k: v for k, v in kept.items() if v} == {k: v for k, v in were.items() if v}
 
 
@@ -288,14 +294,14 @@ def check_ledger(meter: Meter) -> None:
             folded[entry.account_id, posting.book] += Decimal(posting.amount)
     assert sum(folded.values()) == 0
     assert len({entry.entry_id for entry in entries}) == len(entries)
-    notices = [json.loads(value)["notice_id"] for step in meter.steps for _, value in step.till.notices]
+    notices = [json.loads(value)["notice_id"] for step in meter.steps for _, value in step.outputs.notices]
     assert len(set(notices)) == len(notices)
-    for account_id, account in meter.partition.state.accounts.items():
+    for account_id, account in meter.partition.state.accounts.by_id.items():
         assert -folded[account_id, "balance"] == account.cash >= 0
         assert folded[account_id, "receivable"] == sum(bill.payable for bill in account.open_bills)
         assert all(bill.payable > 0 for bill in account.open_bills)
         check_arrears(account)
-    notes = [NoteIssued.read(value) for step in meter.steps for _, value in step.till.notes]
+    notes = [NoteIssued.read(value) for step in meter.steps for _, value in step.outputs.notes]
     assert len({note.note_id for note in notes}) == len(notes)
     totals: dict[str, Decimal] = defaultdict(Decimal)
     for note in notes:
@@ -320,17 +326,19 @@ def check_stops(meter: Meter) -> None:
     unpaid: dict[str, set[str]] = defaultdict(set)
     arrears: dict[str, datetime] = {}
     for step in meter.steps:
-        now = datetime.fromtimestamp(max(step.record_time, step.due_until) / 1000, UTC)
-        entries = [LedgerEntry.read(value) for _, value in step.till.entries]
+        now = datetime.fromtimestamp(
+            max(step.changes.position.record_time, step.changes.position.due_until) / 1000, UTC
+        )
+        entries = [LedgerEntry.read(value) for _, value in step.outputs.entries]
         for entry in entries:
             if entry.cause in ("bill", "charge", "payment_reversed"):
                 unpaid[entry.account_id].add(entry.reference)
-        for service in (AccountService.read(value) for _, value in step.till.services):
+        for service in (AccountService.read(value) for _, value in step.outputs.services):
             since = datetime.fromisoformat(service.since)
             if service.state == "in_arrears":
                 arrears[service.account_id] = since
             elif service.state == "stopped":
-                grace_h = 1 if meter.partition.state.contracts.get(service.account_id) else 24
+                grace_h = 1 if meter.partition.state.terms.contracts.get(service.account_id) else 24
                 assert arrears[service.account_id] + timedelta(hours=grace_h) <= since <= now
                 assert unpaid[service.account_id]
         for entry in entries:
@@ -384,7 +392,7 @@ def without_place(meter: Meter) -> dict[str, bytes]:
     """The bills' bytes, but for where in this journal their usage stands."""
     found = {}
     for step in meter.steps:
-        for _, value in step.bills:
+        for _, value in step.outputs.bills:
             bill = json.loads(value)
             assert set(bill["proof"].pop("journal")) == {"partition", "from", "to"}
             found[bill["bill_id"]] = json.dumps(bill).encode()

@@ -62,8 +62,10 @@ def test_priced_jobs_are_what_the_model_writes(
 ) -> None:
     version, price = book
     partition = Partition(RULES)
-    partition.state.books = PriceBooks((PriceBook(version, "2026-01-01", tuple((zone, price) for zone in ZONES)),))
-    partition.state.next[topics.REROUTED] = offset
+    partition.state.terms.books = PriceBooks(
+        (PriceBook(version, "2026-01-01", tuple((zone, price) for zone in ZONES)),)
+    )
+    partition.state.position.next[topics.REROUTED] = offset
     value = completion(
         job_id=job_id,
         account_id=account_id,
@@ -90,8 +92,8 @@ def test_priced_jobs_are_what_the_model_writes(
         source=Source(topic=topics.REROUTED, partition=0, offset=offset, timestamp=NOON_MS),
         origin=origin,
     )
-    assert step.priced == [(account_id.encode(), wanted.canonical())]
-    assert PricedJob.read(step.priced[0][1]) == wanted
+    assert step.outputs.priced == [(account_id.encode(), wanted.canonical())]
+    assert PricedJob.read(step.outputs.priced[0][1]) == wanted
 
 
 @settings(max_examples=300, deadline=None)
@@ -188,10 +190,10 @@ def test_the_fields_come_in_the_order_of_the_contract() -> None:
     answer = partition.fold(b'{"command_id":"c","type":"dance"}', topic=topics.COMMANDS)
     assert results_of(answer)[0].code == "unknown_command"
     written = {
-        "priced": step.priced[0][1],
+        "priced": step.outputs.priced[0][1],
         "daily": next(iter(step.daily()))[1],
-        "rejected": step.rejected[0][1],
-        "results": answer.results[0][1],
+        "rejected": step.outputs.rejected[0][1],
+        "results": answer.outputs.results[0][1],
     }
     assert {name: " ".join(json.loads(value)) for name, value in written.items()} == ORDER
     assert not any(b" " in value for name, value in written.items() if name in {"priced", "daily"})

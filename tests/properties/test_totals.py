@@ -90,10 +90,10 @@ def run(draw: Any, rules: Rules, logs: dict[str, list[bytes | None]]) -> Partiti
     """Fold two inputs to their ends, in drawn chunks, dying where chance says so; record time goes on with offsets."""
     partition = Partition(rules)
     records = {t: [Input(n, NOON_MS + n, b"k", v, ()) for n, v in enumerate(values)] for t, values in logs.items()}
-    while any(partition.state.next[topic] < len(records[topic]) for topic in JOB_TOPICS):
+    while any(partition.state.position.next[topic] < len(records[topic]) for topic in JOB_TOPICS):
         chunks = []
         for topic in JOB_TOPICS:
-            start = partition.state.next[topic]
+            start = partition.state.position.next[topic]
             cuts = sorted({start, *(min(start + n, len(records[topic])) for n in draw(CUTS))})
             chunks += [Chunk(topic, a, b, records[topic][a:b]) for a, b in pairwise(cuts)]
         step = partition.prepare_chunks(*chunks)
@@ -101,7 +101,7 @@ def run(draw: Any, rules: Rules, logs: dict[str, list[bytes | None]]) -> Partiti
         if crash != "before the commit":
             partition.publish(step)
         if crash is None:
-            partition.state.merge(step, partition.seen)
+            partition.state.apply(step.changes, partition.seen)
         else:
             partition.reopen()
     return partition

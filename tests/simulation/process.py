@@ -4,12 +4,15 @@ from collections.abc import Iterator
 
 from meter import topics
 from meter.dedupe import MemorySeen
-from meter.partition import Step
+from meter.fold import fold
+from meter.fold_jobs import Usage, meter_jobs
 from meter.published import OUTPUTS
 from meter.records import Chunk, Keyed
 from meter.rules import Rules
+from meter.settle import run_due
 from meter.snapshot import StateReader, changes
 from meter.state import PartitionState
+from meter.step import Step
 from streams.engine.recovery import sighting_of
 from tests.simulation.world import DAY_MS, HOUR_MS, World
 
@@ -18,11 +21,14 @@ class CrashError(Exception):
     """The process died here."""
 
 
-class NeverLate(Step):
+def never_late(step: Step, chunk: Chunk) -> Usage:
     """A planted bug: a job that comes after the cut is put on its own period's bill."""
-
-    def _late_period(self, account_id: str, day: str, record_time: int) -> str:
-        return ""
+    usage: Usage = {}
+    for (account_id, region, day, _), (jobs, minutes) in meter_jobs(step, chunk).items():
+        before = usage.setdefault((account_id, region, day, ""), [0, 0])
+        before[0] += jobs
+        before[1] += minutes
+    return usage
 
 
 def outputs(step: Step) -> dict[str, list[Keyed]]:
@@ -39,7 +45,7 @@ class Process:
         self.partition = partition
         self.fault = fault
         self.disk: tuple[int, MemorySeen] = (0, MemorySeen())
-        self.step_of = NeverLate if fault == "never late" else Step
+        self.meter = never_late if fault == "never late" else meter_jobs
         self.settles_from_ms = 0
         self.due_until_ms: int | None = None
         self.crashes = 0
@@ -61,7 +67,7 @@ class Process:
     @property
     def is_behind(self) -> bool:
         """Whether an input holds a record that is not folded yet."""
-        logs = ((self.world.log(topic, self.partition), self.state.next[topic]) for topic in topics.INPUTS)
+        logs = ((self.world.log(topic, self.partition), self.state.position.next[topic]) for topic in topics.INPUTS)
         return any(log.records and log.records[-1].offset >= start for log, start in logs)
 
     @property
@@ -75,12 +81,12 @@ class Process:
         chunks = list(self._chunks())
         if not any(chunk.records for chunk in chunks):
             return False
-        step = self.step_of(self.state, self.seen, not_after=self._not_after(chunks))
+        step = Step(self.state, self.seen, not_after=self._not_after(chunks))
         if self.due_until_ms is not None:
             self._run_due(step, self.due_until_ms, self.world.chance.choice([1, 2, 5]))
             self.due_until_ms = None
         for chunk in chunks:
-            step.fold(chunk)
+            fold(step, chunk, self.meter)
         self._commit(step)
         return True
 
@@ -97,12 +103,12 @@ class Process:
         first = self.state.agenda.next_ms()
         if first is None or now_ms < self.settles_from_ms or not self.is_due:
             return False
-        least = max(first, self.state.due_until)
+        least = max(first, self.state.position.due_until)
         until_ms = now_ms if chance.random() < 0.7 or least > now_ms else chance.randint(least, now_ms)
         if chance.random() < 0.4:
             self.due_until_ms = until_ms  # in one step with the records that come next
             return False
-        step = self.step_of(self.state, self.seen)
+        step = Step(self.state, self.seen)
         self._run_due(step, until_ms, chance.choice([1, 2, 5, 1000]))
         self._commit(step)
         if not self.is_due:
@@ -114,7 +120,7 @@ class Process:
         block = self.world.chance.choice([1, 3, limit])
         for first in range(0, limit, block):
             size = min(block, limit - first)
-            if step.run_due(until_ms, size) < size:
+            if run_due(step, until_ms, size) < size:
                 break
 
     def _commit(self, step: Step) -> None:
@@ -125,7 +131,7 @@ class Process:
             self._die_if(dies_at == "before")
             self._publish(step, aborted=dies_at == "inside")
             self._die_if(dies_at in {"inside", "after"})
-            self.state.merge(step, self.seen)
+            self.state.apply(step.changes, self.seen)
             self._save()
             self._die_if(dies_at == "merged")
         except CrashError:
@@ -144,7 +150,7 @@ class Process:
         """Ranges of the inputs from where the state ends, cut at random."""
         taken = []
         for topic in topics.INPUTS:
-            log, start = self.world.log(topic, self.partition), self.state.next[topic]
+            log, start = self.world.log(topic, self.partition), self.state.position.next[topic]
             end = min(log.end, start + self.world.chance.randrange(8))
             if end > start:
                 taken.append(Chunk(topic, start, end, log.between(start, end)))
@@ -155,12 +161,12 @@ class Process:
         now, p = self.world.broker_ms, self.partition
         rows = [
             *((topic, p, now, key, value, ()) for topic, found in outputs(step).items() for key, value in found),
-            *((topics.REROUTED, r.partition, now, r.key, r.value, r.headers) for r in step.rerouted),
+            *((topics.REROUTED, r.partition, now, r.key, r.value, r.headers) for r in step.outputs.rerouted),
             (topics.JOURNAL, p, now, None, self._journal_record(step), ()),
             *((topics.STATE, p, now, key, value, ()) for key, value in self._state_records(step)),
         ]
         if self.fault == "partial" and aborted:
-            aborted, rows = False, rows[: len(step.priced)]
+            aborted, rows = False, rows[: len(step.outputs.priced)]
         for topic, partition, at, key, value, headers in rows:
             log = self.world.log(topic, partition)
             if aborted:
@@ -176,8 +182,8 @@ class Process:
 
     def _state_records(self, step: Step) -> Iterator[tuple[bytes, bytes | None]]:
         for key, value in changes(step):
-            settled = self.fault == "settled twice" and step.bills
-            top_up = self.fault == "top-up lost" and step.results and key.startswith(b'["account"')
+            settled = self.fault == "settled twice" and step.outputs.bills
+            top_up = self.fault == "top-up lost" and step.outputs.results and key.startswith(b'["account"')
             if not settled and not top_up:
                 yield key, value
 

@@ -39,10 +39,15 @@ class Outcome(NamedTuple):
 
 
 def simulate(seed: int, steps: int, fault: str | None = None) -> Outcome:
-    """Run until so many steps were tried, then until all is folded and settled, and compare.
+    """Run until so many steps were tried, then until all is folded and settled, and compare."""
+    world, rules, processes, tried = run(seed, steps, fault)
+    found = [text for p in range(PARTITIONS) for text in (*replayed(world, rules, p), *recounted(world, rules, p))]
+    read = sum(len(world.log(topics.COMPLETED, p).records) for p in range(PARTITIONS))
+    return Outcome(tried, sum(process.crashes for process in processes), read, _kinds(world), found)
 
-    With every fourth seed the broker's clock jumps.
-    """
+
+def run(seed: int, steps: int, fault: str | None = None) -> tuple[World, Rules, list[Process], int]:
+    """The world after so many steps, and how many it were. With every fourth seed the broker's clock jumps."""
     world = World(random.Random(seed), clock_jumps=seed % 4 == 0)
     rules = Rules(meter_id=f"simulation-{seed}", partitions=PARTITIONS)
     processes = [Process(world, rules, partition, fault) for partition in range(PARTITIONS)]
@@ -55,9 +60,7 @@ def simulate(seed: int, steps: int, fault: str | None = None) -> Outcome:
         tried += process.step()
         tried += process.settle()
     tried += _finish(world, processes)
-    found = [text for p in range(PARTITIONS) for text in (*replayed(world, rules, p), *recounted(world, rules, p))]
-    read = sum(len(world.log(topics.COMPLETED, p).records) for p in range(PARTITIONS))
-    return Outcome(tried, sum(process.crashes for process in processes), read, _kinds(world), found)
+    return world, rules, processes, tried
 
 
 def _finish(world: World, processes: list[Process]) -> int:

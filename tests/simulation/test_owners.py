@@ -19,9 +19,9 @@ from faust.types import TP
 
 from meter import topics
 from meter.dedupe import MemorySeen
-from meter.partition import Step
 from meter.records import Chunk
 from meter.rules import Clock, Rules
+from meter.step import Step
 from streams.engine import due, owners
 from streams.engine import owner as one_owner
 from streams.engine.consumer import Fetched
@@ -105,8 +105,8 @@ class Writer:
             self._see_that_it_is_the_newest()
             if self.kafka.rules.clock is Clock.BROKER:
                 # Whatever came in, and whatever the broker's clock says: nothing that is ahead of time is folded.
-                assert batches[0].record_time <= self.process.world.now_ms + HOUR_MS
-                self.kafka.refused += batches[0].ahead
+                assert batches[0].changes.position.record_time <= self.process.world.now_ms + HOUR_MS
+                self.kafka.refused += batches[0].taken.ahead
             self.process._publish(batches[0], aborted=False)
             await turns(self.process.world)
             if self.process.world.chance.random() < 0.02:
@@ -146,8 +146,8 @@ class Owner(PartitionOwner):
         self._writer = Writer(self.process, self.kafka)  # type: ignore[assignment]
         await turns(self.kafka.world)
         state, seen = self.process._open()
-        self._seen, self._totals = Index(seen), state.totals  # type: ignore[assignment]
-        self.state, self.sums, self.expected = state, Sums(state), dict(state.next)
+        self._seen, self._totals = Index(seen), state.totals.rows  # type: ignore[assignment]
+        self.state, self.sums, self.expected = state, Sums(state), dict(state.position.next)
         self._saved_at, self.is_open = float("inf"), True
         self._metrics.opened(self.partition, 0.0)
 
@@ -336,7 +336,7 @@ def is_done(world: World, rules: Rules, workers: Sequence[Worker]) -> bool:
 def in_time_and_not_billed(world: World, partition: int) -> list[tuple[str, str]]:
     """Accounts and days of which a job that came in before the cut is on no line of its own day's bill."""
     days = Process(world, RULES, partition).state.days
-    contracted = Process(world, RULES, partition).state.contracts
+    contracted = Process(world, RULES, partition).state.terms.contracts
     jobs: Counter[tuple[str, str]] = Counter()
     for record in world.log(topics.PRICED, partition).records:
         job = json.loads(record.value or b"")

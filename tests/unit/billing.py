@@ -11,8 +11,8 @@ from meter import topics
 from meter.accounts import Account
 from meter.billing_models import AccountService, BillIssued, LedgerEntry, Notice
 from meter.models import CommandResult
-from meter.partition import Step
 from meter.rules import Rules
+from meter.step import Step
 from tests.builders import Partition, completion
 
 CHINA = ZoneInfo("Asia/Shanghai")
@@ -51,11 +51,11 @@ class Customers:
         if account is not None:
             body["account_id"] = account
         step = self._keep(self.partition.fold(body, topic=topics.COMMANDS, at=ms(at)))
-        return CommandResult.read(step.results[0][1])
+        return CommandResult.read(step.outputs.results[0][1])
 
     def top_up(self, at: str, amount: str, account: str = "A") -> CommandResult:
         """Money comes in, for an account that is opened first where it has to be."""
-        if account not in self.partition.state.accounts:
+        if account not in self.partition.state.accounts.by_id:
             self.command(at, "open_account", account)
         return self.command(at, "top_up", account, amount=amount)
 
@@ -76,29 +76,29 @@ class Customers:
 
     def account(self, account: str = "A") -> Account:
         """The account as the meter has it."""
-        return self.partition.state.accounts[account]
+        return self.partition.state.accounts.by_id[account]
 
     def bills(self, account: str | None = None) -> list[BillIssued]:
         """All bills, or those of one account, in the order of the log."""
-        found = [BillIssued.read(value) for step in self.steps for _, value in step.bills]
+        found = [BillIssued.read(value) for step in self.steps for _, value in step.outputs.bills]
         return [bill for bill in found if account in (None, bill.account_id)]
 
     def entries(self) -> list[LedgerEntry]:
         """The ledger."""
-        return [LedgerEntry.read(value) for step in self.steps for _, value in step.till.entries]
+        return [LedgerEntry.read(value) for step in self.steps for _, value in step.outputs.entries]
 
     def notices(self) -> list[Notice]:
         """The notices."""
-        return [Notice.read(value) for step in self.steps for _, value in step.till.notices]
+        return [Notice.read(value) for step in self.steps for _, value in step.outputs.notices]
 
     def services(self) -> list[AccountService]:
         """What services were told about accounts."""
-        return [AccountService.read(value) for step in self.steps for _, value in step.till.services]
+        return [AccountService.read(value) for step in self.steps for _, value in step.outputs.services]
 
     def published(self) -> Iterator[tuple[bytes, bytes]]:
         """All records of the money, as bytes."""
         for step in self.steps:
-            yield from (*step.bills, *step.till.entries, *step.till.notices, *step.till.services)
+            yield from (*step.outputs.bills, *step.outputs.entries, *step.outputs.notices, *step.outputs.services)
 
     def balance(self, account: str = "A") -> Decimal:
         """The balance as a fold of the ledger."""

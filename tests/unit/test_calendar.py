@@ -8,13 +8,15 @@ import pytest
 from meter import topics
 from meter.commands import read_command
 from meter.dedupe import MemorySeen
+from meter.fold import fold
 from meter.intake import Job, read_job
-from meter.partition import Step
 from meter.periods import CALENDAR_END_MS, BillingDays
 from meter.records import Chunk
 from meter.rejects import Code, Refusal
 from meter.rules import Clock, Rules
+from meter.settle import run_due
 from meter.state import PartitionState
+from meter.step import Step
 from streams.cli.arguments import read_at, read_day, read_month, read_period
 from streams.errors import SettingError
 from streams.read import Position
@@ -47,7 +49,7 @@ def folded(*records: tuple[int, str]) -> Step:
         Input(offset, at_ms, b"A", value_of(completed_at=completed_at), ())
         for offset, (at_ms, completed_at) in enumerate(records)
     ]
-    step.fold(Chunk(topics.COMPLETED, 0, len(given), given))
+    fold(step, Chunk(topics.COMPLETED, 0, len(given), given))
     return step
 
 
@@ -57,19 +59,19 @@ def test_a_record_beyond_the_calendar_is_refused_and_takes_nothing_along() -> No
         (NEVER, "9999-12-31T23:59:59+08:00"),
         (1_546_300_800_000, "2019-01-01T00:00:00Z"),
     )
-    assert step.refused == {Code.CLOCK_AHEAD: 2}
-    assert len(step.priced) == 1
-    assert step.record_time == 1_546_300_800_000
+    assert step.tally.refused == {Code.CLOCK_AHEAD: 2}
+    assert len(step.outputs.priced) == 1
+    assert step.changes.position.record_time == 1_546_300_800_000
     assert step.journal_entry().not_after == CALENDAR_END_MS
 
 
 def test_the_last_job_of_all_is_billed() -> None:
     step = folded((CALENDAR_END_MS, "9998-12-31T23:59:59.999+00:00"))
-    assert len(step.priced) == 1
-    step.state.merge(step, step.seen)
+    assert len(step.outputs.priced) == 1
+    step.state.apply(step.changes, step.seen)
     after = Step(step.state, MemorySeen())
-    assert after.run_due(CALENDAR_END_MS + 366 * 86_400_000 - 1, 10) == 1
-    assert len(after.bills) == 1
+    assert run_due(after, CALENDAR_END_MS + 366 * 86_400_000 - 1, 10) == 1
+    assert len(after.outputs.bills) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from meter import topics
+from meter.fold import fold as fold_chunk
 from meter.journal import InputRange
-from meter.partition import Step
 from meter.prices import PriceBook
 from meter.records import Chunk
 from meter.regions import ZONES
 from meter.replay import JournalError, replay
 from meter.rules import Rules
 from meter.settlement import TwoPricesError
+from meter.step import Step
 from streams.engine import due
 from streams.engine.due import BrokerTime, StampGate
 from tests.builders import (
@@ -38,12 +39,12 @@ DAY_STARTS_MS = NOON_MS + 36 * HOUR_MS  # of the test's book
 
 def fold(partition: Partition, *records: tuple[Any, int], topic: str = topics.COMPLETED) -> Step:
     """A committed step over records of some values and stamps, after `NOT_AFTER` refused."""
-    start = partition.state.next[topic]
+    start = partition.state.position.next[topic]
     inputs = [Input(start + n, at, b"key", encode(value), ()) for n, (value, at) in enumerate(records)]
     step = Step(partition.state, partition.seen, not_after=NOT_AFTER)
-    step.fold(Chunk(topic, start, start + len(inputs), inputs))
+    fold_chunk(step, Chunk(topic, start, start + len(inputs), inputs))
     partition.publish(step)
-    partition.state.merge(step, partition.seen)
+    partition.state.apply(step.changes, partition.seen)
     return step
 
 
@@ -61,7 +62,10 @@ def test_a_job_that_is_stamped_ahead_is_refused_with_its_money_and_its_stamp_sta
     assert (refused.code, refused.amount_at_risk, refused.source.timestamp) == ("clock_ahead", "16.80", AHEAD_MS)
     assert [job.job_id for job in priced_of(step)] == ["2"]
     assert step.journal_entry().not_after == NOT_AFTER
-    assert (partition.state.record_time, partition.state.accounts["A"].opened_ms) == (NOT_AFTER, NOT_AFTER)
+    assert (partition.state.position.record_time, partition.state.accounts.by_id["A"].opened_ms) == (
+        NOT_AFTER,
+        NOT_AFTER,
+    )
     again = partition.fold(completion())  # redriven, with a stamp of a clock that is right
     assert [job.job_id for job in priced_of(again)] == ["job-1"]
 
@@ -70,7 +74,7 @@ def test_what_is_wrong_with_a_record_comes_before_its_stamp_and_a_misplaced_one_
     rules = Rules(meter_id="test", partitions=2)
     partition = Partition(rules, 1)
     step = fold(partition, (b"junk", AHEAD_MS), (completion(account_id="A"), AHEAD_MS))
-    assert ([reject.code for reject in rejects_of(step)], len(step.rerouted)) == (["not_json"], 1)
+    assert ([reject.code for reject in rejects_of(step)], len(step.outputs.rerouted)) == (["not_json"], 1)
 
 
 def test_a_command_that_is_stamped_ahead_is_answered_so_and_its_id_stays_free() -> None:
@@ -84,7 +88,7 @@ def test_a_command_that_is_stamped_ahead_is_answered_so_and_its_id_stays_free() 
     assert answer.status == "done"
     (answer,) = results_of(fold(partition, (top_up("1"), AHEAD_MS), topic=topics.COMMANDS))
     assert answer.status == "done"  # the answer that it has
-    assert partition.state.accounts["A"].cash == 5
+    assert partition.state.accounts.by_id["A"].cash == 5
 
 
 def test_replay_follows_the_journal_and_says_where_it_lies() -> None:
@@ -98,7 +102,7 @@ def test_replay_follows_the_journal_and_says_where_it_lies() -> None:
 
     entry = step.journal_entry()
     ((_, again, _),) = replay(partition.rules, 0, [entry], read)
-    assert (again.rejected, again.journal_entry()) == (step.rejected, entry)
+    assert (again.outputs.rejected, again.journal_entry()) == (step.outputs.rejected, entry)
     lies: list[tuple[dict[str, int | None], str]] = [
         ({"not_after": None}, "priced is 1 in the journal, replayed 2"),
         ({"not_after": None, "priced": 2, "rejected": 0}, "record time is"),
@@ -149,7 +153,7 @@ def test_a_day_that_was_metered_stays_so_when_its_total_is_forgotten_and_the_pro
     meter.time_is("2019-01-02 12:00")
     meter.runs("A", "2019-02-04 10:00", completed="2019-01-01 11:00")
     meter.time_is("2019-02-09 12:00")  # the bill of the late job is the last for which the total is needed
-    assert not meter.partition.state.totals
+    assert not meter.partition.state.totals.rows
     if crash:
         meter.crash()
     book = {"version": "early", "effective_from": "2019-01-01", "prices": dict.fromkeys(ZONES, "0.56")}
@@ -172,7 +176,7 @@ def test_a_bill_that_would_say_two_prices_for_a_day_cannot_be_made() -> None:
     meter = Customers()
     meter.runs("A", "2019-01-01 10:00")
     book = PriceBook("planted", "2019-01-01", tuple((zone, Decimal("0.56")) for zone in ZONES))
-    meter.partition.state.books = meter.partition.state.books.with_book(book)
+    meter.partition.state.terms.books = meter.partition.state.terms.books.with_book(book)
     with pytest.raises(TwoPricesError, match=r"60 minutes at 0\.56 are not 16\.80 CNY"):
         meter.partition.run_due(ms("2019-01-02 12:00"), 1)
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from meter import topics
-from meter.commands import MAX_MESSAGE_CHARS, Answer, command_digest, result_value
+from meter.answers import Answer
+from meter.commands import MAX_MESSAGE_CHARS, command_digest, result_value
 from meter.models import CommandResult, Source
 from tests.builders import HOUR_MS, NOON_MS, Partition, encode, price_book, results_of
 
@@ -14,7 +15,7 @@ from tests.builders import HOUR_MS, NOON_MS, Partition, encode, price_book, resu
 def answer_to(value: Any, partition: Partition | None = None) -> tuple[bytes, CommandResult]:
     step = (partition or Partition()).fold(value, topic=topics.COMMANDS)
     assert (step.counts.read, step.counts.commands) == (1, 1)
-    return step.results[0][0], results_of(step)[0]
+    return step.outputs.results[0][0], results_of(step)[0]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_unknown_fields_of_a_command_do_no_harm() -> None:
 def test_a_command_is_its_id_and_its_content() -> None:
     partition = Partition()
     first = answer_to(price_book(), partition)[1]
-    books = partition.state.books
+    books = partition.state.terms.books
     for again in (price_book(), price_book(issued_at="2026-01-01T11:00:00+08:00", note="sent again")):
         result = answer_to(again, partition)[1]
         assert result.model_copy(update={"source": first.source}) == first
@@ -70,7 +71,7 @@ def test_a_command_is_its_id_and_its_content() -> None:
         result = answer_to(other, partition)[1]
         assert (result.status, result.code) == ("refused", "id_reused")
         assert result.digest == command_digest(encode(other)) != first.digest
-    assert partition.state.books.published == books.published
+    assert partition.state.terms.books.published == books.published
 
 
 @pytest.mark.parametrize("crash", [False, True])
@@ -103,7 +104,7 @@ def test_the_answer_is_remembered_within_a_step_and_across_a_restart() -> None:
     partition.reopen()
     late = partition.fold(price_book(), topic=topics.COMMANDS, at=NOON_MS + 35 * 24 * HOUR_MS)
     assert results_of(late)[0].status == "done"
-    assert len(partition.state.books.published) == 1
+    assert len(partition.state.terms.books.published) == 1
 
 
 def test_a_command_older_than_the_horizon_is_refused_and_its_id_is_let_go() -> None:

@@ -46,7 +46,7 @@ def receivable(meter: Customers) -> Decimal:
 
 def notes(meter: Customers) -> list[NoteIssued]:
     """All notes."""
-    return [NoteIssued.read(value) for step in meter.steps for _, value in step.till.notes]
+    return [NoteIssued.read(value) for step in meter.steps for _, value in step.outputs.notes]
 
 
 def notices(meter: Customers) -> list[str]:
@@ -131,9 +131,12 @@ def test_old_payments_and_documents_are_forgotten() -> None:
     meter.command("2019-01-02 13:00", "charge", amount="1.00", reason="r")
     meter.top_up("2019-06-01 08:00", "1.00")
     state = meter.partition.state
-    assert (list(state.payments["A"]), state.documents["A"]) == (["command-4"], {})
+    assert (list(state.accounts.payments["A"]), state.accounts.documents["A"]) == (["command-4"], {})
     meter.crash()
-    assert (list(meter.partition.state.payments["A"]), meter.partition.state.documents) == (["command-4"], {})
+    assert (list(meter.partition.state.accounts.payments["A"]), meter.partition.state.accounts.documents) == (
+        ["command-4"],
+        {},
+    )
 
 
 def test_a_payments_number_is_used_once_as_long_as_it_can_be_reversed() -> None:
@@ -348,9 +351,9 @@ NOTE = {"bill_id": BILL, "line": 1, "amount": "1.00", "reason": "r"}
 )  # fmt: skip
 def test_what_is_refused_changes_nothing(kind: str, fields: dict[str, Any], code: str) -> None:
     meter = customer()
-    before = meter.account(), meter.partition.state.documents["A"].copy(), list(meter.published())
+    before = meter.account(), meter.partition.state.accounts.documents["A"].copy(), list(meter.published())
     assert meter.command(AT, kind, **{"account": "A", **fields}).code == code
-    assert (meter.account(), meter.partition.state.documents["A"], list(meter.published())) == before
+    assert (meter.account(), meter.partition.state.accounts.documents["A"], list(meter.published())) == before
 
 
 def test_notes_are_written_as_the_model_writes_them_with_ids_of_their_own() -> None:
@@ -358,7 +361,7 @@ def test_notes_are_written_as_the_model_writes_them_with_ids_of_their_own() -> N
     meter.command(AT, "charge", amount="1.00", reason='so "quoted" \\ and ©')
     meter.command(AT, "payment_reversed", top_up="command-2")
     meter.command(AT, "credit_note", bill_id=BILL, line=1, amount="1.00", reason="r")
-    written = [value for step in meter.steps for _, value in step.till.notes]
+    written = [value for step in meter.steps for _, value in step.outputs.notes]
     assert [note.canonical() for note in notes(meter)] == written
     assert [note.note_id[:10] for note in notes(meter)] == ["D20190102-", "R20190102-", "C20190102-"]
     assert len({note.note_id for note in notes(meter)}) == 3
@@ -380,10 +383,10 @@ def test_a_restart_knows_all_of_it() -> None:
     meter.command(AT, "charge", amount="5.00", reason="r")
     meter.command(AT, "payment_reversed", top_up="command-2")
     state = meter.partition.state
-    before = dict(state.accounts), dict(state.documents), dict(state.payments)
+    before = dict(state.accounts.by_id), dict(state.accounts.documents), dict(state.accounts.payments)
     meter.crash()
     state = meter.partition.state
-    assert (state.accounts, state.documents, state.payments) == before
+    assert (state.accounts.by_id, state.accounts.documents, state.accounts.payments) == before
 
 
 # -- debt that never stops the service -------------------------------------------------------------------------------
@@ -494,7 +497,7 @@ def test_a_bill_of_nothing_is_settled_at_once_and_not_told_of() -> None:
     assert [bill.payable for bill in meter.bills()] == ["16.80", "0.00"]
     assert [notice.payable for notice in meter.notices() if notice.kind == "arrears"] == ["16.80"]
     assert [bill.payable for bill in meter.account().open_bills] == [Decimal("16.80")]
-    document = meter.partition.state.documents["A"][bill_id_of("A", "2019-01-02")]
+    document = meter.partition.state.accounts.documents["A"][bill_id_of("A", "2019-01-02")]
     assert document.paid_ms == ms("2019-01-03 12:00")
 
 
@@ -510,7 +513,7 @@ def test_a_contract_of_2127_is_withdrawn_and_what_it_would_have_replaced_holds()
     meter.crash()
     assert meter.command(AT, "contract", effective_from="2019-02-01", prices={"*": "0.20"}).status == "done"
     meter.crash()
-    assert [c.effective_from for c in meter.partition.state.contracts["A"]] == ["2019-02-01"]
+    assert [c.effective_from for c in meter.partition.state.terms.contracts["A"]] == ["2019-02-01"]
     meter.runs("A", "2019-02-01 10:00")
     meter.time_is("2019-02-02 12:00")
     assert meter.bills()[-1].total == "12.00"
@@ -539,11 +542,11 @@ def test_a_contract_between_others_is_withdrawn_where_modes_still_change_with_mo
     assert meter.command(AT, "withdraw_contract", contract_id="command-4").status == "done"
     assert meter.command(AT, "withdraw_contract", contract_id="command-3").status == "done"
     meter.crash()
-    assert [c.contract_id for c in meter.partition.state.contracts["A"]] == ["command-5"]
+    assert [c.contract_id for c in meter.partition.state.terms.contracts["A"]] == ["command-5"]
     assert meter.command(AT, "withdraw_contract", contract_id="command-5").status == "done"
-    assert "A" not in meter.partition.state.contracts  # as after a restart: no trace of it is left
+    assert "A" not in meter.partition.state.terms.contracts  # as after a restart: no trace of it is left
     meter.crash()
-    assert "A" not in meter.partition.state.contracts
+    assert "A" not in meter.partition.state.terms.contracts
 
 
 def test_a_contracts_id_names_one_contract() -> None:
@@ -571,7 +574,7 @@ def test_a_contract_that_leaves_the_mode_out_may_begin_within_a_month() -> None:
     meter = Customers()
     meter.command("2019-01-15 10:00", "contract", effective_from="2019-02-01", mode="monthly")
     meter.command("2019-02-15 10:00", "contract", effective_from="2019-02-20", grace_hours=48)
-    (_, contract) = meter.partition.state.contracts["A"]
+    (_, contract) = meter.partition.state.terms.contracts["A"]
     assert (contract.mode, contract.grace_hours) == ("monthly", 48)
 
 
@@ -588,7 +591,7 @@ def test_a_price_book_that_has_not_begun_is_withdrawn_and_its_version_may_come_a
     assert meter.command(AT, "withdraw_price_book", None, version="new").status == "done"
     assert meter.command(AT, "withdraw_price_book", None, version="new").code == "unknown_version"
     meter.crash()
-    assert meter.partition.state.books.published == ()
+    assert meter.partition.state.terms.books.published == ()
     assert publish("2019-01-05") is None
     meter.crash()
     meter.runs("A", "2019-01-05 10:00")
@@ -606,4 +609,4 @@ def test_a_book_that_is_withdrawn_from_the_middle_leaves_the_others() -> None:
         meter.command(AT, "price_book", None, **fields)
     meter.command(AT, "withdraw_price_book", None, version="b")
     meter.crash()
-    assert [book.version for book in meter.partition.state.books.published] == ["a", "c"]
+    assert [book.version for book in meter.partition.state.terms.books.published] == ["a", "c"]

@@ -11,15 +11,17 @@ import pytest
 from meter import topics
 from meter.accounts import Document
 from meter.agenda import Action, Due
-from meter.commands import Answer
+from meter.answers import Answer
 from meter.contracts import Contract
-from meter.partition import Step
+from meter.fold_commands import forget_commands
 from meter.periods import BillingDays
 from meter.rollup import Total, TotalKey
 from meter.routing import owner as owner_of
+from meter.settle import run_due
 from meter.settlement import Kind, Share, ShareKey
 from meter.snapshot import changes
 from meter.state import PartitionState
+from meter.step import Step
 from streams.engine.owner import PartitionOwner
 from streams.engine.sums import Sums
 from streams.engine.table import BillingDay, PartitionTotals
@@ -60,22 +62,22 @@ def test_a_contract_among_many() -> None:
     def make(count: int) -> Callable[[], Any]:
         partition = Partition()
         terms = (Contract("c", "2026-01-01"),)
-        partition.state.contracts.update((f"account-{n}", terms) for n in range(count))
+        partition.state.terms.contracts.update((f"account-{n}", terms) for n in range(count))
         return lambda: list(changes(partition.prepare(contract_command(partition), topic=topics.COMMANDS)))
 
     check_shape(make)
 
 
-def test_a_contract_is_merged_among_many() -> None:
+def test_a_contract_is_added_among_many() -> None:
     def make(count: int) -> Callable[[], Any]:
         partition = Partition()
         terms = (Contract("c", "2026-01-01"),)
-        partition.state.contracts.update((f"account-{n}", terms) for n in range(count))
+        partition.state.terms.contracts.update((f"account-{n}", terms) for n in range(count))
 
         def agree_one_more() -> None:
             step = Step(partition.state, partition.seen)
-            step.agree("new", Contract("d", "2026-03-01"))
-            partition.state.merge(step, partition.seen)
+            step.changes.terms.agree("new", Contract("d", "2026-03-01"))
+            partition.state.apply(step.changes, partition.seen)
 
         return agree_one_more
 
@@ -85,12 +87,12 @@ def test_a_contract_is_merged_among_many() -> None:
 def test_contracts_of_a_step_are_seen_by_its_jobs_and_by_nobody_before_the_commit() -> None:
     partition = Partition()
     step = partition.prepare(contract_command(partition), topic=topics.COMMANDS)
-    assert [contract.contract_id for contract in step.contracts_of("new")] == ["c"]
-    assert step.price_for("new", "ap-tokyo", "2026-02-01").unit_price == Decimal("0.1")
-    assert partition.state.contracts == {}
+    assert [contract.contract_id for contract in step.changes.terms.contracts_of("new")] == ["c"]
+    assert step.changes.terms.price_for("new", "ap-tokyo", "2026-02-01").unit_price == Decimal("0.1")
+    assert partition.state.terms.contracts == {}
     partition.publish(step)
-    partition.state.merge(step, partition.seen)
-    assert [contract.contract_id for contract in partition.state.contracts["new"]] == ["c"]
+    partition.state.apply(step.changes, partition.seen)
+    assert [contract.contract_id for contract in partition.state.terms.contracts["new"]] == ["c"]
 
 
 def test_a_bill_that_is_forgotten_among_many_tickets() -> None:
@@ -98,16 +100,16 @@ def test_a_bill_that_is_forgotten_among_many_tickets() -> None:
         state = PartitionState(RULES, 0)
         document = Document(Decimal(1), (Decimal(1),), NOON_MS)
         for n in range(count):
-            state.put_ticket(f"account-{n}", "T", "B", Decimal(1))
+            state.accounts.put_ticket(f"account-{n}", "T", "B", Decimal(1))
 
         def forget() -> None:
-            state.put_document("A", "B", document)
-            state.put_ticket("A", "T-1", "B", Decimal(1))
+            state.accounts.put_document("A", "B", document)
+            state.accounts.put_ticket("A", "T-1", "B", Decimal(1))
             step = Step(state, Partition().seen)
-            step.till.documents["A", "B"] = None
+            step.changes.accounts.documents["A", "B"] = None
             keys = [key for key, value in changes(step) if value is None]
             assert keys == [b'["document","A","B"]', b'["ticket","A","T-1"]']
-            state.put_document("A", "B", None)
+            state.accounts.put_document("A", "B", None)
 
         return forget
 
@@ -119,7 +121,7 @@ def in_use(count: int) -> PartitionState:
     state = PartitionState(RULES, 0)
     for n in range(count):
         account, amount = f"account-{n}", Decimal("16.80")
-        state.put_total((account, "ap-tokyo", "2026-01-01"), Total(1, 60, amount))
+        state.totals.put((account, "ap-tokyo", "2026-01-01"), Total(1, 60, amount))
         key = ShareKey(account, "2026-01-01", Kind.USAGE, "ap-tokyo", "2026-01-01")
         state.put_share(key, Share(1, 60, amount, 1, 1))
     return state
@@ -162,10 +164,10 @@ def test_a_change_that_does_not_come_from_a_step_is_found_at_once() -> None:
 
 def test_late_usage_is_in_the_totals_and_not_off() -> None:
     state = in_use(1)
-    state.put_total(("account-0", "ap-tokyo", "2026-01-01"), Total(2, 120, Decimal("33.60")))
+    state.totals.put(("account-0", "ap-tokyo", "2026-01-01"), Total(2, 120, Decimal("33.60")))
     late = ShareKey("account-0", "2026-01-02", Kind.LATE, "ap-tokyo", "2026-01-01")
     state.put_share(late, Share(1, 60, Decimal("16.80"), 2, 2))
-    state.record_time = NOON_MS + 25 * 3_600_000
+    state.position.record_time = NOON_MS + 25 * 3_600_000
     assert Sums(state).look() == (Decimal("33.60"), 0)
 
 
@@ -177,8 +179,8 @@ def test_the_next_block_of_a_long_slice() -> None:
         for n in range(count + 50 * ROUNDS):
             state.agenda.add(Due(n, Action.STOP, f"account-{n}"))
         step = Step(state, Partition().seen)
-        assert step.run_due(NOON_MS, count) == count
-        return lambda: step.run_due(NOON_MS, 40)
+        assert run_due(step, NOON_MS, count) == count
+        return lambda: run_due(step, NOON_MS, 40)
 
     check_shape(make)
 
@@ -189,11 +191,11 @@ def test_a_command_at_the_end_of_a_step_that_forgets_many() -> None:
         old = Answer(None, None, 0, None, "")
         partition.state.commands.update((f"old-{n}", old) for n in range(2 * count + 1000))
         step = Step(partition.state, partition.seen)
-        step.memory = step.memory.at(NOON_MS, RULES)
+        step.changes.memory = step.changes.memory.at(NOON_MS, RULES)
         for _ in range(count):
-            step._forget_commands()
-        assert len(step.forgotten) == 2 * count
-        return step._forget_commands
+            forget_commands(step)
+        assert len(step.changes.forgotten) == 2 * count
+        return lambda: forget_commands(step)
 
     check_shape(make)
 
@@ -249,7 +251,7 @@ async def test_a_partition_that_is_let_go_takes_its_own_totals_along_and_no_othe
     owner.is_open = was_open
     if was_open:
         for key in mine:
-            owner.state.put_total(key, views[0][key])
+            owner.state.totals.put(key, views[0][key])
     table.looked_through = 0
     await owner.close()
     assert (table.looked_through == 0) is was_open
@@ -259,10 +261,10 @@ async def test_a_partition_that_is_let_go_takes_its_own_totals_along_and_no_othe
 
 def test_what_is_forgotten_leaves_nothing_behind() -> None:
     state = in_use(1)
-    state.put_document("account-0", "B", Document(Decimal(1), (Decimal(1),), NOON_MS))
-    state.put_ticket("account-0", "T", "B", Decimal(1))
-    state.put_document("account-0", "B", None)
+    state.accounts.put_document("account-0", "B", Document(Decimal(1), (Decimal(1),), NOON_MS))
+    state.accounts.put_ticket("account-0", "T", "B", Decimal(1))
+    state.accounts.put_document("account-0", "B", None)
     step = Step(state, Partition().seen)
-    step.dropped["account-0", "ap-tokyo", "2026-01-01"] = None
-    state.merge(step, Partition().seen)
-    assert (state.tickets, state.tickets_of, state.used) == ({}, {}, {})
+    step.changes.dropped["account-0", "ap-tokyo", "2026-01-01"] = None
+    state.apply(step.changes, Partition().seen)
+    assert (state.accounts.tickets, state.accounts.tickets_of, state.totals.used) == ({}, {}, {})

@@ -9,11 +9,12 @@ import pytest
 
 from meter import topics
 from meter.dedupe import MemorySeen
+from meter.fold import fold as fold_chunk
 from meter.models import DayTotal, PricedJob, Rejected
-from meter.partition import Step
 from meter.records import Chunk, HoleError
 from meter.rules import Rules
 from meter.state import PartitionState
+from meter.step import Step
 
 RULES = Rules(meter_id="test", partitions=1)
 NEW_YEAR_MS = 1_546_315_200_000  # 2019-01-01 12:00 in Shanghai
@@ -38,7 +39,7 @@ def fold(
     """One committed step over some completions: dicts, or bytes as they are."""
     state = state or PartitionState(RULES, 0)
     seen = MemorySeen() if seen is None else seen
-    start = state.next[topics.COMPLETED]
+    start = state.position.next[topics.COMPLETED]
     records = [
         SimpleNamespace(
             offset=start + n,
@@ -50,8 +51,8 @@ def fold(
         for n, value in enumerate(values)
     ]
     step = Step(state, seen)
-    step.fold(Chunk(topics.COMPLETED, start, start + len(records), records))  # type: ignore[arg-type]
-    state.merge(step, seen)
+    fold_chunk(step, Chunk(topics.COMPLETED, start, start + len(records), records))  # type: ignore[arg-type]
+    state.apply(step.changes, seen)
     return step, state
 
 
@@ -60,7 +61,7 @@ def test_an_hour_in_mainland_china_is_60_minutes_and_16_80_cny() -> None:
     ((_, daily),) = step.daily()
     total = DayTotal.read(daily)
     assert (total.jobs, total.minutes, total.amount, total.day) == (1, 60, "16.80", "2019-01-01")
-    assert state.totals["A", "Mainland China", "2019-01-01"].amount == Decimal("16.8")
+    assert state.totals.rows["A", "Mainland China", "2019-01-01"].amount == Decimal("16.8")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_an_hour_in_mainland_china_is_60_minutes_and_16_80_cny() -> None:
 )
 def test_the_price_table_of_the_guide(region: str, minute: str) -> None:
     step, _ = fold(completion(region=region, duration_s=60))
-    priced = PricedJob.read(step.priced[0][1])
+    priced = PricedJob.read(step.outputs.priced[0][1])
     assert (priced.minutes, priced.unit_price, priced.amount) == (1, minute, minute)
 
 
@@ -88,13 +89,13 @@ def test_the_price_table_of_the_guide(region: str, minute: str) -> None:
 )  # fmt: skip
 def test_a_part_of_a_minute_counts_as_a_whole_minute(duration: Any, minutes: int) -> None:
     step, _ = fold(completion(duration_s=duration))
-    assert PricedJob.read(step.priced[0][1]).minutes == minutes
+    assert PricedJob.read(step.outputs.priced[0][1]).minutes == minutes
 
 
 def test_a_job_is_charged_once_whatever_number_of_kinds_it_ran() -> None:
     kinds = ["face", "text", "speech", "opening_ending", "frame_tag"]
     step, _ = fold(completion(kinds=kinds))
-    priced = PricedJob.read(step.priced[0][1])
+    priced = PricedJob.read(step.outputs.priced[0][1])
     assert (priced.amount, priced.kinds) == ("16.80", tuple(sorted(kinds)))
 
 
@@ -103,7 +104,7 @@ def test_the_billing_day_begins_at_midnight_in_shanghai() -> None:
         completion(job_id="a", completed_at="2018-12-31T15:59:59.999Z"),
         completion(job_id="b", completed_at="2018-12-31T16:00:00Z"),
     )
-    assert [PricedJob.read(value).day for _, value in step.priced] == ["2018-12-31", "2019-01-01"]
+    assert [PricedJob.read(value).day for _, value in step.outputs.priced] == ["2018-12-31", "2019-01-01"]
 
 
 def test_the_same_again_is_a_duplicate_also_in_other_words() -> None:
@@ -112,7 +113,7 @@ def test_the_same_again_is_a_duplicate_also_in_other_words() -> None:
     again, _ = fold(
         completion(kinds=["text", "face"], duration_s="3600.0", completed_at="2019-01-01T04:00:00Z"),
         state=state,
-        seen=MemorySeen(step.sightings),
+        seen=MemorySeen(step.changes.sightings),
     )
     assert (again.counts.priced, again.counts.duplicate) == (0, 1)
 
@@ -128,7 +129,7 @@ def test_the_same_again_is_a_duplicate_also_in_other_words() -> None:
 )
 def test_the_same_id_with_other_content_is_a_conflict(changes: dict[str, Any]) -> None:
     step, _ = fold(completion(), completion(**changes))
-    rejected = Rejected.read(step.rejected[0][1])
+    rejected = Rejected.read(step.outputs.rejected[0][1])
     assert (step.counts.priced, rejected.code, rejected.job_id) == (1, "conflict", "job-1")
     assert rejected.amount_at_risk is not None
 
@@ -136,7 +137,9 @@ def test_the_same_id_with_other_content_is_a_conflict(changes: dict[str, Any]) -
 def test_a_job_recorded_before_its_end_is_remembered_until_it_is_too_old() -> None:
     early = completion(completed_at="2019-01-01T12:05:00+08:00")
     step, state = fold(early)
-    again, _ = fold(early, state=state, seen=MemorySeen(step.sightings), at=NEW_YEAR_MS + RULES.horizon_ms + 300_000)
+    again, _ = fold(
+        early, state=state, seen=MemorySeen(step.changes.sightings), at=NEW_YEAR_MS + RULES.horizon_ms + 300_000
+    )
     assert (again.counts.priced, again.counts.duplicate) == (0, 1)
 
 
@@ -146,7 +149,7 @@ def test_an_id_may_come_again_after_the_horizon() -> None:
     again, _ = fold(
         completion(completed_at="2019-02-05T12:00:00+08:00"),
         state=state,
-        seen=MemorySeen(step.sightings),
+        seen=MemorySeen(step.changes.sightings),
         at=NEW_YEAR_MS + later,
     )
     assert again.counts.priced == 1
@@ -183,7 +186,7 @@ def test_an_id_may_come_again_after_the_horizon() -> None:
 )
 def test_what_is_refused_and_in_which_order(value: Any, code: str) -> None:
     step, _ = fold(value, completion(job_id="good"))
-    rejected = Rejected.read(step.rejected[0][1])
+    rejected = Rejected.read(step.outputs.rejected[0][1])
     assert (rejected.code, step.counts.priced, step.counts.rejected) == (code, 1, 1)
 
 
@@ -196,4 +199,4 @@ def test_just_in_time(at: str) -> None:
 def test_a_hole_in_the_log_is_never_skipped() -> None:
     state = PartitionState(RULES, 0)
     with pytest.raises(HoleError):
-        Step(state, MemorySeen()).fold(Chunk(topics.COMPLETED, 5, 6, ()))
+        fold_chunk(Step(state, MemorySeen()), Chunk(topics.COMPLETED, 5, 6, ()))

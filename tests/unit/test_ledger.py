@@ -128,10 +128,10 @@ def test_bills_entries_notices_and_services_are_written_as_the_models_write_them
     bill_id = bill_id_of("A", "2019-01-01")
     meter.command("2019-01-06 13:00", "credit_note", bill_id=bill_id, line=1, amount="1.00", reason="r")
     groups = {
-        "bills": ([value for step in meter.steps for _, value in step.bills], meter.bills()),
-        "entries": ([value for step in meter.steps for _, value in step.till.entries], meter.entries()),
-        "notices": ([value for step in meter.steps for _, value in step.till.notices], meter.notices()),
-        "services": ([value for step in meter.steps for _, value in step.till.services], meter.services()),
+        "bills": ([value for step in meter.steps for _, value in step.outputs.bills], meter.bills()),
+        "entries": ([value for step in meter.steps for _, value in step.outputs.entries], meter.entries()),
+        "notices": ([value for step in meter.steps for _, value in step.outputs.notices], meter.notices()),
+        "services": ([value for step in meter.steps for _, value in step.outputs.services], meter.services()),
     }
     assert {notice.kind for notice in meter.notices()} == {"arrears", "stopped", "restored", "low_balance"}
     assert {entry.cause for entry in meter.entries()} == set(Cause)

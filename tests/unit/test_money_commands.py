@@ -30,10 +30,10 @@ def changes(meter: Customers) -> tuple[Any, ...]:
     """What a command could have changed."""
     state = meter.partition.state
     return (
-        dict(state.accounts),
-        {k: dict(v) for k, v in state.documents.items()},
-        dict(state.tickets),
-        dict(state.contracts),
+        dict(state.accounts.by_id),
+        {k: dict(v) for k, v in state.accounts.documents.items()},
+        dict(state.accounts.tickets),
+        dict(state.terms.contracts),
     )
 
 
@@ -96,7 +96,7 @@ def test_every_refusal_has_its_code_and_changes_nothing(kind: str, fields: dict[
     result = meter.command(AT, kind, **{"account": "A", **fields})
     assert (result.status, result.code) == ("refused", code)
     assert changes(meter) == before
-    assert list(meter.steps[-1].till.entries) == []
+    assert list(meter.steps[-1].outputs.entries) == []
 
 
 def test_a_command_on_another_accounts_partition_is_refused() -> None:
@@ -112,7 +112,7 @@ def test_a_command_on_another_accounts_partition_is_refused() -> None:
         ("contract", TERMS),
     ):
         assert meter.command(AT, kind, **fields).code == "wrong_partition"
-    assert meter.partition.state.accounts == {}
+    assert meter.partition.state.accounts.by_id == {}
 
 
 def test_a_contract_that_does_not_start_after_the_one_before_overlaps_it() -> None:
@@ -131,7 +131,7 @@ def test_a_contract_needs_an_hours_notice(at: str, code: str | None) -> None:
 def test_a_tick_moves_a_simulated_clock() -> None:
     meter = Customers(RULES.model_copy(update={"clock": Clock.SIMULATED}))
     assert meter.command(AT, "tick", None).status == "done"
-    assert meter.partition.state.record_time == ms(AT)
+    assert meter.partition.state.position.record_time == ms(AT)
 
 
 def test_refunds_stop_at_what_was_paid_however_many_tickets() -> None:
@@ -177,11 +177,11 @@ def test_the_same_command_answers_the_same_and_changes_nothing(command: dict[str
         meter.crash()
     later = {**body, "issued_at": "2019-01-20T13:00:00+08:00", "sent": "again"}
     second = meter.partition.fold(body, later, topic=topics.COMMANDS, at=ms("2019-01-20 13:00"))
-    said, *again = (CommandResult.read(value) for step in (first, second) for _, value in step.results)
+    said, *again = (CommandResult.read(value) for step in (first, second) for _, value in step.outputs.results)
     for answer in again:
         assert answer.model_copy(update={"source": said.source}) == said
     assert changes(meter) == before
-    assert (second.till.entries, second.till.notices, second.till.services) == ([], [], [])
+    assert (second.outputs.entries, second.outputs.notices, second.outputs.services) == ([], [], [])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -196,12 +196,12 @@ def test_the_id_of_another_command_is_refused_and_changes_nothing(command: dict[
     others = [other | {"command_id": "once", "issued_at": body["issued_at"]} for other in COMMANDS if other != command]
     others += [body | {"account_id": "C"}, body | {"type": "dance"}, body | {"v": 2}]
     step = meter.partition.fold(*others, topic=topics.COMMANDS, at=ms(AT))
-    answers = [CommandResult.read(value) for _, value in step.results]
+    answers = [CommandResult.read(value) for _, value in step.outputs.results]
     assert [(answer.status, answer.code) for answer in answers] == [("refused", "id_reused")] * len(others)
     assert [answer.account_id for answer in answers] == [other.get("account_id") for other in others]
     assert [answer.digest for answer in answers] == [command_digest(encode(other)) for other in others]
     assert changes(meter) == before
-    assert (step.till.entries, step.till.notices, step.till.services) == ([], [], [])
+    assert (step.outputs.entries, step.outputs.notices, step.outputs.services) == ([], [], [])
 
 
 # -- clocks that jump ---------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_a_top_up_is_not_done_again_when_the_clock_was_a_month_ahead_meanwhile()
         meter.command(day, "tick", None)
     assert "once" not in meter.partition.state.commands
     again = meter.partition.fold(top_up, topic=topics.COMMANDS, at=ms("2019-01-10 10:00"))
-    assert CommandResult.read(again.results[0][1]).code == "too_old"
+    assert CommandResult.read(again.outputs.results[0][1]).code == "too_old"
     assert meter.account().cash == 5
 
 
@@ -246,10 +246,10 @@ def test_settlement_does_not_run_back_with_the_clock() -> None:
     meter = Customers()
     for account in "AB":
         meter.runs(account, "2019-01-01 10:00")
-    assert meter.partition.run_due(ms("2019-01-03 12:00"), 1).due_until == ms("2019-01-03 12:00")
+    assert meter.partition.run_due(ms("2019-01-03 12:00"), 1).changes.position.due_until == ms("2019-01-03 12:00")
     step = meter.partition.run_due(ms("2019-01-02 12:00"), 1)
-    assert step.due is not None
-    assert (step.due.until, len(step.bills)) == (ms("2019-01-03 12:00"), 1)
+    assert step.taken.due is not None
+    assert (step.taken.due.until, len(step.outputs.bills)) == (ms("2019-01-03 12:00"), 1)
 
 
 @pytest.mark.parametrize(

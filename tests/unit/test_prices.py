@@ -9,10 +9,10 @@ import pytest
 
 from meter import topics
 from meter.models import PriceBookCommand
-from meter.partition import Step
 from meter.prices import BUILT_IN, PriceBook, PriceBooks, PriceRefusal, accept_book, earliest_effective_day
 from meter.regions import ASIA_EUROPE, MAINLAND, NORTH_AMERICA, REGIONS, ZONE_OF, ZONES
 from meter.rules import Rules
+from meter.step import Step
 from tests.builders import HOUR_MS, NOON_MS, Partition, completion, price_book, priced_of, results_of
 
 DAY_STARTS_MS = NOON_MS + 36 * HOUR_MS  # 2026-01-03 00:00 in Shanghai: from when on the test's book is in effect
@@ -136,14 +136,14 @@ def test_a_book_needs_an_hours_notice_to_the_millisecond(record_time: int, answe
 def test_what_is_refused_of_a_book_changes_nothing(changes: dict[str, Any], code: str) -> None:
     partition = Partition()
     assert published(partition, price_book(**changes)) == ("refused", code)
-    assert partition.state.books.published == ()
+    assert partition.state.terms.books.published == ()
 
 
 @pytest.mark.parametrize("price", ["0", "0.00000001", "999999.99999999", "0.280"])
 def test_the_edges_of_a_price_are_exact(price: str) -> None:
     partition = Partition()
     assert published(partition, price_book(prices=dict.fromkeys(ZONES, price))) == ("done", None)
-    assert partition.state.books.price_for("ap-tokyo", "2026-01-03").unit_price == Decimal(price)
+    assert partition.state.terms.books.price_for("ap-tokyo", "2026-01-03").unit_price == Decimal(price)
 
 
 def test_a_version_is_published_once() -> None:
@@ -151,20 +151,20 @@ def test_a_version_is_published_once() -> None:
     assert published(partition, price_book()) == ("done", None)
     again = price_book(command_id="command-2", prices=dict.fromkeys(ZONES, "9"))
     assert published(partition, again) == ("refused", "version_exists")
-    assert partition.state.books.price_for("ap-guangzhou", "2026-01-03").unit_price == Decimal("0.56")
+    assert partition.state.terms.books.price_for("ap-guangzhou", "2026-01-03").unit_price == Decimal("0.56")
 
 
 def test_a_version_is_published_once_within_a_step_too() -> None:
     step = Partition().fold(price_book(), price_book(command_id="command-2"), topic=topics.COMMANDS)
     assert [result.code for result in results_of(step)] == [None, "version_exists"]
-    assert len(step.books.published) == 1
+    assert len(step.changes.terms.books.published) == 1
 
 
 def test_a_book_of_a_step_is_in_force_for_the_jobs_of_that_step() -> None:
     partition = Partition()
     command = partition.prepare(price_book(), topic=topics.COMMANDS, at=DAY_STARTS_MS - HOUR_MS)
-    assert command.books.book_on("2026-01-03").version == "2026-01"
-    assert partition.state.books.book_on("2026-01-03") is BUILT_IN  # until the step is committed
+    assert command.changes.terms.books.book_on("2026-01-03").version == "2026-01"
+    assert partition.state.terms.books.book_on("2026-01-03") is BUILT_IN  # until the step is committed
 
 
 def test_the_zones_are_the_rows_of_the_guides_table() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import select
 
 from meter import topics
-from meter.partition import Step
+from meter.fold import fold
 from meter.periods import BillingDays
 from meter.records import Chunk
+from meter.step import Step
 from streams.settings import Settings
 from streams.store import decode
 from streams.store.accounts import Accounts
@@ -27,9 +28,9 @@ AHEAD_MS = NOON_MS + 36 * 24 * HOUR_MS
 def test_a_redriven_job_puts_right_what_was_refused_for_a_clock_that_was_ahead(tmp_path: Path) -> None:
     partition = Partition()
     step = Step(partition.state, partition.seen, not_after=NOON_MS + HOUR_MS)
-    step.fold(Chunk(topics.COMPLETED, 0, 1, [Input(0, AHEAD_MS, b"A", encode(completion()), ())]))
-    ((_, refused),) = step.rejected
-    ((_, priced),) = Partition().fold(completion(), at=NOON_MS + HOUR_MS).priced
+    fold(step, Chunk(topics.COMPLETED, 0, 1, [Input(0, AHEAD_MS, b"A", encode(completion()), ())]))
+    ((_, refused),) = step.outputs.rejected
+    ((_, priced),) = Partition().fold(completion(), at=NOON_MS + HOUR_MS).outputs.priced
     engine, days, nobody = open_engine(Settings(data_dir=tmp_path)), BillingDays("Asia/Shanghai"), [Any][:0]
     migrate(engine)
     with writing(engine) as connection:

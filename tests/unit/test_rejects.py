@@ -140,7 +140,7 @@ def test_the_record_is_kept_byte_for_byte(value: bytes | None) -> None:
 def test_a_reject_says_where_it_was_read() -> None:
     partition = Partition()
     partition.fold(completion())
-    ((key, value),) = partition.fold(completion(duration_s=1), at=NOON_MS + 5).rejected
+    ((key, value),) = partition.fold(completion(duration_s=1), at=NOON_MS + 5).outputs.rejected
     source = {"topic": topics.COMPLETED, "partition": 0, "offset": 1, "timestamp": NOON_MS + 5}
     assert (key, json.loads(value)["source"]) == (b"A", source)
 
@@ -159,7 +159,7 @@ def test_an_original_that_does_not_fit_is_cut_with_its_sha_256(size: int, is_who
     else:
         assert reject.truncated is not None
         assert reject.truncated.model_dump() == {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
-    assert len(step.rejected[0][1]) < LARGEST_REJECT_BYTES
+    assert len(step.outputs.rejected[0][1]) < LARGEST_REJECT_BYTES
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_an_original_that_does_not_fit_is_cut_with_its_sha_256(size: int, is_who
 )
 def test_headers_never_make_a_reject_larger_than_its_topic_takes(headers: Headers) -> None:
     step = Partition().fold(b"junk", headers=headers)
-    assert len(step.rejected[0][1]) < LARGEST_REJECT_BYTES
+    assert len(step.outputs.rejected[0][1]) < LARGEST_REJECT_BYTES
     (reject,) = rejects_of(step)
     assert base64.b64decode(reject.record or "") == b"junk"
     assert reject.truncated is not None

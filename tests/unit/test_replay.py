@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from meter import topics
+from meter.fold import fold
 from meter.journal import InputRange, JournalStep
 from meter.records import Chunk, HoleError
 from meter.replay import JournalError, refused_for_others, replay, replay_bills
@@ -58,7 +59,8 @@ def changed(place: int, **changes: Any) -> list[JournalStep]:
 
 
 def outputs(steps: list[Any]) -> list[Any]:
-    return [(s.priced, list(s.daily()), s.rejected, s.results, s.journal_entry()) for s in steps]
+    out = [(step.outputs, step) for step in steps]
+    return [(o.priced, list(step.daily()), o.rejected, o.results, step.journal_entry()) for o, step in out]
 
 
 def test_replay_gives_what_the_partition_put_out_byte_for_byte() -> None:
@@ -66,14 +68,14 @@ def test_replay_gives_what_the_partition_put_out_byte_for_byte() -> None:
     for step in JOURNAL:
         lived = partition.prepare_chunks(*(chunk_of(span) for span in step.inputs))
         partition.publish(lived)
-        partition.state.merge(lived, partition.seen)
+        partition.state.apply(lived.changes, partition.seen)
     again = replayed(*(step.journal_entry() for step in partition.steps))
     assert outputs(again) == outputs(partition.steps)
     assert [step.journal_entry().counts for step in again] == [step.counts for step in JOURNAL]
 
 
 def test_the_state_before_each_step_is_shown() -> None:
-    assert [state.seq for _, _, state in replay(RULES, 0, JOURNAL, read)] == [0, 1, 2]
+    assert [state.position.seq for _, _, state in replay(RULES, 0, JOURNAL, read)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -111,8 +113,8 @@ def test_a_chunk_must_start_where_the_last_one_ended() -> None:
     first = partition.prepare_chunks(chunk_of(InputRange(topic=topics.COMPLETED, start=0, next=2)))
     for start in (0, 1, 3):
         with pytest.raises(HoleError, match=f"expected position 2, got {start}"):
-            first.fold(chunk_of(InputRange(topic=topics.COMPLETED, start=start, next=5)))
-    assert partition.state.next[topics.COMPLETED] == 0  # a step changes nothing before it is merged
+            fold(first, chunk_of(InputRange(topic=topics.COMPLETED, start=start, next=5)))
+    assert partition.state.position.next[topics.COMPLETED] == 0  # a step changes nothing before its changes are applied
 
 
 def test_a_bill_alone_does_not_go_by_a_book_that_was_refused_for_another_accounts_job() -> None:
@@ -123,9 +125,9 @@ def test_a_bill_alone_does_not_go_by_a_book_that_was_refused_for_another_account
     of_a = completion(completed_at="2026-01-03T00:20:00+08:00")
     logs = {topics.COMMANDS: (price_book(), NOON_MS), topics.COMPLETED: (of_a, day_starts_ms + 1_200_000)}
     partition.fold(of_b, at=day_starts_ms + 600_000)
-    (refused,) = partition.fold(price_book(), topic=topics.COMMANDS).results
+    (refused,) = partition.fold(price_book(), topic=topics.COMMANDS).outputs.results
     partition.fold(of_a, at=day_starts_ms + 1_200_000)
-    (bill,) = [row for row in partition.run_due(NOON_MS + 90 * 3_600_000, 10).bills if row[0] == b"A"]
+    (bill,) = [row for row in partition.run_due(NOON_MS + 90 * 3_600_000, 10).outputs.bills if row[0] == b"A"]
     left_out = refused_for_others([refused[1]])
     assert left_out == {0}
 

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from meter import topics
-from meter.partition import Step
 from meter.records import MAX_REROUTED_BYTES, ORIGIN_HEADER, Chunk, Rerouted
 from meter.routing import owner
 from meter.rules import Rules
+from meter.step import Step
 from tests.builders import NOON_MS, Headers, Input, Partition, completion, encode, price_book, priced_of, rejects_of
 
 RULES = Rules(meter_id="test", partitions=4)
@@ -19,17 +19,17 @@ OVERHEAD_BYTES = 100
 
 def rerouted(value: Any, headers: Headers = ()) -> tuple[Step, Rerouted]:
     step = Partition(RULES, ASTRAY).fold(value, headers=headers)
-    (sent_on,) = step.rerouted
+    (sent_on,) = step.outputs.rerouted
     return step, sent_on
 
 
 def arrived(sent_on: Rerouted, partition: Partition, at: int = NOON_MS + 1000) -> Step:
     """The step of the partition that the record was sent to."""
-    start = partition.state.next[topics.REROUTED]
+    start = partition.state.position.next[topics.REROUTED]
     record = Input(start, at, sent_on.key, sent_on.value, sent_on.headers)
     step = partition.prepare_chunks(Chunk(topics.REROUTED, start, start + 1, [record]))
     partition.publish(step)
-    partition.state.merge(step, partition.seen)
+    partition.state.apply(step.changes, partition.seen)
     return step
 
 
@@ -59,7 +59,7 @@ def test_the_same_job_by_both_ways_is_billed_once() -> None:
     assert arrived(sent_on, home).counts.priced == 1
     assert home.fold(completion()).counts.duplicate == 1
     assert arrived(sent_on, home).counts.duplicate == 1
-    ((_, total),) = home.state.totals.items()
+    ((_, total),) = home.state.totals.rows.items()
     assert total.jobs == 1
 
 
@@ -74,7 +74,7 @@ def test_one_that_is_misplaced_again_is_rejected_and_goes_no_further() -> None:
     _, sent_on = rerouted(completion())
     step = arrived(sent_on, Partition(RULES, (HOME + 2) % 4))
     (reject,) = rejects_of(step)
-    assert (reject.code, reject.amount_at_risk, step.rerouted) == ("misplaced", "16.80", [])
+    assert (reject.code, reject.amount_at_risk, step.outputs.rerouted) == ("misplaced", "16.80", [])
 
 
 def test_a_forged_origin_does_not_travel() -> None:
@@ -110,14 +110,14 @@ def test_what_is_too_large_to_be_sent_on_is_rejected() -> None:
         (reject,) = rejects_of(step)
         assert (reject.code, reject.account_id, reject.amount_at_risk) == ("too_large", "A", "16.80")
         assert reject.truncated is not None
-        assert step.rerouted == []
+        assert step.outputs.rerouted == []
 
 
 def test_rejects_stay_on_the_partition_where_they_were_read() -> None:
     astray = Partition(RULES, ASTRAY)
     step = astray.fold(completion(region="Mars"), b"junk")
     assert [reject.source.partition for reject in rejects_of(step)] == [ASTRAY, ASTRAY]
-    assert step.rerouted == []
+    assert step.outputs.rerouted == []
 
 
 def test_time_is_judged_where_the_account_is_at_home() -> None:
@@ -130,4 +130,4 @@ def test_time_is_judged_where_the_account_is_at_home() -> None:
 def test_a_book_is_accepted_on_every_partition() -> None:
     for partition in range(4):
         step = Partition(RULES, partition).fold(price_book(), topic=topics.COMMANDS)
-        assert len(step.books.published) == 1
+        assert len(step.changes.terms.books.published) == 1

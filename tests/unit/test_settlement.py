@@ -5,11 +5,12 @@ from decimal import Decimal
 import pytest
 
 from meter.billing_models import BillIssued
-from meter.partition import Step
 from meter.periods import BillingDays
 from meter.rules import Rules
+from meter.settle import run_due
 from meter.settlement import bill_id_of
 from meter.snapshot import changes
+from meter.step import Step
 from tests.unit.billing import Customers, lines, ms
 
 
@@ -173,8 +174,14 @@ def test_a_step_that_settles_in_blocks_is_the_step_that_settles_at_once() -> Non
             meter.runs(account, "2019-01-01 10:00")
         step = Step(meter.partition.state, meter.partition.seen)
         for block in blocks:
-            step.run_due(ms("2019-01-02 12:00"), block)
-        return [step.bills, step.till.entries, step.till.notices, list(changes(step)), step.journal_entry()]
+            run_due(step, ms("2019-01-02 12:00"), block)
+        return [
+            step.outputs.bills,
+            step.outputs.entries,
+            step.outputs.notices,
+            list(changes(step)),
+            step.journal_entry(),
+        ]
 
     at_once = settled(5)
     assert len(at_once[0]) == 5  # type: ignore[arg-type]
@@ -187,7 +194,7 @@ def test_one_bill_for_account_and_period_whatever_crashes() -> None:
     meter.crash()
     step = meter.partition.run_due(ms("2019-01-02 12:00"), 10)
     meter.crash()
-    assert len(step.bills) == 1
+    assert len(step.outputs.bills) == 1
     meter.time_is("2019-01-05 12:00")
     assert meter.bills() == []  # those of a later step: none
 
@@ -197,15 +204,15 @@ def test_a_day_is_dropped_from_the_state_when_it_is_billed_and_no_job_can_come_a
     meter.runs("A", "2019-01-01 10:00")
     meter.runs("A", "2019-02-20 10:00")
     meter.time_is("2019-02-21 12:00")
-    assert list(meter.partition.state.totals) == [
+    assert list(meter.partition.state.totals.rows) == [
         ("A", "Mainland China", "2019-01-01"),
         ("A", "Mainland China", "2019-02-20"),
     ]
     meter.runs("A", "2019-02-21 13:00")
     meter.time_is("2019-02-22 12:00")
-    assert [day for _, _, day in meter.partition.state.totals] == ["2019-02-20", "2019-02-21"]
+    assert [day for _, _, day in meter.partition.state.totals.rows] == ["2019-02-20", "2019-02-21"]
     meter.crash()
-    assert [day for _, _, day in meter.partition.state.totals] == ["2019-02-20", "2019-02-21"]
+    assert [day for _, _, day in meter.partition.state.totals.rows] == ["2019-02-20", "2019-02-21"]
 
 
 def test_months_and_days_are_cut_at_noon_in_the_billing_time_zone() -> None:

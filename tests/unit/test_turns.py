@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from meter import topics
-from meter.partition import Step
 from meter.records import Chunk
 from meter.rules import Clock, Rules
+from meter.step import Step
 from streams.engine import due
 from streams.engine import owner as owners
 from streams.engine.due import Pace
@@ -51,7 +51,7 @@ class Turns:
 @pytest.fixture
 async def turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Turns]:
     async def ends(partition: int) -> dict[str, int]:
-        return dict(made.state.next)
+        return dict(made.state.position.next)
 
     def end(topic: str, partition: int) -> InputEnd | None:
         return None
@@ -64,7 +64,7 @@ async def turns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
     await made._writer.stop()
     monkeypatch.setattr(made, "_writer", writer)
     made._seen = DiskSeen.open(tmp_path, 0, "m", "log")
-    made.state, made.expected, made.is_open = partition.state, dict(partition.state.next), True
+    made.state, made.expected, made.is_open = partition.state, dict(partition.state.position.next), True
     made._saved_at = float("inf")
     running = asyncio.ensure_future(made.run())
     yield Turns(made, writer, pace)
@@ -82,7 +82,7 @@ async def test_no_step_begins_in_a_rebalance(turns: Turns) -> None:
     assert turns.writer.steps == []
     turns.owner.go_on()
     await turns.writer.committed.wait()
-    assert [len(step.bills) for step in turns.writer.steps] == [1]
+    assert [len(step.outputs.bills) for step in turns.writer.steps] == [1]
 
 
 async def test_a_partition_that_waited_long_for_its_turn_and_may_do_nothing_then_comes_again(turns: Turns) -> None:
@@ -93,7 +93,7 @@ async def test_a_partition_that_waited_long_for_its_turn_and_may_do_nothing_then
         await asyncio.sleep(2 * owners.STEP_INTERVAL_S)  # what would wake it meanwhile has passed
         turns.pace.spent(0, due.SLICE_S + 0.02 * due.FIRST_SHARE)
     await asyncio.wait_for(turns.writer.committed.wait(), 5)
-    assert [len(step.bills) for step in turns.writer.steps] == [1]
+    assert [len(step.outputs.bills) for step in turns.writer.steps] == [1]
 
 
 async def test_a_slow_disk_holds_no_step_up(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,13 +114,13 @@ async def test_a_slow_disk_holds_no_step_up(turns: Turns, monkeypatch: pytest.Mo
     owner._saved_at = 0.0
     owner.go_on()
     for _ in range(5):
-        start = owner.state.next[topics.COMPLETED]
+        start = owner.state.position.next[topics.COMPLETED]
         value = encode(completion(job_id=f"job-{start}"))
         turns.writer.committed.clear()
         owner.offer(Chunk(topics.COMPLETED, start, start + 1, [Input(start, NOON_MS, b"A", value, ())]))
         await asyncio.wait_for(turns.writer.committed.wait(), 10)
         await owner.quiesce()
-        assert owner.state.next[topics.COMPLETED] == start + 1
+        assert owner.state.position.next[topics.COMPLETED] == start + 1
         owner.go_on()
     assert len(saves) == 1
     assert _read_mark(owner._seen._directory, 0) is None

@@ -28,7 +28,7 @@ NOBODY: list[Any] = []
 
 
 def refuse(connection: Connection, position: int, record: dict[str, Any] | bytes) -> None:
-    ((_, refused),) = Partition().fold(record).rejected
+    ((_, refused),) = Partition().fold(record).outputs.rejected
     published = Published(0, position, None, refused, NOON_MS)
     put_rejected(
         connection, [(published, decoded(published, Refused, topics.REJECTED))], Accounts(connection, []), DAYS
@@ -45,7 +45,7 @@ def test_they_are_counted_until_they_are_put_right(tmp_path: Path) -> None:
         seen = Risk.of(at_risk(connection))
         assert (seen.records, seen.unknown) == (3, 2)
         assert seen.amount > 0
-        ((_, priced),) = Partition().fold(completion(), at=NOON_MS + HOUR_MS).priced
+        ((_, priced),) = Partition().fold(completion(), at=NOON_MS + HOUR_MS).outputs.priced
         published = Published(0, 0, None, priced, NOON_MS + HOUR_MS)
         _put_priced(
             connection, [(published, decoded(published, Priced, topics.PRICED))], Accounts(connection, ["A"]), DAYS

@@ -10,17 +10,18 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 
-from meter.accounts import Account, Document, OpenBill, Payment, grace_hours_of
+from meter.account_changes import AccountChanges
+from meter.accounts import Account, Accounts, Document, OpenBill, Payment, grace_hours_of
+from meter.agenda import Agenda
 from meter.arrears import Service
+from meter.command_target import CommandTarget, Times
 from meter.commands import apply_command, read_command
-from meter.contracts import Contract, contract_on
-from meter.desk import Times
+from meter.contracts import Contracts, contract_on
 from meter.money import EXACT, ZERO
-from meter.periods import BillingDays, milliseconds
-from meter.prices import PriceBook
+from meter.outputs import Outputs
+from meter.periods import milliseconds
 from meter.routing import owner
-from meter.rules import Rules
-from meter.till import Till
+from meter.terms import NewTerms, Terms
 from streams.commands.writing import Command, digest_of, written
 from streams.http.console.views import Scene, account_contracts
 from streams.store.queries import accounts, bills, commands, money
@@ -62,89 +63,75 @@ def review(connection: Connection, here: Scene, command: Command) -> Review:
         same = told[0].digest == digest_of(command)
         code = told[0].code if same else "key_reused"
         return Review(code, None, None, told[0].recorded_at if code is None else None)
-    desk = _Desk(connection, here, command)
-    before = desk.money()
+    target = _target(connection, here, command)
+    account_id: str | None = command.get("account_id")
+    before = _money(target.accounts, account_id)
     at_ms = milliseconds(here.now)
-    answer = apply_command(read_command(written(command)), desk, Times(at_ms, at_ms, 0))
-    return Review(answer.code, before, desk.money(), None)
+    answer = apply_command(read_command(written(command)), target, Times(at_ms, at_ms, 0))
+    return Review(answer.code, before, _money(target.accounts, account_id), None)
 
 
-class _Desk:
+def _target(connection: Connection, here: Scene, command: Command) -> CommandTarget:
     """What a command works on: of its account, and of the documents that it names."""
+    account_id: str | None = command.get("account_id")
+    known, contracts = Accounts(Agenda()), dict[str, Contracts]()
+    if account_id:
+        contracts[account_id] = account_contracts(connection, account_id, here.rules)
+        _know(known, connection, here, command, contracts[account_id])
 
-    def __init__(self, connection: Connection, here: Scene, command: Command) -> None:
-        self._connection = connection
-        self._here = here
-        self._account_id: str | None = command.get("account_id")
-        self.rules: Rules = here.rules
-        self.partition = owner(self._account_id, self.rules.partitions) if self._account_id else 0
-        self.books = commands.books_of(commands.price_books(connection, here.rules))
-        known: dict[str, Account] = {}
-        documents: dict[str, dict[str, Document]] = {}
-        payments: dict[str, dict[str, Payment]] = {}
-        tickets: dict[tuple[str, str], tuple[str, Decimal]] = {}
-        if self._account_id:
-            account_id = self._account_id
-            self._contracts = account_contracts(connection, account_id, here.rules)
-            if (account := self._account(account_id)) is not None:
-                known[account_id] = account
-            due = accounts.open_bills(connection, account_id)
-            documents[account_id] = {each.bill_id: Document(each.payable, (each.payable,)) for each in due}
-            documents[account_id] |= _document(connection, account_id, command.get("bill_id"))
-            payments[account_id] = _payment(connection, account_id, command.get("top_up"))
-            tickets |= _ticket(connection, account_id, command.get("ticket"))
-        days = BillingDays(here.rules.time_zone)
-        self.till = Till(known, documents, payments, tickets, days.text)
-
-    def _account(self, account_id: str) -> Account | None:
-        found = accounts.account_by_id(self._connection, account_id)
-        if found is None:
-            return None
-        grace = grace_hours_of(contract_on(self._contracts, self._here.today))
-        due = accounts.open_bills(self._connection, account_id)
-        return Account(
-            milliseconds(found.seen_at),
-            found.balance,
-            tuple(OpenBill(each.bill_id, each.payable, grace) for each in due),
-            found.state,
-            milliseconds(found.in_state_since),
-            None if found.deadline is None else milliseconds(found.deadline),
-            commands.low_balance(self._connection, account_id, self.rules),
-            lenient=ZERO if grace is not None else found.unpaid,
-        )
-
-    def money(self) -> Money | None:
-        """The account's money as it is now, or after the command."""
-        account = self.till.find(self._account_id) if self._account_id else None
-        if account is None:
-            return None
-        deadline = None if account.deadline_ms is None else datetime.fromtimestamp(account.deadline_ms / 1000, UTC)
-        deadline = deadline if account.service is Service.IN_ARREARS else None
-        return Money(account.cash, max(account.owed, ZERO), len(account.open_bills), account.service, deadline)
-
-    def contracts_of(self, account_id: str) -> tuple[Contract, ...]:
-        return self._contracts
-
-    def agree(self, account_id: str, contract: Contract) -> None:
-        """No money changes before it begins."""
-
-    def withdraw_contract(self, account_id: str, number: int) -> None:
-        """As above."""
-
-    def publish(self, book: PriceBook) -> None:
-        """As above."""
-
-    def withdraw_book(self, version: str) -> None:
-        """As above."""
-
-    def metered_day(self, account_id: str | None) -> str:
+    def metered_day(account_id: str | None) -> str:
         latest = select(func.max(daily_total.c.day, type_=daily_total.c.day.type))
         if account_id is not None:
             latest = latest.where(daily_total.c.account_id == account_id)
-        return self._connection.execute(latest).scalar() or ""
+        return connection.execute(latest).scalar() or ""
 
-    def day_of(self, at_ms: int) -> str:
-        return self._here.days.day_of(at_ms * 1000)
+    terms = Terms(commands.books_of(commands.price_books(connection, here.rules)), contracts)
+    partition = owner(account_id, here.rules.partitions) if account_id else 0
+    changes = AccountChanges(known, Outputs(), here.days.text)
+    return CommandTarget(here.rules, partition, here.days, NewTerms(terms), changes, metered_day)
+
+
+def _know(known: Accounts, connection: Connection, here: Scene, command: Command, contracts: Contracts) -> None:
+    """Put in a command's account, and the bill, the top-up and the ticket that it names."""
+    account_id: str = command["account_id"]
+    if (account := _account(connection, here, account_id, contracts)) is not None:
+        known.put(account_id, account)
+    for bill in accounts.open_bills(connection, account_id):
+        known.put_document(account_id, bill.bill_id, Document(bill.payable, (bill.payable,)))
+    for bill_id, document in _document(connection, account_id, command.get("bill_id")).items():
+        known.put_document(account_id, bill_id, document)
+    for top_up, payment in _payment(connection, account_id, command.get("top_up")).items():
+        known.put_payment(account_id, top_up, payment)
+    for (_, ticket), (bill_id, amount) in _ticket(connection, account_id, command.get("ticket")).items():
+        known.put_ticket(account_id, ticket, bill_id, amount)
+
+
+def _account(connection: Connection, here: Scene, account_id: str, contracts: Contracts) -> Account | None:
+    found = accounts.account_by_id(connection, account_id)
+    if found is None:
+        return None
+    grace = grace_hours_of(contract_on(contracts, here.today))
+    due = accounts.open_bills(connection, account_id)
+    return Account(
+        milliseconds(found.seen_at),
+        found.balance,
+        tuple(OpenBill(each.bill_id, each.payable, grace) for each in due),
+        found.state,
+        milliseconds(found.in_state_since),
+        None if found.deadline is None else milliseconds(found.deadline),
+        commands.low_balance(connection, account_id, here.rules),
+        lenient=ZERO if grace is not None else found.unpaid,
+    )
+
+
+def _money(changes: AccountChanges, account_id: str | None) -> Money | None:
+    """The account's money as it is now, or after the command."""
+    account = changes.find(account_id) if account_id else None
+    if account is None:
+        return None
+    deadline = None if account.deadline_ms is None else datetime.fromtimestamp(account.deadline_ms / 1000, UTC)
+    deadline = deadline if account.service is Service.IN_ARREARS else None
+    return Money(account.cash, max(account.owed, ZERO), len(account.open_bills), account.service, deadline)
 
 
 def _document(connection: Connection, account_id: str, bill_id: str | None) -> dict[str, Document]:
