@@ -17,6 +17,7 @@ from meter.rejects import FINAL_CODES, Code, Refusal
 from meter.routing import owner
 from streams.errors import SettingError
 from streams.read import Position
+from streams.submit import in_calendar
 
 FIELDS = ("job_id", "account_id", "region", "kinds", "duration_s", "completed_at")
 
@@ -91,7 +92,7 @@ def prepare(position: Position, rejected: Rejected, changes: Mapping[str, bytes]
         value = corrected(value, headers, changes) if changes else value
     except _CannotCorrectError as error:
         return Kept(position, str(error))
-    job = read_job(value, headers)
+    job = in_calendar(read_job(value, headers))
     if isinstance(job, Refusal):
         return Kept(position, f"it would be refused again: {job.code}: {job.message}")
     home = owner(job.account_id, partitions)

@@ -263,7 +263,11 @@ def _read(line: bytes) -> Job | Refusal | None:
     """The job of a line, its refusal, or None for a blank line."""
     if len(line) > MAX_LINE_BYTES:
         return Refusal(Code.TOO_LARGE, f"the line is longer than {MAX_LINE_BYTES} bytes")
-    job = read_job(line, ()) if line.strip() else None
+    return in_calendar(read_job(line, ())) if line.strip() else None
+
+
+def in_calendar(job: Job | Refusal) -> Job | Refusal:
+    """A job, or its refusal where a record of its time would lie beyond the calendar, as on a simulated clock."""
     if isinstance(job, Job) and job.completed_us // 1000 > CALENDAR_END_MS:
         return refuse(job, Code.IN_FUTURE, f"completed_at: {job.completed_at} lies beyond the meter's calendar")
     return job

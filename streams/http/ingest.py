@@ -29,7 +29,7 @@ from streams.http.kafka import Outgoing
 from streams.http.problems import MAX_ERRORS, PROBLEMS, Problem
 from streams.http.routes import CallerRoute
 from streams.http.services import AllServices
-from streams.submit import MAX_LINE_BYTES, Stamps
+from streams.submit import MAX_LINE_BYTES, Stamps, in_calendar
 
 MAX_JOBS = 1000
 #: Brackets, commas, colons and quotes in a body, and in one completion, which has 40 and may have fields of its own.
@@ -247,7 +247,7 @@ def _read(item: Item, rules: Rules, now_ms: int) -> Job | Refusal:
         return with_what_can_be_read(refusal, scanned(item.value))
     if len(item.value) > MAX_MARKS_OF_ONE and _marks(item.value) > MAX_MARKS_OF_ONE:
         return Refusal(Code.TOO_LARGE, f"more than {MAX_MARKS_OF_ONE} brackets, commas, colons and quotes")
-    job = read_job(item.value, item.headers)
+    job = in_calendar(read_job(item.value, item.headers))
     if isinstance(job, Refusal) or rules.clock is Clock.SIMULATED:
         return job
     age_us = now_ms * 1000 - job.completed_us

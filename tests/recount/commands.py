@@ -277,9 +277,10 @@ class Commands:
 
     def _contract(self, fields: Row, times: Times) -> None:
         issued_ms, account_id, start = self._version_and_issue(fields), name(fields, "account_id"), day(fields)
-        mode, prices, grace = mode_of(fields), price_table(fields), grace_hours(fields)
+        mode, prices = mode_of(fields), price_table(fields)
         if not all(place in ZONE_OF or place == ANY_REGION for place in prices):
             raise Refused("unknown_region")
+        grace = grace_hours(fields)
         self._here(account_id, issued_ms, times)
         self._check_start(account_id, start, times)
         if any(contract.name == fields["command_id"] for contract in self.prices.contracts.get(account_id, [])):

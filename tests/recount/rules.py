@@ -77,7 +77,10 @@ class Completion(NamedTuple):
     @property
     def day(self) -> str:
         seconds = self.instant_us // 1_000_000
-        return datetime.fromtimestamp(seconds, UTC).astimezone(BILLING_ZONE).date().isoformat()
+        try:
+            return datetime.fromtimestamp(seconds, UTC).astimezone(BILLING_ZONE).date().isoformat()
+        except (ValueError, OverflowError):  # beyond the calendar, whose last day stands for it, or its first
+            return "9999-12-31" if seconds > 0 else "0001-01-01"
 
     @property
     def duration_s(self) -> str:

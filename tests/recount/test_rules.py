@@ -94,6 +94,8 @@ def test_money_is_plain_text() -> None:
         ("2026-11-23T00:00:00+08:00", "2026-11-23"),
         ("2026-11-22T11:30:00-04:30", "2026-11-23"),
         ("2026-11-22t15:59:59.9999999z", "2026-11-22"),
+        ("9999-12-31T23:59:59Z", "9999-12-31"),  # a day later in Shanghai there is no calendar
+        ("0001-01-01T00:00:00Z", "0001-01-01"),
     ],
 )
 def test_billing_day_is_shanghais(completed_at: str, day: str) -> None:

@@ -19,14 +19,28 @@ from meter.state import PartitionState
 from meter.step import Step
 from streams.cli.arguments import read_at, read_day, read_month, read_period
 from streams.errors import SettingError
+from streams.http.ingest import Item, check_items
+from streams.http.problems import Problem
 from streams.read import Position
+from streams.redrive import Kept, prepare
 from streams.store.following import _moment
 from streams.submit import _read
-from tests.builders import Input
+from tests.builders import Input, rejects_of
 from tests.integration.running import value_of
 
 LONG_AGO, NEVER = -(1 << 62), (1 << 62)
 ZONES = ("Asia/Shanghai", "America/Los_Angeles", "Pacific/Kiritimati", "UTC")
+
+
+async def test_each_door_of_a_simulated_meter_refuses_what_lies_beyond_the_calendar() -> None:
+    rules, value = Rules(meter_id="m", clock=Clock.SIMULATED), value_of(completed_at="9999-06-01T00:00:00Z")
+    with pytest.raises(Problem) as refused:
+        await check_items([Item(value, [])], rules)
+    assert (refused.value.status_code, refused.value.code) == (409, "in_future")
+    (rejected,) = rejects_of(folded((NEVER, "9999-06-01T00:00:00Z")))
+    kept = prepare(Position(0, 0), rejected, {}, 1)
+    assert isinstance(kept, Kept)
+    assert "beyond the meter's calendar" in kept.reason
 
 
 @pytest.mark.parametrize("zone", ZONES)
