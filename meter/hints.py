@@ -22,7 +22,7 @@ MAX_HINTED_PLACES = 30
 #: How alike a misspelling is to what was meant, from 0 to 1.
 CLOSE: Any = Fraction(3, 4)  # difflib compares; the domain has no floats
 
-_TRADITIONAL = str.maketrans("廣東爾買蘭慶維亞貢矽陸", "广东尔买兰庆维亚贡硅陆")
+_TRADITIONAL = str.maketrans("廣広東爾買蘭慶維亞貢矽陸", "广广东尔买兰庆维亚贡硅陆")
 _OTHER_NAMES = {
     "中国大陆": MAINLAND,
     "中国": MAINLAND,
@@ -36,6 +36,18 @@ _OTHER_NAMES = {
     "bombay": "ap-mumbai",
     "peking": "ap-beijing",
     "canton": "ap-guangzhou",
+    "ペキン": "ap-beijing", "베이징": "ap-beijing", "пекин": "ap-beijing",
+    "シャンハイ": "ap-shanghai", "상하이": "ap-shanghai", "шанхай": "ap-shanghai",
+    "광저우": "ap-guangzhou", "гуанчжоу": "ap-guangzhou",
+    "シリコンバレー": "na-siliconvalley", "실리콘밸리": "na-siliconvalley",
+    "バージニア": "na-ashburn", "버지니아": "na-ashburn", "виргиния": "na-ashburn",
+    "ムンバイ": "ap-mumbai", "뭄바이": "ap-mumbai", "मुंबई": "ap-mumbai", "мумбаи": "ap-mumbai",
+    "ソウル": "ap-seoul", "서울": "ap-seoul", "汉城": "ap-seoul", "сеул": "ap-seoul",
+    "バンコク": "ap-bangkok", "방콕": "ap-bangkok", "กรุงเทพ": "ap-bangkok", "бангкок": "ap-bangkok",
+    "ホンコン": "ap-hongkong", "홍콩": "ap-hongkong", "гонконг": "ap-hongkong",
+    "トウキョウ": "ap-tokyo", "도쿄": "ap-tokyo", "токио": "ap-tokyo",
+    "フランクフルト": "eu-frankfurt", "프랑크푸르트": "eu-frankfurt", "франкфурт": "eu-frankfurt",
+    "シンガポール": "ap-singapore", "싱가포르": "ap-singapore", "сингапур": "ap-singapore",
 }  # fmt: skip
 
 

@@ -120,6 +120,11 @@ def test_durations_that_are_well_written_are_taken(right: Any) -> None:
         ("大陆", "Mainland China"),
         ("virginia", "na-ashburn"),
         ("硅谷、弗吉尼亚", "Silicon Valley, Virginia"),
+        ("広州", "ap-guangzhou"),
+        ("東京リージョン", "ap-tokyo"),
+        ("シンガポール", "ap-singapore"),
+        ("서울", "ap-seoul"),
+        ("Франкфурт", "eu-frankfurt"),
     ],
 )
 def test_a_region_in_another_spelling_is_asked_for_and_good_for_an_estimate(wrong: str, meant: str) -> None:
