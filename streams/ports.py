@@ -89,5 +89,7 @@ def _why_not(port: Port) -> str | None:
     except OSError as error:
         is_taken = error.errno == errno.EADDRINUSE
         why = "is taken by another program" if is_taken else f"cannot be had: {error.strerror or error}"
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            return f"{port.moved_by.replace('_PORT', '_HOST')}: {port.host!r} is no address of this machine"
         return f"port {port.port} on {port.host}, for {port.who}, {why}: {port.moved_by} chooses another"
     return None

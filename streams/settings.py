@@ -193,10 +193,12 @@ def _networks_of(text: str) -> tuple[Network, ...]:
 
 def _path(value: Any) -> Any:
     """A path whose `~` is the home directory, as no shell has made it in a file. Raises ValueError for an empty one."""
+    if not isinstance(value, str | Path):
+        raise ValueError(f"is a path, as text, got {value!r}")
     if value == "":
         raise ValueError("is empty: leave it out, or give a path")  # it would be the working directory
     try:
-        return Path(value).expanduser() if isinstance(value, str) else value
+        return Path(value).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{value!r}: {error}") from error
 
@@ -243,6 +245,9 @@ def _bearer(token: str) -> Any:
 def load_settings(**arguments: Any) -> Settings:
     """The settings of this process. Raises SettingError with one line that names the setting and what is wrong."""
     _refuse_unknown_variables()
+    file = Path("meter.toml")
+    if os.path.lexists(file) and not file.is_file():  # such as the directory that Docker mounts for a file not there
+        raise SettingError(f"{file} is no file, and is not read: take it away")
     try:
         return Settings(**{name: value for name, value in arguments.items() if value is not None})
     except ValidationError as error:

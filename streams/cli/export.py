@@ -112,11 +112,13 @@ def _span(period: str | None, day: str | None) -> "Span":
 
 def _export(span: "Span", partial: bool, write: "Callable[[Engine, Rules], Iterable[Written]]") -> None:
     from streams.connect import settings_of_command
-    from streams.store.database import open_engine, store_errors
+    from streams.store.database import need_store, open_engine, store_errors
     from streams.store.migrate import check_store
     from streams.store.queries.meter import rules_of
 
-    engine = open_engine(settings_of_command())
+    settings = settings_of_command()
+    need_store(settings)
+    engine = open_engine(settings)
     try:
         check_store(engine)
         with store_errors(engine):

@@ -121,11 +121,12 @@ def status(as_json: Json = False) -> int:
     """
     from streams.connect import reachable
     from streams.connect import settings_of_command as configured
-    from streams.store.database import opened_store, store_errors
+    from streams.store.database import need_store, opened_store, store_errors
     from streams.store.migrate import check_store
     from streams.store.queries.freshness import positions
 
     settings = reachable()
+    need_store(settings or configured())
     with opened_store(settings or configured()) as engine:
         check_store(engine)
         with store_errors(engine), engine.connect() as connection:

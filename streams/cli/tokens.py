@@ -84,7 +84,7 @@ def list_tokens(as_json: Json = False) -> None:
     """
     from streams.http.tokens import tokens
 
-    found, days = _in_store(lambda connection: (tokens(connection), days_of(connection)))
+    found, days = _in_store(lambda connection: (tokens(connection), days_of(connection)), makes=False)
     now = datetime.now(UTC)
     if as_json:
         for token in found:
@@ -109,7 +109,7 @@ def revoke(token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id, f
     """
     from streams.http.tokens import revoke_token
 
-    _in_store(lambda connection: revoke_token(connection, token, _this_user()))
+    _in_store(lambda connection: revoke_token(connection, token, _this_user()), makes=False)
     say(f"token {token} is revoked")
 
 
@@ -152,15 +152,17 @@ def _read_expires(text: str | None, days: "BillingDays") -> datetime | None:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
 
 
-def _in_store(work: "Callable[[Connection], Result]") -> Result:
-    """Do something in the store, which needs no Kafka."""
+def _in_store(work: "Callable[[Connection], Result]", *, makes: bool = True) -> Result:
+    """Do something in the store, which needs no Kafka. Raises BrokerLostError where it is not to be made."""
     from streams.connect import settings_of_command
     from streams.observe.logs import set_up_logs
-    from streams.store.database import open_engine, store_errors, writing
+    from streams.store.database import need_store, open_engine, store_errors, writing
     from streams.store.migrate import migrate
 
     settings = settings_of_command()
     set_up_logs(settings)
+    if not makes:
+        need_store(settings)
     engine = open_engine(settings)
     try:
         migrate(engine)

@@ -56,7 +56,7 @@ def add(
 
     wanted = read_events(events)
     read_url(url)
-    with connected(note) as settings, _store(settings) as engine:
+    with connected(note) as settings, _store(settings, makes=True) as engine:
         rules = asyncio.run(check(settings, reading(*EVENTS.values())))
         positions, ids = asyncio.run(committed_ends(settings, rules.partitions))
         with writing(engine) as connection:
@@ -232,11 +232,13 @@ async def _run(settings: "Settings") -> None:
 
 
 @contextmanager
-def _store(settings: "Settings") -> "Iterator[Engine]":
-    """The store, with its tables. Raises StoreLostError."""
-    from streams.store.database import open_engine, store_errors
+def _store(settings: "Settings", *, makes: bool = False) -> "Iterator[Engine]":
+    """The store, with its tables. Raises StoreLostError; BrokerLostError where it is not to be made."""
+    from streams.store.database import need_store, open_engine, store_errors
     from streams.store.migrate import migrate
 
+    if not makes:
+        need_store(settings)
     engine = open_engine(settings)
     try:
         migrate(engine)

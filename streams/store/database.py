@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
-from streams.errors import Exit, MeterError, SettingError
+from streams.errors import BrokerLostError, Exit, MeterError, SettingError
 from streams.private import keep, new_folder
 from streams.settings import Settings
 from streams.store.sqlite import set_up_connection
@@ -52,7 +52,7 @@ def store_url(settings: Settings) -> URL:
     """The store's URL: METER_DATABASE_URL, else a SQLite file in METER_DATA_DIR. Raises SettingError."""
     given = settings.database_url
     if given is None:
-        return URL.create("sqlite", database=str(settings.data_dir / "read-model.sqlite"))
+        return URL.create("sqlite", database=str(_own(settings)))
     try:
         url = make_url(given.get_secret_value())
     except (ArgumentError, ValueError):
@@ -107,6 +107,20 @@ def opened_store(settings: Settings) -> Iterator[Engine]:
 def _quick_loss() -> dict[str, Any]:
     """A server that is gone without a word is noticed within a minute."""
     return {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3, "application_name": "meter"}
+
+
+def need_store(settings: Settings) -> None:
+    """Raises BrokerLostError in a directory that has no store: whoever asks there asks in the wrong one."""
+    if settings.database_url is None and not _own(settings).exists():
+        raise BrokerLostError(
+            f"there is no meter in {settings.data_dir}: `meter up` starts one; METER_DATABASE_URL names a store that "
+            "is elsewhere"
+        )
+
+
+def _own(settings: Settings) -> Path:
+    """The store where none is configured."""
+    return settings.data_dir / "read-model.sqlite"
 
 
 def _sqlite(url: URL, options: dict[str, Any]) -> Engine:

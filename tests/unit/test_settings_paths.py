@@ -1,5 +1,6 @@
 """Paths in the settings: what shells would have put right, and what is no directory."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,21 @@ def test_a_data_directory_that_is_a_file_is_called_that(
     monkeypatch.setenv("METER_DATA_DIR", str(file / below))
     assert main(command) == 2
     assert capsys.readouterr() == ("", f"meter: METER_DATA_DIR: {file / below} is no directory\n")
+
+
+def test_a_path_that_is_no_text_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "meter.toml").write_text("data_dir = 5")
+    with pytest.raises(SettingError, match=r"^METER_DATA_DIR \(data_dir in meter.toml\): is a path, as text, got 5$"):
+        load_settings()
+
+
+def test_a_settings_file_that_is_none_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker makes a directory of a file to mount that is not there: all settings would be the defaults."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "meter.toml"
+    for make in (file.mkdir, lambda: file.symlink_to("nowhere"), lambda: os.mkfifo(file)):
+        make()
+        with pytest.raises(SettingError, match=r"^meter.toml is no file, and is not read: take it away$"):
+            load_settings()
+        file.rmdir() if file.is_dir() else file.unlink()

@@ -64,5 +64,6 @@ def test_two_of_its_own_on_one_port_are_named_with_both_settings(tmp_path: Path)
 
 
 def test_an_address_that_is_not_this_machines_is_said_as_it_is(tmp_path: Path) -> None:
-    said = refusal(tmp_path, web_port=free_port(), web_host="192.0.2.1")
-    assert "for worker 0, cannot be had: " in said
+    for host in ("192.0.2.1", "no.such.host.invalid", "http://localhost"):
+        said = refusal(tmp_path, web_port=free_port(), web_host=host)
+        assert said == f"METER_WEB_HOST: {host!r} is no address of this machine"
