@@ -6,17 +6,17 @@ this process. Several processes are no lock: what they place in the same instant
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from aiokafka.errors import KafkaError
 from fastapi import Depends, Header, Request
 from sqlalchemy import Connection, select
 
 from meter import topics
+from meter.commands import read_command
 from meter.routing import owner
 from streams.errors import MeterError
 from streams.http.access import Anyone
@@ -143,11 +143,8 @@ class Asked:
 
 
 def _is_about(value: bytes | None, account_id: str, types: tuple[str, ...]) -> bool:
-    try:
-        found: Any = json.loads(value or b"")
-    except ValueError:
-        return False
-    return isinstance(found, dict) and found.get("account_id") == account_id and found.get("type") in types
+    read = read_command(value)
+    return read.account_id == account_id and read.kind in types
 
 
 OnlyIf = Annotated[Asked, Depends()]

@@ -9,6 +9,7 @@ from meter import topics
 from meter.answers import Answer
 from meter.commands import MAX_MESSAGE_CHARS, command_digest, result_value
 from meter.models import CommandResult, Source
+from streams.http.conditions import _is_about
 from tests.builders import HOUR_MS, NOON_MS, Partition, encode, price_book, results_of
 
 
@@ -139,3 +140,12 @@ def test_a_commands_result_says_where_it_was_read() -> None:
     assert done == {"v": 1, "command_id": "c", "partition": 2, "status": "done", **place}
     refused = json.loads(result_value("c", 2, Answer("bad_price", "why", NOON_MS, None, "d"), source))
     assert refused == {**done, "status": "refused", "code": "bad_price", "message": "why"}
+
+
+@pytest.mark.parametrize("more", ['"x":' + "9" * 5000, '"x":' + "[" * 90 + "]" * 90, '"\\ud800":1', '"x":1'])
+def test_what_a_command_is_about_is_known_whatever_else_it_holds(more: str) -> None:
+    value = ('{"command_id":"c","type":"contract","account_id":"A",' + more + "}").encode()
+    assert _is_about(value, "A", ("contract",))
+    assert not _is_about(value, "B", ("contract",))
+    assert not _is_about(value, "A", ("low_balance",))
+    assert not _is_about(b"[" * 100_000, "A", ("contract",))
