@@ -1,4 +1,4 @@
-"""The Faust app: one agent that takes chunks, one windowed table of daily totals, and the owners of the partitions."""
+"""The Faust app: its settings, its start and its stop. What it does with a completion, `engine/agent.py` says."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,17 +8,15 @@ from typing import Any
 import faust
 from yarl import URL
 
-from meter import topics
-from meter.periods import BillingDays
 from meter.rules import Rules
+from streams.engine.agent import add_agent, add_table
+from streams.engine.assembly import Engine, assemble
 from streams.engine.assignor import MeterAssignor
 from streams.engine.consumer import ChunkTransport
-from streams.engine.owners import Owners
-from streams.engine.table import BillingDay, CommittedTable
+from streams.engine.table import CommittedTable
 from streams.engine.tables import OwnedTables
 from streams.errors import BrokerLostError
 from streams.observe.gate import pages_alone
-from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from streams.waiting import AskedToStop, unless
 
@@ -33,11 +31,7 @@ START_PATIENCE_S = 2.0
 class MeterApp(faust.App):
     """A Faust app with this meter's settings, rules, owners and metrics."""
 
-    meter_settings: Settings
-    owners: Owners
-    billing_day: BillingDay
-    daily_totals: Any
-    metrics: Metrics
+    engine: Engine
 
     def _create_directories(self) -> None:
         """Faust keeps nothing on disk here."""
@@ -84,35 +78,17 @@ def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException],
         web_application_options={"middlewares": [pages_alone(settings.web_host)]},
         worker_redirect_stdouts=False,
     )
-    app.meter_settings = settings
     app.transport = ChunkTransport([NOWHERE], app)
-    app.metrics = Metrics()
-    app.billing_day = BillingDay(BillingDays(rules.time_zone))
-    app.daily_totals = app.Table("daily-totals", partitions=rules.partitions).using_window(app.billing_day)
-    app.owners = Owners(settings, rules, app, app.metrics, fail)
-    _add_agent(app, settings, rules)
+    totals_of = add_table(app, rules)
+    app.engine = assemble(settings, rules, app.consumer.clients, totals_of, fail)
+    add_agent(app, app.engine)
     return app
-
-
-def _add_agent(app: MeterApp, settings: Settings, rules: Rules) -> None:
-    inputs = app.topic(
-        *(settings.topic(topic) for topic in topics.INPUTS),
-        key_serializer="raw",
-        value_serializer="raw",
-        partitions=rules.partitions,
-    )
-
-    @app.agent(inputs, name="meter")
-    async def meter_chunks(stream: Any) -> None:
-        """Hand what was fetched to the partitions' owners, which fold and commit it."""
-        async for event in stream.events():
-            app.owners.accept(event.value)
 
 
 async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseException], None]) -> None:
     """Run until asked to stop; then finish the steps in flight, save, and leave the group."""
     await _start(app, asked, fail)
-    watch = asyncio.gather(app.owners.watch(), app.owners.watch_identity(), app.owners.watch_held())
+    watch = asyncio.ensure_future(app.engine.guards.run())
     crashed = asyncio.ensure_future(app._crashed.wait())
     waiting = asyncio.ensure_future(asked.wait())
     await asyncio.wait([crashed, waiting, watch], return_when=asyncio.FIRST_COMPLETED)
@@ -130,10 +106,7 @@ async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseExc
     # Without a Kafka an orderly stop never ends; what a kill would lose, which is nothing, is lost then.
     lost = BrokerLostError(f"Kafka has not let this worker go for {STOP_PATIENCE_S:.0f} s: ended all the same")
     too_late = asyncio.get_running_loop().call_later(STOP_PATIENCE_S, fail, lost)
-    # In this order: no step is cut off, and the next owners need not wait for the indexes to be on disk.
-    await app.owners.quiesce()
-    await app.consumer.leave()
-    await app.owners.release_all()
+    await app.engine.stop()
     await app.stop()
     too_late.cancel()
 

@@ -27,9 +27,11 @@ from aiokafka.errors import (
 from aiokafka.producer import sender as client_sender
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest
+from aiokafka.structs import TopicPartition
 
 from streams.errors import BrokerLostError, SettingError
 from streams.settings import Settings
+from streams.wire import ProducerOf
 
 #: How soon to ask again for a new transaction while the broker still writes the markers of the last one. aiokafka
 #: waits 20 ms, which would be most of a small step; the markers take a few.
@@ -129,6 +131,15 @@ class TransactionalProducer(AIOKafkaProducer):
             message_accumulator=self._message_accumulator,
             request_timeout_ms=request_timeout_ms,
         )
+
+    @property
+    def identity(self) -> ProducerOf:
+        """Kafka's id of the producer, the same as its predecessors', and its epoch; once it has started."""
+        return ProducerOf(self._txn_manager.producer_id, self._txn_manager.producer_epoch)
+
+    def add_partition(self, place: TopicPartition) -> None:
+        """A partition becomes part of the transaction that has begun, without a record."""
+        self._txn_manager.maybe_add_partition_to_txn(place)
 
 
 @asynccontextmanager

@@ -81,7 +81,7 @@ async def _run(settings: Settings) -> None:
 
 async def _tell_when_open(app: MeterApp) -> None:
     """It does its work once all that it was given is open; where there are more workers, that may be nothing."""
-    while app.owners.state() not in {"open", "standby"}:  # noqa: ASYNC110 - it follows from many things
+    while app.engine.health.state() not in {"open", "standby"}:  # noqa: ASYNC110 - it follows from many things
         await asyncio.sleep(LOOK_S)
     announce()
 

@@ -7,10 +7,12 @@ import msgspec
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
 
-from streams.engine.sharing import Member, Share, share
+from streams.engine.assembly import Engine
+from streams.engine.seen import index_directory, saved_positions
+from streams.engine.sharing import Member, MemberShare, share
 
 
-class Said(msgspec.Struct):
+class MemberUserData(msgspec.Struct):
     """A member's part, as it joins."""
 
     generation: int
@@ -18,14 +20,14 @@ class Said(msgspec.Struct):
     warm: dict[int, int]
 
 
-class Told(msgspec.Struct):
+class AssignmentUserData(msgspec.Struct):
     """The group's answer, beside the partitions themselves."""
 
     standby: list[int]
 
 
-_read_said = msgspec.json.Decoder(Said).decode
-_read_told = msgspec.json.Decoder(Told).decode
+_read_member = msgspec.json.Decoder(MemberUserData).decode
+_read_assignment = msgspec.json.Decoder(AssignmentUserData).decode
 
 
 class MeterAssignor(PartitionAssignor):
@@ -44,26 +46,28 @@ class MeterAssignor(PartitionAssignor):
 
     def metadata(self, topics: Any) -> ConsumerProtocolMemberMetadata:
         """What this worker says of itself."""
-        owners = self.app.owners
-        said = Said(owners.generation, sorted(owners.assigned), owners.warm())
+        engine: Engine = self.app.engine
+        given, warm = engine.owners.assignment, saved_positions(index_directory(engine.settings))
+        said = MemberUserData(given.generation, sorted(given.partitions), warm)
         return ConsumerProtocolMemberMetadata(self.version, sorted(topics), msgspec.json.encode(said))
 
     def _assign(self, cluster: Any, member_metadata: Mapping[str, ConsumerProtocolMemberMetadata]) -> Any:
         topics = sorted({topic for metadata in member_metadata.values() for topic in metadata.subscription})
         members = [_member(name, metadata) for name, metadata in member_metadata.items()]
-        shares = share(self.app.owners.partitions, members)
+        engine: Engine = self.app.engine
+        shares = share(engine.rules.partitions, members)
         return {name: self._told(topics, each) for name, each in shares.items()}
 
-    def _told(self, topics: list[str], each: Share) -> ConsumerProtocolMemberAssignment:
-        told = msgspec.json.encode(Told(sorted(each.standby)))
+    def _told(self, topics: list[str], each: MemberShare) -> ConsumerProtocolMemberAssignment:
+        told = msgspec.json.encode(AssignmentUserData(sorted(each.standby)))
         active = [(topic, sorted(each.active)) for topic in topics]
         return ConsumerProtocolMemberAssignment(self.version, active, told)
 
     def on_assignment(self, assignment: Any) -> None:
         """What this worker was told."""
-        self.standby = frozenset(_read_told(assignment.user_data).standby)
+        self.standby = frozenset(_read_assignment(assignment.user_data).standby)
 
 
 def _member(name: str, metadata: ConsumerProtocolMemberMetadata) -> Member:
-    said = _read_said(metadata.user_data)
+    said = _read_member(metadata.user_data)
     return Member(name, said.generation, frozenset(said.held), said.warm)

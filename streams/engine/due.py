@@ -6,20 +6,18 @@ clock, but where the two are more than an hour apart one of them is wrong: nothi
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import structlog
 
 from meter.rules import Clock
 from meter.state import PartitionState
+from streams.engine.clocks import MachineClock, Seldom
+from streams.engine.limits import Limits
 
 log = structlog.get_logger(__name__)
 
 CLOCKS_APART_MS = 3_600_000
-SAY_EVERY_S = 60.0
-#: What the broker's clock said so long ago is what it says now.
-FRESH_S = 1.0
 #: How often to ask the broker for the time where nothing else is to be done.
 ASK_EVERY_S = 3_600.0
 
@@ -36,13 +34,8 @@ LEAST_SHARE = 0.15
 WAIT_S = 0.15
 SHARE_UP = 0.005
 SHARE_DOWN = 0.97
-#: The longest slice: completions wait for no more than this.
-SLICE_S = 0.010
 #: What an action costs, before one has been measured.
 ACTION_S = 0.000_05
-LEAST_ACTIONS = 10
-#: A slice is done in blocks: each of the other partitions' steps waits for several answers of the broker's meanwhile.
-BLOCK_ACTIONS = 40
 #: A slice in which the process itself stood still (stopped, swapped out) is not paid for in full.
 MAX_DEBT_S = 1.0
 
@@ -50,24 +43,26 @@ MAX_DEBT_S = 1.0
 class Pace:
     """How many due actions a worker may do now, over all its partitions, so that completions are not kept waiting."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: MachineClock, limits: Limits) -> None:
+        self._clock = clock
+        self._limits = limits
         self._share = FIRST_SHARE
-        self._credit_s = SLICE_S
-        self._counted_at = time.monotonic()
+        self._credit_s = limits.slice_s
+        self._counted_at = clock.monotonic()
         self._action_s = ACTION_S
         #: Held by the partition that does its slice: one after the other, and not all of them in pieces.
         self.turn = asyncio.Lock()
 
     def allowance(self) -> int:
         """How many actions may be done now; 0: not yet."""
-        now = time.monotonic()
-        self._credit_s = min(SLICE_S, self._credit_s + (now - self._counted_at) * self._share)
+        now, limits = self._clock.monotonic(), self._limits
+        self._credit_s = min(limits.slice_s, self._credit_s + (now - self._counted_at) * self._share)
         self._counted_at = now
         actions = int(self._credit_s / self._action_s)
-        if actions >= LEAST_ACTIONS:
+        if actions >= limits.least_actions:
             return actions
         # However dear the last ones were: only doing some can show that they no longer are.
-        return LEAST_ACTIONS if self._credit_s >= SLICE_S else 0
+        return limits.least_actions if self._credit_s >= limits.slice_s else 0
 
     def waited(self, seconds: float) -> None:
         """A step that settled has committed its completions so long after they were fetched: they come first."""
@@ -82,17 +77,11 @@ class Pace:
         if actions:
             self._action_s = max(1e-6, 0.8 * self._action_s + 0.2 * seconds / actions)
 
-
-def blocks(actions: int) -> Iterator[int]:
-    """A slice in parts, between which the worker does what else there is to do."""
-    while actions > 0:
-        yield min(actions, BLOCK_ACTIONS)
-        actions -= BLOCK_ACTIONS
-
-
-def machine_ms() -> int:
-    """What this machine's clock says, in milliseconds."""
-    return time.time_ns() // 1_000_000
+    def blocks(self, actions: int) -> Iterator[int]:
+        """A slice in parts, between which the worker does what else there is to do."""
+        while actions > 0:
+            yield min(actions, self._limits.block_actions)
+            actions -= self._limits.block_actions
 
 
 class BrokerTime:
@@ -102,7 +91,8 @@ class BrokerTime:
     whatever is wrong, a clock that says so cannot be told from one that is right.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: MachineClock) -> None:
+        self._clock = clock
         #: Whether what was heard last is believed.
         self.is_believed = False
         self._append_ms: int | None = None
@@ -112,8 +102,8 @@ class BrokerTime:
 
     def heard(self, append_ms: int) -> None:
         """A journal record was appended at this time, and that has just been acknowledged."""
-        self._append_ms, self._seen_at = append_ms, time.monotonic()
-        self._ahead_ms = append_ms - machine_ms()
+        self._append_ms, self._seen_at = append_ms, self._clock.monotonic()
+        self._ahead_ms = append_ms - self._clock.wall_ms()
         self.is_believed = append_ms <= self.believable_ms()
         if self.is_believed:
             self._believed = append_ms, self._seen_at
@@ -122,7 +112,7 @@ class BrokerTime:
         """Milliseconds; None before anything was heard."""
         if self._append_ms is None:
             return None
-        return self._append_ms + int((time.monotonic() - self._seen_at) * 1000)
+        return self._append_ms + int((self._clock.monotonic() - self._seen_at) * 1000)
 
     @property
     def ahead_s(self) -> float:
@@ -131,14 +121,14 @@ class BrokerTime:
 
     def age_s(self) -> float:
         """How long ago anything was heard."""
-        return float("inf") if self._append_ms is None else time.monotonic() - self._seen_at
+        return float("inf") if self._append_ms is None else self._clock.monotonic() - self._seen_at
 
     def believable_ms(self) -> int:
         """The latest time that a record can bear: an hour after what is believed, and after this machine's clock."""
-        latest = machine_ms()
+        latest = self._clock.wall_ms()
         if self._believed is not None:
             append_ms, seen_at = self._believed
-            latest = max(latest, append_ms + int((time.monotonic() - seen_at) * 1000))
+            latest = max(latest, append_ms + int((self._clock.monotonic() - seen_at) * 1000))
         return latest + CLOCKS_APART_MS
 
 
@@ -149,10 +139,12 @@ class StampGate:
     they are refused, one by one, and the others folded. Else nobody can tell who is right: intake waits, loudly.
     """
 
-    def __init__(self, broker_time: BrokerTime) -> None:
+    def __init__(self, broker_time: BrokerTime, clock: MachineClock, fresh_s: float) -> None:
         self.paused = False
         self._broker_time = broker_time
-        self._said_at = -SAY_EVERY_S
+        self._clock = clock
+        self._fresh_s = fresh_s
+        self._says = Seldom(clock)
 
     def is_suspicious(self, latest_ms: int) -> bool:
         """Whether a record time is ahead of every clock."""
@@ -161,28 +153,26 @@ class StampGate:
 
     def needs_the_time(self) -> bool:
         """Whether the broker must say what its clock says now, which a journal record can tell."""
-        return self._broker_time.age_s() > FRESH_S
+        return self._broker_time.age_s() > self._fresh_s
 
     def not_after(self, latest_ms: int, partition: int) -> int | None:
         """The record time, in ms, after which records are refused; None, and `paused`, while nobody can tell."""
         self.paused = not self._broker_time.is_believed
         if not self.paused:
             return self._broker_time.believable_ms()
-        if time.monotonic() - self._said_at > SAY_EVERY_S:
-            self._said_at = time.monotonic()
+        if self._says.may_say():
             log.error(
                 "intake is paused: records are stamped more than an hour after the time, and the broker's clock and "
                 "this machine's are as far apart",
                 partition=partition,
                 broker_ahead_s=int(self._broker_time.ahead_s),
-                record_ahead_s=(latest_ms - machine_ms()) // 1000,
+                record_ahead_s=(latest_ms - self._clock.wall_ms()) // 1000,
             )
         return None
 
     def say_refused(self, records: int, partition: int) -> None:
         """Now and then, that records were refused for what they are stamped with."""
-        if records and time.monotonic() - self._said_at > SAY_EVERY_S:
-            self._said_at = time.monotonic()
+        if records and self._says.may_say():
             log.error(
                 "records refused as clock_ahead: a broker stamped them whose clock was more than an hour ahead; "
                 "`meter rejects redrive --code clock_ahead` sends them again once it is right",
@@ -194,17 +184,18 @@ class StampGate:
 class DueGate:
     """Says up to which instant due actions may be done."""
 
-    def __init__(self, take_ends: TakeEnds) -> None:
-        self.broker_time = BrokerTime()
+    def __init__(self, take_ends: TakeEnds, broker_time: BrokerTime, clock: MachineClock) -> None:
         self.paused = False
+        self._broker_time = broker_time
+        self._clock = clock
         self._take_ends = take_ends
         self._until_ms = 0
         self._ends: Mapping[str, int] | None = None
-        self._said_at = 0.0
+        self._says = Seldom(clock)
 
     def time_is_unknown(self, state: PartitionState) -> bool:
         """Whether the broker has not said for long what its clock says, which only a journal record can tell."""
-        return not self._simulated(state) and self.broker_time.age_s() > ASK_EVERY_S
+        return not self._simulated(state) and self._broker_time.age_s() > ASK_EVERY_S
 
     def is_due(self, state: PartitionState) -> bool:
         """Whether the first action's time has come, and the clocks agree."""
@@ -234,14 +225,13 @@ class DueGate:
         return state.rules.clock is Clock.SIMULATED
 
     def _now_ms(self, state: PartitionState) -> int | None:
-        return state.position.record_time if self._simulated(state) else self.broker_time.now_ms()
+        return state.position.record_time if self._simulated(state) else self._broker_time.now_ms()
 
     def _clocks_apart(self, now_ms: int, partition: int) -> bool:
-        apart_ms = now_ms - machine_ms()
+        apart_ms = now_ms - self._clock.wall_ms()
         if abs(apart_ms) <= CLOCKS_APART_MS:
             return False
-        if time.monotonic() - self._said_at > SAY_EVERY_S or not self._said_at:
-            self._said_at = time.monotonic()
+        if self._says.may_say():
             log.error(
                 "settlement is paused: the broker's clock and this machine's are more than an hour apart",
                 partition=partition,

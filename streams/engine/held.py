@@ -11,21 +11,11 @@ from typing import Any, NamedTuple
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 from aiokafka.structs import TopicPartition
 
+from streams.engine.inputs import InputEnd
 from streams.protocol import message
 
 #: (topic, partition)
 Place = tuple[str, int]
-
-
-class InputEnd(NamedTuple):
-    """The ends of an input as the last fetch saw them, and when, on the monotonic clock.
-
-    `end`: of what is committed or aborted up to the first open transaction; `last`: of everything.
-    """
-
-    end: int
-    seen_at: float
-    last: int
 
 
 class Held(NamedTuple):
@@ -117,7 +107,8 @@ _DescribeProducers = message(
 async def open_transactions(client: Any, topic: str, partition: int) -> list[OpenTransaction]:
     """The transactions that are open on a partition, the one that holds it first; none where Kafka does not tell.
 
-    `client` is an aiokafka consumer or producer that has started. Raises KafkaError.
+    `client` is an aiokafka consumer or producer that has started; neither has another way than its own client to ask
+    one node. Raises KafkaError.
     """
     await client._client._wait_on_metadata(topic)
     leader = client._client.cluster.leader_for_partition(TopicPartition(topic, partition))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -15,12 +15,11 @@ from meter.identity import Identity, seal
 from meter.intake import kinds_json
 from meter.journal import JournalStep, read_entry
 from meter.periods import DAY_MS, instant_us
-from meter.rollup import Total, TotalKey
 from meter.rounding import duration_ms, plain_duration_ms
-from meter.rules import Clock, Rules
+from meter.rules import Clock
 from meter.snapshot import StateError, StateReader
 from meter.state import PartitionState
-from streams.engine.seen import DiskSeen
+from streams.engine.index import Index
 from streams.engine.torn import OWN, LastStep, torn_step
 from streams.errors import RefusalToStartError
 from streams.kafka import offsets, read_range
@@ -34,18 +33,16 @@ PART_RECORDS = 1_000
 async def read_state(
     consumer: AIOKafkaConsumer,
     settings: Settings,
-    rules: Rules,
-    partition: int,
-    totals: MutableMapping[TotalKey, Total],
+    state: PartitionState,
     identity: Identity,
     *,
-    moved: Callable[[], None] = lambda: None,
-) -> PartitionState:
-    """The state of a partition up to the present end of `meter.state`, or a new one where nothing was ever put out.
+    moved: Callable[[], object] = lambda: None,
+) -> None:
+    """Read a new state up to the present end of `meter.state`; it stays new where nothing was ever put out.
 
-    Raises RefusalToStartError where the log does not fit the state.
+    `moved` is told of each part that was read. Raises RefusalToStartError where the log does not fit the state.
     """
-    state = PartitionState(rules, partition, totals)
+    partition = state.partition
     snapshot = StateReader(state)
     name = settings.topic(topics.STATE)
     start, end = await offsets(consumer, name, partition)
@@ -65,7 +62,6 @@ async def read_state(
         raise RefusalToStartError(difference)
     if snapshot.found:
         await _refuse_a_torn_step(consumer, settings, partition, LastStep(state.position.seq, snapshot.before))
-    return state
 
 
 async def _refuse_outputs_without_state(consumer: AIOKafkaConsumer, settings: Settings, partition: int) -> None:
@@ -125,11 +121,11 @@ async def catch_up(
     consumer: AIOKafkaConsumer,
     settings: Settings,
     state: PartitionState,
-    seen: DiskSeen,
+    seen: Index,
     since_ms: int,
     *,
     rest: float = 0.0,
-    moved: Callable[[], None] = lambda: None,
+    moved: Callable[[], object] = lambda: None,
 ) -> int:
     """Bring the dedupe index up from `usage.priced`, which is its changelog. Returns how many records it read.
 
@@ -164,7 +160,7 @@ class OtherLogError(Exception):
 
 
 async def _prove_index(
-    consumer: AIOKafkaConsumer, name: str, partition: int, seen: DiskSeen, start: int, end: int
+    consumer: AIOKafkaConsumer, name: str, partition: int, seen: Index, start: int, end: int
 ) -> None:
     """See that what the index was made of is still there, by the record below its position. Raises OtherLogError."""
     position, below = seen.priced_next, seen.below

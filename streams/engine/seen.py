@@ -33,7 +33,7 @@ from streams.engine.slots import (
     MOST_LOAD,
     SLOT_BYTES,
     Growth,
-    Table,
+    SlotTable,
     drop_unused,
     is_in_use,
     is_large,
@@ -67,7 +67,7 @@ class Mark(NamedTuple):
 class Saving:
     """A table and what is true of it now, to be put on disk while it is added to: what is added only makes it more."""
 
-    def __init__(self, directory: Path, table: Table, mark: Mark) -> None:
+    def __init__(self, directory: Path, table: SlotTable, mark: Mark) -> None:
         self._directory = directory
         self._table = table
         self._mark = mark
@@ -105,7 +105,7 @@ class Saving:
 class DiskSeen:
     """The jobs of one partition that were priced within the horizon. See `meter.dedupe.Seen`."""
 
-    def __init__(self, directory: Path, table: Table, mark: Mark) -> None:
+    def __init__(self, directory: Path, table: SlotTable, mark: Mark) -> None:
         self._directory = directory
         self._table = table
         self._mark = mark
@@ -131,7 +131,7 @@ class DiskSeen:
                 table = _saved_table(directory, found)
                 if table is not None:
                     return cls(directory, table, found)
-            table = Table.make(directory, partition, secrets.randbits(63), MIN_SLOTS)
+            table = SlotTable.make(directory, partition, secrets.randbits(63), MIN_SLOTS)
             mark = Mark(meter_id, log, partition, table.path.name, MIN_SLOTS, table.seed, 0, 0, None)
             return cls(directory, table, mark)
 
@@ -253,14 +253,14 @@ def _read_seal(saved: Any) -> Seal | None:
     return None if saved is None else Seal(int(saved[0]), int(saved[1]), str(saved[2]))
 
 
-def _saved_table(directory: Path, mark: Mark) -> Table | None:
+def _saved_table(directory: Path, mark: Mark) -> SlotTable | None:
     """The table of a mark; None where it is not there, not whole, or in use."""
     path = directory / mark.file
     try:
         # One that was cut off would look for its entries in the wrong slots and not find them.
         if path.stat().st_size != HEADER_BYTES + mark.slots * SLOT_BYTES or not mark.slots:
             return None
-        table = Table(path, mark.seed)
+        table = SlotTable(path, mark.seed)
     except (OSError, ValueError):
         return None
     if table.used >= mark.used:

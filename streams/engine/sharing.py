@@ -18,14 +18,14 @@ class Member(NamedTuple):
     warm: Mapping[int, int]
 
 
-class Share(NamedTuple):
+class MemberShare(NamedTuple):
     """What a member is given: the partitions that it meters, and those whose index it keeps ready."""
 
     active: frozenset[int]
     standby: frozenset[int]
 
 
-def share(partitions: int, members: Sequence[Member]) -> dict[str, Share]:
+def share(partitions: int, members: Sequence[Member]) -> dict[str, MemberShare]:
     """The share of each member, by its name. Each partition is active on one, and on standby on one other, if any."""
     members = sorted(members)
     active = _held(partitions, members)
@@ -42,7 +42,7 @@ def share(partitions: int, members: Sequence[Member]) -> dict[str, Share]:
         taker = min(open_to, key=lambda m: (-m.warm.get(partition, -1), len(active[m.name]) - room[m.name], m.name))
         active[taker.name].add(partition)
     standby = _standbys(partitions, members, active)
-    return {name: Share(frozenset(active[name]), frozenset(standby[name])) for name in active}
+    return {name: MemberShare(frozenset(active[name]), frozenset(standby[name])) for name in active}
 
 
 def _held(partitions: int, members: Iterable[Member]) -> dict[str, set[int]]:

@@ -41,7 +41,7 @@ GLANCE_S = 0.005
 Rows = npt.NDArray[np.uint64]
 
 
-class Table:
+class SlotTable:
     """The memory-mapped slots of one file, locked while it is open: a table has one writer.
 
     It is held by its index, and by a save on its way: growth lets go of it, and the last to do so closes it.
@@ -163,7 +163,7 @@ class Growth(threading.Thread):
     have caught half written.
     """
 
-    def __init__(self, directory: Path, partition: int, old: Table, since_ms: int, room: int) -> None:
+    def __init__(self, directory: Path, partition: int, old: SlotTable, since_ms: int, room: int) -> None:
         super().__init__(name="dedupe-index-growth", daemon=True)
         self._directory = directory
         self._old = old
@@ -172,7 +172,7 @@ class Growth(threading.Thread):
         self._room = room
         self._added: deque[Rows] = deque()
         self._error: BaseException | None = None
-        self._table: Table | None = None
+        self._table: SlotTable | None = None
 
     def also(self, rows: Rows) -> None:
         """Rows that the old table was given meanwhile."""
@@ -185,18 +185,18 @@ class Growth(threading.Thread):
             filling = live + int((MOST_LOAD - MAX_LOAD) * self._old.slots) if is_large(self._old) else 0
             slots = max(MIN_SLOTS, (live + self._room) * 2, int(filling / MAX_LOAD))
             with on_disk(self._directory, HEADER_BYTES + slots * SLOT_BYTES):
-                table = self._table = Table.make(self._directory, self._partition, self._old.seed, slots)
+                table = self._table = SlotTable.make(self._directory, self._partition, self._old.seed, slots)
             for rows in self._old.live(self._since_ms):
                 table.put(rows)
             self._put_added(table)
         except BaseException as error:
             self._error = error
 
-    def _put_added(self, table: Table) -> None:
+    def _put_added(self, table: SlotTable) -> None:
         while self._added:
             table.put(self._added.popleft())
 
-    def finish(self) -> Table:
+    def finish(self) -> SlotTable:
         """The new table, whole. Raises NoRoomError."""
         self.join()
         if self._error is not None:
@@ -213,7 +213,7 @@ class Growth(threading.Thread):
             self._table.path.unlink(missing_ok=True)
 
 
-def is_large(table: Table) -> bool:
+def is_large(table: SlotTable) -> bool:
     return table.slots > COPIED_AT_ONCE
 
 

@@ -54,6 +54,15 @@ class Standbys:
         self._fail = fail
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
+    @property
+    def kept(self) -> set[int]:
+        """The partitions whose indexes it keeps now."""
+        return set(self._tasks)
+
+    async def ended(self) -> None:
+        """Wait until it keeps none."""
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
     def keep(self, partitions: frozenset[int]) -> None:
         """Keep the indexes of these partitions, and of no others."""
         for partition in self._tasks.keys() - partitions:
@@ -77,7 +86,7 @@ class Standbys:
             while True:
                 now, anew = anew, False
                 try:
-                    await self._follow(partition, anew=now)
+                    await self.follow(partition, anew=now)
                 except OtherLogError as error:
                     log.warning("standby's dedupe index made anew", partition=partition, reason=str(error))
                     anew = True
@@ -92,27 +101,28 @@ class Standbys:
         finally:
             self._tasks.pop(partition, None)
 
-    async def _follow(self, partition: int, *, anew: bool) -> None:
+    async def follow(self, partition: int, *, anew: bool) -> None:
         """Open the index and bring it up, again and again. Returns where another process here has it in use."""
         directory = index_directory(self._settings)
         if index_is_in_use(directory, partition):
             return
         async with reader(self._settings) as consumer:
             state = PartitionState(self._rules, partition)
-            state.position.due_until = await self._settled_until(consumer, partition)
+            state.position.due_until = await self.settled_until(consumer, partition)
             name = log_id(await self._identity())
             if index_is_in_use(directory, partition):
                 return
             seen = await asyncio.to_thread(DiskSeen.open, directory, partition, self._rules.meter_id, name, anew=anew)
             try:
-                await self._bring_up(consumer, state, seen)
+                await self.bring_up(consumer, state, seen)
             finally:
                 try:
                     await asyncio.to_thread(seen.saving().run)
                 finally:
                     seen.close()
 
-    async def _bring_up(self, consumer: AIOKafkaConsumer, state: PartitionState, seen: DiskSeen) -> None:
+    async def bring_up(self, consumer: AIOKafkaConsumer, state: PartitionState, seen: DiskSeen) -> None:
+        """Bring an index up, and put it on disk, again and again."""
         saved_at = -SAVE_S  # at once: what was read is not read again
         seen.needed_since_ms = needed_since(state.position.due_until, self._rules)
         log.info("standby", partition=state.partition, remembered=len(seen))
@@ -123,7 +133,7 @@ class Standbys:
                 await asyncio.to_thread(seen.saving().run)
             await asyncio.sleep(FOLLOW_S)
 
-    async def _settled_until(self, consumer: AIOKafkaConsumer, partition: int) -> int:
+    async def settled_until(self, consumer: AIOKafkaConsumer, partition: int) -> int:
         """Up to which instant settlement has come, in ms, by the last step of `meter.state`; 0 before the first."""
         name = self._settings.topic(topics.STATE)
         start, end = await offsets(consumer, name, partition)

@@ -5,6 +5,8 @@ from typing import Any
 from faust.tables.manager import TableManager
 from faust.types import TP
 
+from streams.engine.assembly import Engine
+
 
 class OwnedTables(TableManager):
     """Keeps its tables out of Faust's own recovery, and tells the owners of each new assignment."""
@@ -35,10 +37,11 @@ class OwnedTables(TableManager):
         """
         app, consumer = self.app, self.app.consumer
         self.recovery.completed.set()
-        await app.owners.assign(assigned, generation_id, app.assignor.standby)
+        engine: Engine = app.engine
+        engine.owners.assign(assigned, generation_id, app.assignor.standby)
         app.flow_control.resume()
         consumer.resume_flow()
         await app._fetcher.maybe_start()
-        await app.owners.read_again()
+        await engine.readings.again()
         self.on_actives_ready()
         self.on_standbys_ready()

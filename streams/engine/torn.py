@@ -58,11 +58,11 @@ async def torn_step(
     }
     changes = kept({record.key: record.value for record in of(topics.STATE)})
     step = entries[-1] if entries else None
-    rerouted = None if step is None else await _sent_on(consumer, settings, partition, step, last.before.rerouted)
+    rerouted = None if step is None else await sent_on(consumer, settings, partition, step, last.before.rerouted)
     return list(torn(last.seq, last.before, Behind(entries, counts, changes, rerouted)))
 
 
-async def _sent_on(
+async def sent_on(
     consumer: AIOKafkaConsumer, settings: Settings, partition: int, step: JournalStep, before: Mapping[int, int]
 ) -> int | None:
     """How many records the step has sent on; None where the log does not tell.

@@ -5,12 +5,12 @@ meanwhile, has nothing to complain of.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from faust.types import TP
 
+from streams.engine.clocks import MachineClock
 from streams.errors import BrokerLostError
 from streams.settings import Settings
 
@@ -46,18 +46,19 @@ class Quiet:
 class Watch:
     """Counts silences. Raises BrokerLostError where one has lasted too long."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: MachineClock) -> None:
+        self._clock = clock
         self._servers = settings.bootstrap_servers
         self._silence_s = SILENCE_SESSIONS * settings.session_timeout_s
         #: A leader may be elected meanwhile; the other partitions would have to pay for an end that comes too soon.
         self._unanswered_s = max(self._silence_s, settings.stalled_after_s)
         self._all = Quiet()
         self._fetches: dict[TP, Quiet] = {}
-        self._looked_at = time.monotonic()
+        self._looked_at = self._clock.monotonic()
 
     def look(self, ears: Ears, fetching: Iterable[TP]) -> None:
         """Look once. `fetching` are the inputs that are being asked for records."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         awake_s, self._looked_at = min(now - self._looked_at, 2 * LOOK_S), now
         self._all.pass_by(awake_s, ears.heard_at())
         if self._all.seconds > self._silence_s:

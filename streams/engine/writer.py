@@ -27,7 +27,7 @@ CAUSE_PATIENCE_S = 5.0
 Row = tuple[bytes | None, bytes | None, int, list[tuple[str, bytes | None]]]
 
 
-class Output(NamedTuple):
+class OutputBatch(NamedTuple):
     """A batch of a step's outputs: its topic (without the deployment's prefix) and partition, and how many records."""
 
     topic: str
@@ -36,7 +36,7 @@ class Output(NamedTuple):
     batch: Any
 
 
-class Published(NamedTuple):
+class CommittedStep(NamedTuple):
     """A committed step: the position after its last record in `usage.priced`, None if it priced nothing, and the
     broker's append time of that record; and that of its journal record. Times are in milliseconds."""
 
@@ -51,7 +51,8 @@ class PartitionWriter:
     def __init__(self, settings: Settings, partition: int) -> None:
         self._settings = settings
         self._partition = partition
-        self._producer = TransactionalProducer(settings, f"{settings.app_id}-{partition}", max_batch_size=BATCH_BYTES)
+        self._transactional_id = f"{settings.app_id}-{partition}"
+        self._producer = TransactionalProducer(settings, self._transactional_id, max_batch_size=BATCH_BYTES)
         self._ends: dict[str, int] = {}
         self._rerouted_ends: dict[int, int] = {}
 
@@ -87,34 +88,31 @@ class PartitionWriter:
     @property
     def producer_id(self) -> int:
         """Kafka's id of the producer, the same as its predecessors'; once it has started."""
-        producer_id: int = self._producer._txn_manager.producer_id
-        return producer_id
+        return self._producer.identity.producer_id
 
     async def end_on(self, topic: str, partition: int, *, commit: bool) -> None:
         """A transaction without a record on one partition: what hangs there of this producer ends as it does."""
         async with self._deadline("an end"):
             await self._producer.begin_transaction()
-            place = TopicPartition(self._settings.topic(topic), partition)
-            self._producer._txn_manager.maybe_add_partition_to_txn(place)
+            self._producer.add_partition(TopicPartition(self._settings.topic(topic), partition))
             await (self._producer.commit_transaction() if commit else self._producer.abort_transaction())
 
     async def see_that_it_is_the_newest(self) -> None:
         """Raises ProducerFenced where another worker has opened the partition since. It changes nothing."""
-        own = self._producer._txn_manager
         try:
             async with self._deadline("a question"):
-                newest = await newest_producer(self._producer.client, own.transactional_id)
+                newest = await newest_producer(self._producer.client, self._transactional_id)
         except NotImplementedError:
             return  # Kafka 3.0 is the first that tells
-        if newest != (own.producer_id, own.producer_epoch):
+        if newest != self._producer.identity:
             raise ProducerFenced
 
-    def batches(self, step: Step) -> list[Output]:
+    def batches(self, step: Step) -> list[OutputBatch]:
         """Everything that a step puts out, as it is sent. Raises InvariantError for a step that cannot be right."""
         step.check()
         return list(self._batches(step))
 
-    async def publish(self, batches: Sequence[Output]) -> Published:
+    async def publish(self, batches: Sequence[OutputBatch]) -> CommittedStep:
         """A step's outputs in one transaction; every send is awaited before the commit.
 
         Any exception leaves the outcome unknown: the caller must end the process.
@@ -140,9 +138,9 @@ class PartitionWriter:
                 "start again, which settles it"
             ) from error
 
-    async def _publish(self, batches: Sequence[Output]) -> Published:
+    async def _publish(self, batches: Sequence[OutputBatch]) -> CommittedStep:
         await self._producer.begin_transaction()
-        sends: list[tuple[Output, asyncio.Future[RecordMetadata]]] = []
+        sends: list[tuple[OutputBatch, asyncio.Future[RecordMetadata]]] = []
         try:
             for output in batches:
                 name = self._settings.topic(output.topic)
@@ -161,15 +159,15 @@ class PartitionWriter:
         await self._producer.commit_transaction()
         self._ends.update({topic: end for (topic, _), end in ends.items() if topic != topics.REROUTED})
         self._rerouted_ends.update({q: end for (topic, q), end in ends.items() if topic == topics.REROUTED})
-        return Published(ends.get((topics.PRICED, self._partition)), priced_ms, journal_ms)
+        return CommittedStep(ends.get((topics.PRICED, self._partition)), priced_ms, journal_ms)
 
-    def _batches(self, step: Step) -> Iterable[Output]:
+    def _batches(self, step: Step) -> Iterable[OutputBatch]:
         """The outputs, topic by topic; batches are closed when they are full."""
         p = self._partition
         now = int(time.time() * 1000)
         for partition, sent_on in _by_partition(step.outputs.rerouted):
             for batch in self._fill((row.key, row.value, row.timestamp, row.headers) for row in sent_on):
-                yield Output(topics.REROUTED, partition, batch.record_count(), batch)
+                yield OutputBatch(topics.REROUTED, partition, batch.record_count(), batch)
         homes = {row.partition for row in step.outputs.rerouted}
         rerouted_ends = {q: end for q, end in self._rerouted_ends.items() if q in homes}
         for topic, rows in (
@@ -178,7 +176,7 @@ class PartitionWriter:
             (topics.STATE, with_before(step, self._ends, rerouted_ends)),
         ):
             for batch in self._fill((key, value, now, []) for key, value in rows):
-                yield Output(topic, p, batch.record_count(), batch)
+                yield OutputBatch(topic, p, batch.record_count(), batch)
 
     def _fill(self, rows: Iterable[Row]) -> Iterable[Any]:
         """Closed batches of the rows. A batch takes its first record whatever its size."""

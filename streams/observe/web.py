@@ -16,22 +16,23 @@ def add_pages(app: MeterApp) -> None:
         """Connections are few, and none lasts long."""
         await keep_doors(lambda: app.web._runner.server)
 
+    health, owners, measures = app.engine.health, app.engine.owners, app.engine.metrics
+
     @app.page("/metrics")
     async def metrics(web: Any, request: Any) -> Any:
         """What Prometheus scrapes."""
-        for (topic, partition), records in app.owners.lags().items():
-            app.metrics.lag(topic, partition, records)
-        app.metrics.held(app.owners.held())
-        for partition in app.owners.opened():
-            owner = app.owners.by_partition[partition]
-            app.metrics.reconciled(partition, *owner.sums.look())
-            app.metrics.paused(partition, settlement=owner.settlement_is_paused, intake=owner.intake_is_paused)
-        return web.bytes(app.metrics.text(), content_type=CONTENT_TYPE_LATEST.partition(";")[0])
+        for (topic, partition), records in health.lags().items():
+            measures.lag(topic, partition, records)
+        measures.held(health.held())
+        for partition, owner in owners.open.items():
+            measures.reconciled(partition, *owner.unbilled_check.look())
+            measures.paused(partition, settlement=owner.settlement.is_paused, intake=owner.intake.is_paused)
+        return web.bytes(measures.text(), content_type=CONTENT_TYPE_LATEST.partition(";")[0])
 
     @app.page("/healthz")
     async def healthz(web: Any, request: Any) -> Any:
         """The process is alive, its loop turns, and no partition is stuck; 503 where a restart is due."""
-        stuck = app.owners.stuck()
+        stuck = health.stuck()
         return web.json({"status": "stuck" if stuck else "ok", "stuck": stuck}, status=503 if stuck else 200)
 
     @app.page("/readyz")
@@ -40,14 +41,14 @@ def add_pages(app: MeterApp) -> None:
 
         A worker that was given none, since there are more workers than partitions, is ready.
         """
-        stalled, paused, state = app.owners.stalled(), app.owners.paused(), app.owners.state()
+        stalled, paused, state = health.stalled(), health.paused(), health.state()
         ready = not stalled and not paused and state in {"open", "standby"}
         body = {
             "status": "stalled" if stalled else "paused" if paused else "ok" if state == "open" else state,
             "stalled": stalled,
             "paused": paused,
-            "held": sorted(f"{held.topic}[{held.partition}]" for held in app.owners.held()),
-            "open": sorted(app.owners.opened()),
-            "lag": sum(app.owners.lags().values()),
+            "held": sorted(f"{held.topic}[{held.partition}]" for held in health.held()),
+            "open": sorted(owners.open),
+            "lag": sum(health.lags().values()),
         }
         return web.json(body, status=200 if ready else 503)

@@ -18,7 +18,7 @@ from meter.step import Step
 from streams import worker  # noqa: F401  what it uses is there before a bug is planted in it
 from streams.cli import main
 from streams.engine.seen import DiskSeen
-from streams.engine.writer import Output, PartitionWriter, Published
+from streams.engine.writer import CommittedStep, OutputBatch, PartitionWriter
 
 rng = Random()  # no seed: which record is hit does not matter, that some are does
 
@@ -63,11 +63,11 @@ def ghost() -> None:
     batches, publish = PartitionWriter.batches, PartitionWriter.publish
     last: dict[int, Step] = {}
 
-    def noting(self: PartitionWriter, step: Step) -> list[Output]:
+    def noting(self: PartitionWriter, step: Step) -> list[OutputBatch]:
         last[self._partition] = step
         return batches(self, step)
 
-    async def haunted(self: PartitionWriter, outputs: Sequence[Output]) -> Published:
+    async def haunted(self: PartitionWriter, outputs: Sequence[OutputBatch]) -> CommittedStep:
         priced = last[self._partition].outputs.priced
         if not priced or rng.random() > 0.01:
             return await publish(self, outputs)
@@ -86,7 +86,7 @@ def tear() -> None:
     """Now and then only half of a step's outputs is committed, and the worker ends: what a late EndTxn did."""
     publish = PartitionWriter.publish
 
-    async def torn(self: PartitionWriter, outputs: Sequence[Output]) -> Published:
+    async def torn(self: PartitionWriter, outputs: Sequence[OutputBatch]) -> CommittedStep:
         if not any(output.topic == topics.PRICED for output in outputs) or rng.random() > 0.02:
             return await publish(self, outputs)
         takes_half = rng.random() < 0.5

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from meter.state import PartitionState
 from meter.step import Step
 from streams.broker.config import Extras
 from streams.engine import hanging
-from streams.engine.due import Pace
-from streams.engine.hanging import OWN, close_what_hangs, end_what_was_sent_on
-from streams.engine.owner import PartitionOwner
+from streams.engine.clocks import MachineClock, Movement
+from streams.engine.hanging import close_what_hangs, end_what_was_sent_on
+from streams.engine.limits import Limits
+from streams.engine.opening import Opener
+from streams.engine.torn import OWN
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
 from streams.kafka import offsets, read_range, reader
@@ -58,10 +61,6 @@ async def writer(settings: Settings) -> AsyncIterator[PartitionWriter]:
     await made.start()
     yield made
     await made.stop()
-
-
-async def no_ends(partition: int) -> dict[str, int]:
-    return {}
 
 
 async def leave_open(settings: Settings, *names: str, step: JournalStep = STEP) -> AIOKafkaProducer:
@@ -145,24 +144,23 @@ async def test_what_ends_it_is_aborted_on_every_output_and_seen_by_nobody(
 
 
 async def test_the_open_step_of_a_newer_owner_is_not_taken_for_one_that_hangs(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
 ) -> None:
     """A worker that was frozen while it opened the partition gives it up: it ends nothing, and refuses nothing."""
-    owner = PartitionOwner(settings, RULES, 0, {}, Metrics(), lambda *_: None, no_ends, Pace())  # type: ignore[arg-type]
-    newer = PartitionWriter(settings, 0)
-    start = owner._writer.start
+    newer, clock = PartitionWriter(settings, 0), MachineClock()
 
-    async def start_and_freeze() -> None:
-        await start()
-        await newer.start()
-        await newer._producer.begin_transaction()
-        for name in (topics.JOURNAL, topics.STATE):
-            await newer._producer.send_and_wait(settings.topic(name), STEP.canonical(), key=b"k", partition=0)
+    class FrozenAfterStart(PartitionWriter):
+        async def start(self) -> None:
+            await super().start()
+            await newer.start()
+            await newer._producer.begin_transaction()
+            for name in (topics.JOURNAL, topics.STATE):
+                await newer._producer.send_and_wait(settings.topic(name), STEP.canonical(), key=b"k", partition=0)
 
-    monkeypatch.setattr(owner._writer, "start", start_and_freeze)
+    opener = Opener(settings, RULES, lambda _: {}, Metrics(), clock, Limits(), FrozenAfterStart)
     with pytest.raises(ProducerFenced):
-        await owner.open()
-    await owner.close()
+        async with AsyncExitStack() as closing:
+            await opener.open(0, Movement(clock), closing)
     await newer._producer.abort_transaction()
     await newer.see_that_it_is_the_newest()
     await newer.stop()

@@ -92,7 +92,9 @@ async def opened(settings: Settings) -> PartitionState:
     """What an owner does first."""
     async with reader(settings) as consumer:
         rules, identity = await check(settings, WORKER), await identity_of(consumer, settings)
-        return await read_state(consumer, settings, rules, HOME, {}, identity)
+        state = PartitionState(rules, HOME)
+        await read_state(consumer, settings, state, identity)
+        return state
 
 
 EVERYTHING = {topics.PRICED, topics.DAILY, topics.REJECTED, topics.REROUTED, topics.JOURNAL, topics.STATE}

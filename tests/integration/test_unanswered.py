@@ -24,7 +24,7 @@ from meter.rules import Rules
 from meter.state import PartitionState
 from meter.step import Step
 from streams.engine.torn import OWN
-from streams.engine.writer import Output, PartitionWriter
+from streams.engine.writer import OutputBatch, PartitionWriter
 from streams.errors import BrokerLostError
 from streams.http.kafka import Log, Outgoing
 from streams.http.problems import Problem
@@ -180,12 +180,12 @@ def test_a_command_to_all_partitions_says_that_it_may_count(meter: Meter, wire: 
     assert "which may count all the same; ask again with --command-id" in done.stderr
 
 
-def on_every_output(writer: PartitionWriter) -> Iterator[Output]:
+def on_every_output(writer: PartitionWriter) -> Iterator[OutputBatch]:
     for topic in OWN:
         batch = writer._producer.create_batch()
         batch.append(timestamp=None, key=b"k", value=b"")
         batch.close()
-        yield Output(topic, 0, 1, batch)
+        yield OutputBatch(topic, 0, 1, batch)
 
 
 async def test_a_step_whose_packets_to_a_leader_vanish_has_an_end(settings: Settings, wire: Wire) -> None:

@@ -49,9 +49,9 @@ class Process:
         self.settles_from_ms = 0
         self.due_until_ms: int | None = None
         self.crashes = 0
-        self.state, self.seen = self._open()
+        self.state, self.seen = self.read_back()
 
-    def _open(self) -> tuple[PartitionState, MemorySeen]:
+    def read_back(self) -> tuple[PartitionState, MemorySeen]:
         """State from what was committed; the index from disk, brought up from the priced records after its position."""
         state = PartitionState(self.rules, self.partition)
         reader = StateReader(state)
@@ -129,7 +129,7 @@ class Process:
         dies_at = chance.choice(["before", "inside", "after", "merged"]) if chance.random() < 0.06 else None
         try:
             self._die_if(dies_at == "before")
-            self._publish(step, aborted=dies_at == "inside")
+            self.publish(step, aborted=dies_at == "inside")
             self._die_if(dies_at in {"inside", "after"})
             self.state.apply(step.changes, self.seen)
             self._save()
@@ -139,7 +139,7 @@ class Process:
             self.due_until_ms = None
             if chance.random() < 0.005:
                 self.disk = (0, MemorySeen())  # the disk is lost too
-            self.state, self.seen = self._open()
+            self.state, self.seen = self.read_back()
 
     @staticmethod
     def _die_if(here: bool) -> None:
@@ -156,7 +156,7 @@ class Process:
                 taken.append(Chunk(topic, start, end, log.between(start, end)))
         return taken
 
-    def _publish(self, step: Step, aborted: bool) -> None:
+    def publish(self, step: Step, aborted: bool) -> None:
         """One transaction: all of it, or only the offsets that an aborted one wastes."""
         now, p = self.world.broker_ms, self.partition
         rows = [

@@ -10,7 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from types import SimpleNamespace
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -19,17 +19,21 @@ from faust.types import TP
 
 from meter import topics
 from meter.dedupe import MemorySeen
+from meter.identity import Identity, Seal
 from meter.records import Chunk
 from meter.rules import Clock, Rules
 from meter.step import Step
-from streams.engine import due, owners
-from streams.engine import owner as one_owner
-from streams.engine.consumer import Fetched
-from streams.engine.held import InputEnd
-from streams.engine.owner import PartitionOwner
+from streams.engine.assembly import owner_maker
+from streams.engine.assignment import Assignment
+from streams.engine.clocks import MachineClock, Movement
+from streams.engine.index import KeptIndex
+from streams.engine.inputs import Fetched, FetchedChunk, InputEnd
+from streams.engine.limits import Limits
 from streams.engine.owners import Owners
-from streams.engine.sums import Sums
-from streams.engine.writer import Published
+from streams.engine.readings import Readings
+from streams.engine.standby import Standbys
+from streams.engine.steps import OpenPartition
+from streams.engine.writer import CommittedStep
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from tests.builders import HOUR_MS
@@ -37,10 +41,23 @@ from tests.simulation.process import Process
 from tests.simulation.run import THE_END_MS, recounted, replayed
 from tests.simulation.world import PARTITIONS, World
 
+SETTINGS = Settings()
 ROUNDS = 3_000
 #: Rounds in which all that is left must be done.
 PATIENCE = 4 * ROUNDS
 A_SESSION_AND_MORE_S = 15.0
+#: Small steps and slices, so that much happens between few records; no index is ever saved.
+LIMITS = Limits(
+    step_records=12,
+    queue_records=30,
+    step_interval_s=0.002,
+    paused_retry_s=0.02,
+    fresh_s=0.01,
+    save_interval_s=float("inf"),
+    slice_s=0.000_2,
+    least_actions=2,
+    block_actions=1,
+)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -61,16 +78,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now_s
 
+
+class SimulatedClock(MachineClock):
+    """The loop's time and the world's."""
+
+    def __init__(self, loop: VirtualLoop, world: World) -> None:
+        self.loop, self.world = loop, world
+
     def monotonic(self) -> float:
-        self.now_s += 0.000_02
-        return self.now_s
+        self.loop.now_s += 0.000_02
+        return self.loop.now_s
+
+    def wall_ms(self) -> int:
+        return self.world.now_ms
 
 
 class Index(MemorySeen):
     """The dedupe index, in memory."""
 
     priced_next = 0
-    below = None
+    below: Seal | None = None
     needed_since_ms = 0
     size_bytes = 0
 
@@ -96,7 +123,7 @@ class Writer:
     def batches(self, step: Step) -> list[Any]:
         return [step]
 
-    async def publish(self, batches: list[Any]) -> Published:
+    async def publish(self, batches: Sequence[Any]) -> CommittedStep:
         assert not self.is_busy
         assert not self.is_stopped
         self.is_busy = True
@@ -107,13 +134,13 @@ class Writer:
                 # Whatever came in, and whatever the broker's clock says: nothing that is ahead of time is folded.
                 assert batches[0].changes.position.record_time <= self.process.world.now_ms + HOUR_MS
                 self.kafka.refused += batches[0].taken.ahead
-            self.process._publish(batches[0], aborted=False)
+            self.process.publish(batches[0], aborted=False)
             await turns(self.process.world)
             if self.process.world.chance.random() < 0.02:
                 self._see_that_it_is_the_newest()  # committed, and told of the newer one all the same
         finally:
             self.is_busy = False
-        return Published(None, 0, self.process.world.broker_ms)
+        return CommittedStep(None, 0, self.process.world.broker_ms)
 
     def _see_that_it_is_the_newest(self) -> None:
         if self.epoch != self.kafka.epochs[self.process.partition]:
@@ -134,29 +161,29 @@ async def turns(world: World) -> None:
         await asyncio.sleep(0.004)
 
 
-class Owner(PartitionOwner):
-    """The product's, opened from the simulation's lists."""
+class Opener:
+    """Opens a partition from the simulation's lists."""
 
-    process: Process
-    kafka: "Kafka"
+    def __init__(self, world: World, rules: Rules, kafka: "Kafka") -> None:
+        self.world, self.rules, self.kafka = world, rules, kafka
 
-    async def open(self) -> None:
-        await self._writer.stop()
-        await turns(self.kafka.world)
-        self._writer = Writer(self.process, self.kafka)  # type: ignore[assignment]
-        await turns(self.kafka.world)
-        state, seen = self.process._open()
-        self._seen, self._totals = Index(seen), state.totals.rows  # type: ignore[assignment]
-        self.state, self.sums, self.expected = state, Sums(state), dict(state.position.next)
-        self._saved_at, self.is_open = float("inf"), True
-        self._metrics.opened(self.partition, 0.0)
+    async def open(self, partition: int, progress: Movement, closing: AsyncExitStack) -> OpenPartition:
+        process = Process(self.world, self.rules, partition)
+        await turns(self.world)
+        writer = Writer(process, self.kafka)
+        closing.push_async_callback(writer.stop)
+        await turns(self.world)
+        state, seen = process.read_back()
+        index = KeptIndex(partition, Index(seen), next_save_s=float("inf"), every_s=float("inf"))
+        closing.push_async_callback(index.close)
+        return OpenPartition(state, index, writer, None, 0)
 
 
 class Consumer:
     """A worker's reader. What it hands out takes some turns, or is dropped where the group has a new assignment."""
 
     def __init__(self, world: World) -> None:
-        self.world, self._thread = world, self
+        self.world = world
         self.covered: dict[TP, tuple[int, int]] = {}
         self.on_the_way: list[Fetched] = []
 
@@ -184,39 +211,40 @@ class Consumer:
             log, (reading, start) = self.world.log(*tp), self.covered[tp]
             end = min(log.end, start + self.world.chance.randrange(15))
             if end > start:
-                chunks.append((tp, reading, Chunk(tp.topic, start, end, log.between(start, end))))
+                chunks.append(FetchedChunk(tp, reading, Chunk(tp.topic, start, end, log.between(start, end))))
                 self.covered[tp] = reading, end
         self.on_the_way.append(Fetched(chunks))
+
+
+async def no_identity() -> Identity:
+    return Identity("", {})
 
 
 class Worker:
     """The owners of one worker, the product's."""
 
     def __init__(self, world: World, rules: Rules, kafka: "Kafka") -> None:
-        self.world, self.rules, self.kafka = world, rules, kafka
+        self.world, self.kafka = world, kafka
         self.consumer = Consumer(world)
-        self.owners = Owners(Settings(), rules, SimpleNamespace(consumer=self.consumer), Metrics(), self._fail)
-        self.owners._ends = self  # type: ignore[assignment]
-        self.owners._new_owner = self._new_owner  # type: ignore[method-assign]
+        self.readings = Readings(SETTINGS, self.consumer)
+        self.owners = self._owners(rules)
         self.next: list[tuple[set[int], int]] = []
         self.group: asyncio.Future[None] = asyncio.ensure_future(self._follow_the_group())
 
+    def _owners(self, rules: Rules) -> Owners:
+        """As `assemble` puts them together, with what is simulated."""
+        clock, standbys = self.kafka.clock, Standbys(SETTINGS, rules, no_identity, self._fail)
+        new_owner = owner_maker(SETTINGS, self.consumer, self.take, Metrics(), clock, LIMITS)
+        opener, assignment = Opener(self.world, rules, self.kafka), Assignment(SETTINGS, clock)
+        return Owners(assignment, opener, new_owner, self.readings, standbys, self._fail, clock)
+
     def _fail(self, error: BaseException) -> None:
         self.kafka.failures.append(error)
-
-    def _new_owner(self, partition: int) -> Owner:
-        owners = self.owners
-        owner = Owner(Settings(), self.rules, partition, {}, Metrics(), owners._input_end, self.take, owners._pace)
-        owner.process, owner.kafka = Process(self.world, self.rules, partition), self.kafka
-        return owner
 
     async def take(self, partition: int) -> dict[str, int]:
         ends = {topic: self.world.log(topic, partition).end for topic in topics.INPUTS}
         await turns(self.world)
         return ends
-
-    async def close(self) -> None:
-        """No connection."""
 
     async def _follow_the_group(self) -> None:
         while True:
@@ -226,17 +254,18 @@ class Worker:
                 if self.next and self.world.chance.random() < 0.5:
                     continue  # the group went on before this worker had heard of it
                 tps = {TP(topic, partition) for topic in topics.INPUTS for partition in partitions}
-                await self.owners.assign(tps, generation)
+                self.owners.assign(tps, generation)
                 if self.world.chance.random() < 0.5:
                     self.consumer.on_the_way.clear()
-                await self.owners.read_again()
+                await self.readings.again()
             await asyncio.sleep(0)
 
     def fetch(self) -> None:
-        self.consumer.fetch(self.owners.ready()[0])
+        self.consumer.fetch(self.readings.ready()[0])
         while self.consumer.on_the_way and self.world.chance.random() < 0.8:
-            self.owners.accept(self.consumer.on_the_way.pop(0))
-        for each in self.owners.by_partition.values():
+            for owner, chunk in self.readings.accept(self.consumer.on_the_way.pop(0)):
+                owner.offer(chunk)
+        for each in self.owners.open.values():
             each.look()
 
     async def stop(self) -> None:
@@ -249,8 +278,8 @@ class Worker:
 class Kafka:
     """What the workers share: whose producer of a partition is the newest, and the group."""
 
-    def __init__(self, world: World, rules: Rules) -> None:
-        self.world, self.rules = world, rules
+    def __init__(self, world: World, rules: Rules, clock: MachineClock) -> None:
+        self.world, self.rules, self.clock = world, rules, clock
         self.refused = self.paused = 0  # records that were ahead; looks at a partition whose intake waits
         self.epochs = dict.fromkeys(range(PARTITIONS), 0)
         self.generation = self.fenced = self.stayed = 0
@@ -263,7 +292,7 @@ class Kafka:
         for partition in range(PARTITIONS):
             shares[self.world.chance.randrange(len(workers))].add(partition)
         for worker, share in zip(workers, shares, strict=True):
-            self.stayed += len(share & worker.owners.assigned)
+            self.stayed += len(share & worker.owners.assignment.partitions)
             worker.next.append((share, self.generation))
 
 
@@ -280,9 +309,9 @@ async def work(world: World, rules: Rules, kafka: Kafka) -> None:
             worker.fetch()
         await turns(world)
         assert kafka.failures == []
-        kafka.paused += sum(len(worker.owners.paused()) for worker in workers)
+        kafka.paused += sum(owner.intake.is_paused for worker in workers for owner in worker.owners.open.values())
         set_the_clock(world, rules)
-        if chance.random() < (0.1 if any(is_due(worker) for worker in workers) else 0.02):
+        if chance.random() < (0.1 if any(is_due(worker, world) for worker in workers) else 0.02):
             for _ in range(chance.choice([1, 1, 2])):
                 kafka.rebalance(workers)
     await finish(world, rules, kafka, workers)
@@ -295,7 +324,7 @@ async def finish(world: World, rules: Rules, kafka: Kafka, workers: Sequence[Wor
     world.now_ms += THE_END_MS
     world.broker_ahead_ms = 0
     for partition in range(PARTITIONS):
-        world._append(topics.COMMANDS, partition, None, b"time passes")
+        world.append(topics.COMMANDS, partition, None, b"time passes")
     patience = PATIENCE
     while patience % 50 or not is_done(world, rules, workers):
         patience -= 1
@@ -314,19 +343,16 @@ def set_the_clock(world: World, rules: Rules) -> None:
         world.broker_ahead_ms = world.chance.choice([0, 0, 0, 8 * HOUR_MS, 36 * 24 * HOUR_MS, -8 * HOUR_MS])
 
 
-def is_due(worker: Worker) -> bool:
-    return any(
-        (first := owner.state.agenda.next_ms()) is not None and first <= owner.kafka.world.now_ms
-        for owner in worker.owners.by_partition.values()
-        if owner.is_open and isinstance(owner, Owner)
-    )
+def is_due(worker: Worker, world: World) -> bool:
+    firsts = (owner.state.agenda.next_ms() for owner in worker.owners.open.values())
+    return any(first is not None and first <= world.now_ms for first in firsts)
 
 
 def is_done(world: World, rules: Rules, workers: Sequence[Worker]) -> bool:
     """Whether each partition is open somewhere, and has folded and settled all."""
     done = set()
     for worker in workers:
-        for partition in worker.owners.opened():
+        for partition in worker.owners.open:
             process = Process(world, rules, partition) if not worker.next else None
             if process and not process.is_behind and not process.is_due:
                 done.add(partition)
@@ -353,20 +379,9 @@ def in_time_and_not_billed(world: World, partition: int) -> list[tuple[str, str]
 RULES = Rules(meter_id="owners", partitions=PARTITIONS, clock=Clock.SIMULATED)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, seed: int, rules: Rules = RULES) -> tuple[World, Kafka]:
+def run(seed: int, rules: Rules = RULES) -> tuple[World, Kafka]:
     loop, world = VirtualLoop(), World(random.Random(seed), clock_jumps=rules.clock is Clock.BROKER)
-    kafka = Kafka(world, rules)
-    monkeypatch.setattr(due, "machine_ms", lambda: world.now_ms)
-    monkeypatch.setattr(due, "FRESH_S", 0.01)
-    monkeypatch.setattr(one_owner, "PAUSED_RETRY_S", 0.02)
-    for module in (due, one_owner, owners):
-        monkeypatch.setattr(module, "time", loop)
-    monkeypatch.setattr(one_owner, "STEP_INTERVAL_S", 0.002)
-    monkeypatch.setattr(one_owner, "STEP_RECORDS", 12)
-    monkeypatch.setattr(one_owner, "QUEUE_RECORDS", 30)
-    monkeypatch.setattr(due, "BLOCK_ACTIONS", 1)
-    monkeypatch.setattr(due, "LEAST_ACTIONS", 2)
-    monkeypatch.setattr(due, "SLICE_S", 0.000_2)
+    kafka = Kafka(world, rules, SimulatedClock(loop, world))
     try:
         loop.run_until_complete(work(world, rules, kafka))
     finally:
@@ -375,26 +390,22 @@ def run(monkeypatch: pytest.MonkeyPatch, seed: int, rules: Rules = RULES) -> tup
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_whatever_is_assigned_anew_between_two_turns_all_is_billed_once_and_in_time(
-    monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    world, kafka = run(monkeypatch, seed)
+def test_whatever_is_assigned_anew_between_two_turns_all_is_billed_once_and_in_time(seed: int) -> None:
+    world, kafka = run(seed)
     for partition in range(PARTITIONS):
         assert [*replayed(world, RULES, partition), *recounted(world, RULES, partition)] == []
         assert in_time_and_not_billed(world, partition) == []
     settled = [
         json.loads(r.value or b"").get("due") for p in range(PARTITIONS) for r in world.log(topics.JOURNAL, p).records
     ]
-    assert sum(1 for slice_ in settled if slice_ and slice_["actions"] > due.BLOCK_ACTIONS) > 5
+    assert sum(1 for slice_ in settled if slice_ and slice_["actions"] > LIMITS.block_actions) > 5
     assert min(kafka.fenced, kafka.stayed) > 10
 
 
 @pytest.mark.parametrize("seed", [3, pytest.param(4, marks=pytest.mark.long)])
-def test_a_broker_whose_clock_is_hours_or_a_month_ahead_for_a_while_has_nothing_folded_that_is_ahead(
-    monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+def test_a_broker_whose_clock_is_hours_or_a_month_ahead_for_a_while_has_nothing_folded_that_is_ahead(seed: int) -> None:
     rules = RULES.model_copy(update={"clock": Clock.BROKER})
-    world, kafka = run(monkeypatch, seed, rules)
+    world, kafka = run(seed, rules)
     for partition in range(PARTITIONS):
         assert [*replayed(world, rules, partition), *recounted(world, rules, partition)] == []
     assert min(kafka.refused, kafka.paused) > 10

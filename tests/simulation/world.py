@@ -95,20 +95,20 @@ class World:
         if self.chance.random() < 0.12:
             partitions, command = self.operators.command(self.now_ms)
             for partition in partitions:
-                self._append(topics.COMMANDS, partition, None, command)
+                self.append(topics.COMMANDS, partition, None, command)
             return
         roll = self.chance.random()
         if roll < 0.03:
             value = self.chance.choice([b"junk", b"", b"[]", None, b'{"job_id":"x"}', b"\xff\xfe"])
-            self._append(topics.COMPLETED, self.chance.randrange(PARTITIONS), None, value)
+            self.append(topics.COMPLETED, self.chance.randrange(PARTITIONS), None, value)
             return
         job = self._job(roll)
         account: str = job["account_id"]
         astray = self.chance.random() < 0.1
         partition = self.chance.randrange(PARTITIONS) if astray else owner(account, PARTITIONS)
-        self._append(topics.COMPLETED, partition, account.encode(), json.dumps(job).encode())
+        self.append(topics.COMPLETED, partition, account.encode(), json.dumps(job).encode())
 
-    def _append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
         log = self.log(topic, partition)
         if self.chance.random() < 0.05:
             log.waste(self.chance.randrange(1, 4))

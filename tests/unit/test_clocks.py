@@ -15,7 +15,6 @@ from meter.replay import JournalError, replay
 from meter.rules import Rules
 from meter.settlement import TwoPricesError
 from meter.step import Step
-from streams.engine import due
 from streams.engine.due import BrokerTime, StampGate
 from tests.builders import (
     HOUR_MS,
@@ -29,6 +28,7 @@ from tests.builders import (
     rejects_of,
     results_of,
 )
+from tests.owning import TurnedClock
 from tests.unit.billing import Customers, ms
 
 DAY_MS = 24 * HOUR_MS
@@ -184,26 +184,21 @@ def test_a_bill_that_would_say_two_prices_for_a_day_cannot_be_made() -> None:
 # -- what the broker's clock says, and what of it is believed -----------------------------------------------------
 
 
-class Clocks:
-    """This machine's clock and the time that passes, turned by hand, in milliseconds."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.machine_ms, self.passed_ms = NOON_MS, 0
-        monkeypatch.setattr(due.time, "monotonic", lambda: self.passed_ms / 1000)
-        monkeypatch.setattr(due, "machine_ms", lambda: self.machine_ms)
+class Clocks(TurnedClock):
+    """This machine's clock and the time that passes."""
 
     def go_on(self, ms: int) -> None:
         self.machine_ms += ms
-        self.passed_ms += ms
+        self.now_s += ms / 1000
 
 
 @pytest.fixture
-def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
-    return Clocks(monkeypatch)
+def clocks() -> Clocks:
+    return Clocks(machine_ms=NOON_MS)
 
 
 def test_a_clock_that_jumps_ahead_is_not_believed_and_one_that_comes_back_is(clocks: Clocks) -> None:
-    broker = BrokerTime()
+    broker = BrokerTime(clocks)
     assert (broker.is_believed, broker.believable_ms()) == (False, NOON_MS + HOUR_MS)
     broker.heard(AHEAD_MS)
     assert (broker.is_believed, broker.ahead_s, broker.now_ms()) == (False, 36 * 86_400, AHEAD_MS)
@@ -217,8 +212,8 @@ def test_a_clock_that_jumps_ahead_is_not_believed_and_one_that_comes_back_is(clo
 
 
 def test_records_ahead_are_refused_where_the_clocks_agree_and_wait_where_they_do_not(clocks: Clocks) -> None:
-    broker = BrokerTime()
-    gate = StampGate(broker)
+    broker = BrokerTime(clocks)
+    gate = StampGate(broker, clocks, 1.0)
     assert not gate.is_suspicious(NOON_MS + HOUR_MS)
     assert gate.is_suspicious(AHEAD_MS)
     assert gate.needs_the_time()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
@@ -22,11 +21,9 @@ from meter.settlement import Kind, Share, ShareKey
 from meter.snapshot import changes
 from meter.state import PartitionState
 from meter.step import Step
-from streams.engine.owner import PartitionOwner
-from streams.engine.sums import Sums
+from streams.engine.opening import clear_totals
 from streams.engine.table import BillingDay, PartitionTotals
-from streams.observe.metrics import Metrics
-from streams.settings import Settings
+from streams.engine.unbilled_check import UnbilledCheck
 from tests.builders import NOON_MS, RULES, Partition
 
 FEW, MANY = 1_000, 100_000
@@ -130,7 +127,7 @@ def in_use(count: int) -> PartitionState:
 def test_a_scrape_among_much_that_is_unbilled() -> None:
     def make(count: int) -> Callable[[], Any]:
         state = in_use(count)
-        sums = Sums(state)
+        sums = UnbilledCheck(state)
 
         def look() -> None:
             for _ in range(11):  # a whole round where there are few
@@ -144,7 +141,7 @@ def test_a_scrape_among_much_that_is_unbilled() -> None:
 @pytest.mark.parametrize("place", [0, 150, 299])
 def test_usage_that_is_off_is_found_by_the_audit_wherever_it_is(place: int) -> None:
     state = in_use(300)
-    sums = Sums(state)
+    sums = UnbilledCheck(state)
     assert [sums.look()[1] for _ in range(8)] == [0] * 8
     shares: Any = state.unbilled.of(f"account-{place}", "2026-01-01")  # behind the back of what keeps the sum
     (key,) = shares
@@ -156,7 +153,7 @@ def test_usage_that_is_off_is_found_by_the_audit_wherever_it_is(place: int) -> N
 
 def test_a_change_that_does_not_come_from_a_step_is_found_at_once() -> None:
     state = in_use(3)
-    sums = Sums(state)
+    sums = UnbilledCheck(state)
     state.put_share(ShareKey("account-1", "2026-01-01", Kind.USAGE, "ap-tokyo", "2026-01-01"), None)
     assert sums.look() == (Decimal("33.60"), Decimal("-16.80"))
     assert state.unbilled.added_up() == Decimal("33.60")
@@ -168,7 +165,7 @@ def test_late_usage_is_in_the_totals_and_not_off() -> None:
     late = ShareKey("account-0", "2026-01-02", Kind.LATE, "ap-tokyo", "2026-01-01")
     state.put_share(late, Share(1, 60, Decimal("16.80"), 2, 2))
     state.position.record_time = NOON_MS + 25 * 3_600_000
-    assert Sums(state).look() == (Decimal("33.60"), 0)
+    assert UnbilledCheck(state).look() == (Decimal("33.60"), 0)
 
 
 def test_the_next_block_of_a_long_slice() -> None:
@@ -230,33 +227,19 @@ class CountedTable(dict[Any, Any]):
             yield key
 
 
-@pytest.mark.parametrize("was_open", [True, False])
-async def test_a_partition_that_is_let_go_takes_its_own_totals_along_and_no_others(
-    tmp_path: Path, was_open: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def nothing() -> None:
-        return None
-
+async def test_a_partition_that_is_let_go_takes_its_own_totals_along_and_no_others() -> None:
     rules = RULES.model_copy(update={"partitions": 2})
     table, window = CountedTable(), BillingDay(BillingDays(rules.time_zone))
-    views = [PartitionTotals(table, window, partition, 2) for partition in range(2)]
+    states = [PartitionState(rules, p, PartitionTotals(table, window, p, 2)) for p in range(2)]
     for n in range(200):
         key: TotalKey = (f"account-{n}", "ap-tokyo", "2026-01-01")
-        views[owner_of(key[0], 2)][key] = Total(1, 60, Decimal("16.80"))
-    mine = list(views[0])
-    owner = PartitionOwner(Settings(data_dir=tmp_path), rules, 0, views[0], Metrics(), None, None, None)  # type: ignore[arg-type]
-    await owner._writer.stop()
-    monkeypatch.setattr(owner._writer, "stop", nothing)
-    monkeypatch.setattr(owner._metrics, "closed", lambda _: None)
-    owner.is_open = was_open
-    if was_open:
-        for key in mine:
-            owner.state.totals.put(key, views[0][key])
+        states[owner_of(key[0], 2)].totals.put(key, Total(1, 60, Decimal("16.80")))
+    mine = len(states[0].totals.rows)
     table.looked_through = 0
-    await owner.close()
-    assert (table.looked_through == 0) is was_open
-    assert list(views[0]) == []
-    assert 0 < len(table) == 200 - len(mine)
+    await clear_totals(states[0])
+    assert table.looked_through == 0
+    assert list(states[0].totals.rows) == []
+    assert 0 < len(table) == 200 - mine
 
 
 def test_what_is_forgotten_leaves_nothing_behind() -> None:

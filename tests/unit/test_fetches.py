@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
 
 import pytest
 from faust.types import TP
@@ -10,10 +11,13 @@ from meter import topics
 from meter.records import Chunk
 from meter.rules import Rules
 from streams.app import MeterApp, create_app
-from streams.engine.consumer import ChunkConsumer, Fetched
+from streams.engine.consumer import ChunkConsumer
+from streams.engine.inputs import Fetched, FetchedChunk
 from streams.engine.owner import PartitionOwner
+from streams.engine.readings import Readings
 from streams.settings import Settings
 from tests.builders import Input
+from tests.owning import disk_seen, kept, opened, owner_of
 
 SETTINGS = Settings(bootstrap_servers="127.0.0.1:1")
 ALL = {TP(SETTINGS.topic(topic), 0) for topic in topics.INPUTS}
@@ -28,13 +32,13 @@ class Log:
         self.has_records = asyncio.Event()
         self.asked = asyncio.Event()
 
-    async def fetch(self, tps: set[TP], timeout_s: float) -> list[tuple[TP, int, Chunk]]:
+    async def fetch(self, tps: set[TP], timeout_s: float) -> list[FetchedChunk]:
         self.asked.set()
         await self.has_records.wait()
         reading, start = self.at[COMPLETED]
         self.at[COMPLETED] = reading, start + 1
         chunk = Chunk(topics.COMPLETED, start, start + 1, [Input(start, 0, None, b"{}", ())])
-        return [(COMPLETED, reading, chunk)]
+        return [FetchedChunk(COMPLETED, reading, chunk)]
 
     async def read(self, positions: Mapping[TP, int], reading: int) -> None:
         self.at |= {tp: (reading, offset) for tp, offset in positions.items()}
@@ -43,8 +47,8 @@ class Log:
         for tp in tps:
             self.at.pop(tp, None)
 
-    def assignment(self) -> set[TP]:
-        return ALL
+    async def commit(self, offsets: Mapping[TP, int]) -> bool:
+        return False
 
 
 class Worker:
@@ -58,11 +62,13 @@ class Worker:
 
     def accept(self, fetched: Iterable[Fetched]) -> None:
         for each in fetched:
-            self.app.owners.accept(each)
+            for owner, chunk in self.app.engine.readings.accept(each):
+                owner.offer(chunk)
 
     @property
     def queued(self) -> list[int]:
-        return [record.offset for chunk in self.owner._queues[topics.COMPLETED] for record in chunk.records]
+        """Offsets of the completions that wait."""
+        return [record.offset for chunk in self.owner.queues.take() for record in chunk.records]
 
 
 def fail(error: BaseException) -> None:
@@ -70,20 +76,18 @@ def fail(error: BaseException) -> None:
 
 
 @pytest.fixture
-async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
-    rules = Rules(meter_id="m", partitions=1)
-    app = create_app(SETTINGS, rules, fail)
+async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
+    app, log = create_app(SETTINGS, Rules(meter_id="m", partitions=1), fail), Log()
     app.consumer_generation_id = 1
-    consumer, log = app.consumer, Log()
+    app.engine = app.engine._replace(readings=Readings(SETTINGS, log))
+    consumer = app.consumer
     assert isinstance(consumer, ChunkConsumer)
-    monkeypatch.setattr(consumer, "_thread", log)
-    owner = app.owners._new_owner(0)
-    owner.expected = dict.fromkeys(topics.INPUTS, 0)
-    owner.is_open = True
-    app.owners.by_partition[0] = owner
-    await app.owners._read([0])
+    consumer.clients = log
+    index = kept(disk_seen(tmp_path))
+    owner = owner_of(opened(index))
+    await app.engine.readings.begin(owner)
     yield Worker(app, consumer, owner, log)
-    await owner._writer.stop()
+    await index.close()
 
 
 async def test_a_rebalance_does_not_stop_what_is_being_fetched(worker: Worker) -> None:
@@ -101,7 +105,7 @@ async def test_what_was_on_its_way_when_the_new_assignment_came_is_read_once(wor
     worker.accept(await worker.fetch())
     on_their_way = await worker.fetch()
     worker.app.consumer_generation_id = 2
-    await worker.app.owners.read_again()
+    await worker.app.engine.readings.again()
     if not dropped:
         worker.accept(on_their_way)
     worker.accept(await worker.fetch())

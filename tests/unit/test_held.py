@@ -3,8 +3,9 @@
 import pytest
 
 from meter import topics
-from streams.engine.held import Held, HeldInputs, InputEnd, OpenTransaction
-from streams.engine.owners import _remedy
+from streams.engine.guards import remedy
+from streams.engine.held import Held, HeldInputs, OpenTransaction
+from streams.engine.inputs import InputEnd
 
 INPUT = ("meter.commands", 3)
 
@@ -57,7 +58,7 @@ def test_what_the_meter_itself_has_left_is_not_to_be_aborted_by_hand() -> None:
     """It may be of a step that was committed."""
     sent_on, command = Held(topics.REROUTED, 3, 10, 61.0), Held(topics.COMMANDS, 3, 10, 61.0)
     found = [OpenTransaction(7, 9, 0)]
-    assert "abort" not in _remedy(sent_on, "recognition.jobs.rerouted", found)
-    assert _remedy(command, "x.meter.commands", found).endswith(
+    assert "abort" not in remedy(sent_on, "recognition.jobs.rerouted", found)
+    assert remedy(command, "x.meter.commands", found).endswith(
         "--topic x.meter.commands --partition 3 --start-offset 9"
     )

@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,22 +17,30 @@ from meter import topics
 from meter.identity import Identity, Seal
 from meter.journal import InputRange, JournalStep
 from meter.published import Before
+from meter.records import ORIGIN_HEADER
 from meter.rules import Rules
 from meter.snapshot import BEFORE, POSITION
+from meter.state import PartitionState
 from streams import app as apps
 from streams import kafka
-from streams.engine import owner as owners
-from streams.engine import recovery, standby, torn
-from streams.engine.due import Pace
+from streams.engine import opening, recovery, standby, torn
+from streams.engine.assignment import Assignment
+from streams.engine.clocks import MachineClock, Movement
+from streams.engine.limits import Limits
+from streams.engine.opening import Opener
 from streams.engine.owner import PartitionOwner
 from streams.engine.owners import Owners
+from streams.engine.readings import Readings
 from streams.engine.seen import DiskSeen, index_directory, index_is_in_use, saved_positions
 from streams.engine.standby import Standbys
+from streams.engine.steps import OpenPartition
+from streams.engine.writer import PartitionWriter
 from streams.errors import BrokerLostError, NoRoomError, RefusalToStartError
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from streams.transactional import UnansweredError
 from tests.builders import Input
+from tests.owning import SlowSave
 
 RULES = Rules(meter_id="m", partitions=1)
 IDENTITY = Identity("c", {})
@@ -44,34 +52,44 @@ STEP = JournalStep(
 SENT_ON = TopicPartition(topics.REROUTED, 1)
 
 
-def an_owner(settings: Settings | None = None) -> PartitionOwner:
-    async def ends(partition: int) -> dict[str, int]:
-        return {}
+class AnotherHasOpened(PartitionWriter):
+    """The partition's producer, without a Kafka; another one may have been started since."""
 
-    return PartitionOwner(settings or Settings(), RULES, 0, {}, Metrics(), lambda topic, partition: None, ends, Pace())  # type: ignore[arg-type]
+    is_newest = False
 
-
-@pytest.mark.parametrize(("is_newest", "error"), [(True, RefusalToStartError), (False, ProducerFenced)])
-async def test_a_log_that_another_owner_has_gone_on_with_is_not_refused_but_given_up(
-    monkeypatch: pytest.MonkeyPatch, is_newest: bool, error: type[Exception]
-) -> None:
-    async def recover() -> None:
-        raise RefusalToStartError("a step is torn")
-
-    async def start() -> None:
+    async def start(self) -> None:
         """It has."""
 
-    async def see_that_it_is_the_newest() -> None:
-        if not is_newest:
+    async def see_that_it_is_the_newest(self) -> None:
+        if not self.is_newest:
             raise ProducerFenced
 
-    owner = an_owner()
-    await owner._writer.stop()
-    monkeypatch.setattr(owner, "_recover", recover)
-    monkeypatch.setattr(owner._writer, "start", start)
-    monkeypatch.setattr(owner._writer, "see_that_it_is_the_newest", see_that_it_is_the_newest)
+
+class IsTheNewest(AnotherHasOpened):
+    is_newest = True
+
+
+def an_opener(path: Path, writer: type[PartitionWriter] = IsTheNewest) -> Opener:
+    clock = MachineClock()
+    return Opener(Settings(data_dir=path), RULES, lambda _: {}, Metrics(), clock, Limits(), writer)
+
+
+@pytest.mark.parametrize(("writer", "error"), [(IsTheNewest, RefusalToStartError), (AnotherHasOpened, ProducerFenced)])
+async def test_a_log_that_another_owner_has_gone_on_with_is_not_refused_but_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, writer: type[PartitionWriter], error: type[Exception]
+) -> None:
+    @asynccontextmanager
+    async def no_reader(*arguments: Any) -> AsyncIterator[None]:
+        yield None
+
+    async def hangs(*arguments: Any) -> None:
+        raise RefusalToStartError("a step is torn")
+
+    monkeypatch.setattr(opening, "reader", no_reader)
+    monkeypatch.setattr(opening, "close_what_hangs", hangs)
     with pytest.raises(error):
-        await owner.open()
+        async with AsyncExitStack() as closing:
+            await an_opener(tmp_path, writer).open(0, Movement(MachineClock()), closing)
 
 
 class SentOn:
@@ -80,7 +98,7 @@ class SentOn:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, looks: list[tuple[int, int]]) -> None:
         self.looks, self.last = looks, 0
         origin = b'{"topic": "recognition.jobs.completed", "partition": 0, "offset": 40}'
-        self.record = Input(11, 0, b"A", b"{}", ((torn.ORIGIN_HEADER, origin),))
+        self.record = Input(11, 0, b"A", b"{}", ((ORIGIN_HEADER, origin),))
         monkeypatch.setattr(torn, "_behind", self.behind)
         monkeypatch.setattr(torn, "_are_held", self.are_held)
         monkeypatch.setattr(torn, "LOOK_S", 0.001)
@@ -107,7 +125,7 @@ async def test_what_others_have_not_committed_yet_hides_no_part_of_a_step(
     monkeypatch: pytest.MonkeyPatch, looks: list[tuple[int, int]], found: int | None
 ) -> None:
     SentOn(monkeypatch, looks)
-    assert await torn._sent_on(None, Settings(), 0, STEP, {1: 9}) == found
+    assert await torn.sent_on(None, Settings(), 0, STEP, {1: 9}) == found
 
 
 async def test_a_partition_whose_state_is_read_moves_with_each_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +137,7 @@ async def test_a_partition_whose_state_is_read_moves_with_each_part_of_it(monkey
         yield []
 
     async def nothing(*arguments: Any) -> AsyncIterator[str]:
-        for each in ():
+        for each in tuple[str, ...]():
             yield each
 
     async def no_outputs(*arguments: Any) -> None:
@@ -130,7 +148,8 @@ async def test_a_partition_whose_state_is_read_moves_with_each_part_of_it(monkey
     monkeypatch.setattr(recovery, "other_records", nothing)
     monkeypatch.setattr(recovery, "_refuse_outputs_without_state", no_outputs)
     moves: list[None] = []
-    await recovery.read_state(None, Settings(), RULES, 0, {}, IDENTITY, moved=lambda: moves.append(None))
+    state = PartitionState(RULES, 0)
+    await recovery.read_state(None, Settings(), state, IDENTITY, moved=lambda: moves.append(None))
     assert len(moves) == 2
 
 
@@ -153,8 +172,8 @@ class Standby:
         self.failures: list[BaseException] = []
         monkeypatch.setattr(standby, "reader", no_reader)
         self.all = Standbys(self.settings, RULES, identity, self.failures.append)
-        monkeypatch.setattr(self.all, "_settled_until", settled_until)
-        monkeypatch.setattr(self.all, "_bring_up", bring_up)
+        monkeypatch.setattr(self.all, "settled_until", settled_until)
+        monkeypatch.setattr(self.all, "bring_up", bring_up)
 
 
 async def test_a_standby_that_is_to_end_twice_has_its_index_on_disk_before_it_is_let_go(
@@ -164,13 +183,8 @@ async def test_a_standby_that_is_to_end_twice_has_its_index_on_disk_before_it_is
     is_up, disk_answers = asyncio.Event(), threading.Event()
 
     async def bring_up(consumer: Any, state: Any, seen: DiskSeen) -> None:
-        flush = seen._table.flush
-
-        def slow_flush() -> None:
-            assert disk_answers.wait(30)
-            flush()
-
-        monkeypatch.setattr(seen._table, "flush", slow_flush)
+        saving = seen.saving
+        monkeypatch.setattr(seen, "saving", lambda: SlowSave(saving(), disk_answers))
         is_up.set()
         await asyncio.Event().wait()
 
@@ -190,22 +204,43 @@ async def test_a_standby_that_is_to_end_twice_has_its_index_on_disk_before_it_is
     assert kept.failures == []
 
 
+class FullDisk:
+    """Takes no index."""
+
+    def run(self) -> None:
+        raise NoRoomError("no room")
+
+
 async def test_a_standby_without_room_ends_nothing_that_is_metered(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async def bring_up(consumer: Any, state: Any, seen: DiskSeen) -> None:
-        def full() -> None:
-            raise NoRoomError("no room")
-
-        monkeypatch.setattr(seen._table, "flush", full)
+        monkeypatch.setattr(seen, "saving", FullDisk)
         raise NoRoomError("no room")
 
     kept = Standby(monkeypatch, tmp_path, bring_up)
     kept.all.keep(frozenset({0}))
-    await asyncio.wait(kept.all._tasks.values(), timeout=10)
+    await asyncio.wait_for(kept.all.ended(), 10)
     assert kept.failures == []
-    assert kept.all._tasks == {}
+    assert kept.all.kept == set()
     assert not index_is_in_use(kept.directory, 0)
+
+
+class NoReader:
+    """Reads nothing."""
+
+    async def read(self, positions: Mapping[TP, int], reading: int) -> None:
+        raise AssertionError("nothing is open")
+
+    async def read_no_more(self, tps: Iterable[TP]) -> None:
+        """Nothing is read."""
+
+
+class Unanswered:
+    """Opens no partition: Kafka does not answer."""
+
+    async def open(self, *arguments: Any) -> OpenPartition:
+        raise BrokerLostError("whether it was done is not known") from UnansweredError("EndTxn")
 
 
 async def test_an_answer_that_does_not_come_is_nobody_who_takes_over() -> None:
@@ -215,23 +250,21 @@ async def test_an_answer_that_does_not_come_is_nobody_who_takes_over() -> None:
 
     def fail(error: BaseException) -> None:
         failures.append(error)
-        made.assigned.clear()
+        assignment.give_up()
         failed.set()
 
-    async def work(owner: PartitionOwner) -> None:
-        raise BrokerLostError("whether it was done is not known") from UnansweredError("EndTxn")
+    async def identity() -> Identity:
+        return IDENTITY
 
-    async def read_no_more(tps: Any) -> None:
-        """Nothing is read."""
+    def no_owner(*arguments: Any) -> PartitionOwner:
+        raise AssertionError("nothing is open")
 
-    made = Owners(
-        Settings(), RULES, SimpleNamespace(consumer=SimpleNamespace(read_no_more=read_no_more)), Metrics(), fail
-    )
-    made._new_owner = lambda partition: an_owner()  # type: ignore[method-assign]
-    made._work = work  # type: ignore[method-assign]
-    await made.assign({TP(topic, 0) for topic in topics.INPUTS}, 1)
-    await asyncio.wait_for(failed.wait(), Settings().session_timeout_s / 2)
-    await asyncio.gather(*made._tasks.values())
+    settings, clock = Settings(), MachineClock()
+    assignment, standbys = Assignment(settings, clock), Standbys(settings, RULES, identity, fail)
+    made = Owners(assignment, Unanswered(), no_owner, Readings(settings, NoReader()), standbys, fail, clock)
+    made.assign({TP(topic, 0) for topic in topics.INPUTS}, 1)
+    await asyncio.wait_for(failed.wait(), settings.session_timeout_s / 2)
+    await made.release_all()
     assert [type(each) for each in failures] == [BrokerLostError]
 
 
@@ -247,14 +280,11 @@ async def test_a_worker_whose_watch_has_ended_ends() -> None:
     async def start() -> None:
         """It has."""
 
-    async def for_ever() -> None:
-        await asyncio.Event().wait()
-
     async def watch() -> None:
         raise LookupError("what nobody thought of")
 
-    watches = SimpleNamespace(watch=watch, watch_identity=for_ever, watch_held=for_ever)
-    app: Any = SimpleNamespace(owners=watches, start=start, _crashed=asyncio.Event(), crash_reason=None)
+    engine = SimpleNamespace(guards=SimpleNamespace(run=watch))
+    app: Any = SimpleNamespace(engine=engine, start=start, _crashed=asyncio.Event(), crash_reason=None)
     with pytest.raises(EndedError) as ended:
         await asyncio.wait_for(apps.stop_when(app, asyncio.Event(), fail), 5)
     assert isinstance(ended.value.__cause__, LookupError)
@@ -303,14 +333,14 @@ async def test_an_index_whose_opening_is_cut_short_is_saved_as_far_as_it_came(
         await asyncio.Event().wait()
         return 0
 
-    owner = an_owner(Settings(data_dir=tmp_path))
-    owner._identity = IDENTITY
-    monkeypatch.setattr(owners, "catch_up", catch_up)
-    opening: asyncio.Future[Any] = asyncio.ensure_future(owner._open_seen(None))
-    await is_reading.wait()
-    opening.cancel()
-    await asyncio.gather(opening, return_exceptions=True)
-    await owner.close()
+    monkeypatch.setattr(opening, "catch_up", catch_up)
+    state, progress = PartitionState(RULES, 0), Movement(MachineClock())
+    async with AsyncExitStack() as closing:
+        work = an_opener(tmp_path).open_index(None, state, IDENTITY, progress, closing)
+        opened = asyncio.ensure_future(work)
+        await is_reading.wait()
+        opened.cancel()
+        await asyncio.gather(opened, return_exceptions=True)
     directory = index_directory(Settings(data_dir=tmp_path))
     assert saved_positions(directory) == {0: 5}
     assert not index_is_in_use(directory, 0)
@@ -329,7 +359,7 @@ async def test_a_standby_whose_index_another_worker_has_open_asks_kafka_nothing(
     seen = DiskSeen.open(kept.directory, 0, RULES.meter_id, "log")
     seen.save()
     monkeypatch.setattr(standby, "reader", no_reader)
-    await kept.all._follow(0, anew=False)
+    await kept.all.follow(0, anew=False)
     seen.close()
 
 
@@ -362,13 +392,11 @@ def test_an_id_that_is_not_told_for_a_moment_is_not_forgotten() -> None:
 
 
 @pytest.mark.parametrize(("generation", "doubts"), [(7, False), (8, False), (9, True), (1, True)])
-async def test_a_group_that_went_on_or_was_made_anew_without_this_worker_leaves_its_partitions_in_doubt(
+def test_a_group_that_went_on_or_was_made_anew_without_this_worker_leaves_its_partitions_in_doubt(
     generation: int, doubts: bool
 ) -> None:
-    made = Owners(Settings(), RULES, SimpleNamespace(), Metrics(), lambda _: None)
-    made.generation = 7
-    made.by_partition[0] = owner = an_owner()
-    await owner._writer.stop()
-    made._tasks = {0: asyncio.ensure_future(asyncio.sleep(0))}
-    await made.assign({TP(topic, 0) for topic in topics.INPUTS}, generation)
-    assert (0 in made._doubtful) is doubts
+    inputs = {TP(topic, 0) for topic in topics.INPUTS}
+    assignment = Assignment(Settings(), MachineClock())
+    for given in (*range(1, 8), generation):
+        assignment.give(inputs, given, held={0})
+    assert (0 in assignment.doubtful) is doubts

@@ -3,42 +3,38 @@
 import pytest
 
 from streams.engine import due
-from streams.engine.due import LEAST_ACTIONS, SLICE_S, Pace
+from streams.engine.due import Pace
+from streams.engine.limits import Limits
+from tests.owning import TurnedClock
 
-
-class Clock:
-    """A monotonic clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now_s
+LIMITS = Limits()
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(due, "time", clock)
-    return clock
+def clock() -> TurnedClock:
+    return TurnedClock()
 
 
-def test_a_few_slow_actions_do_not_end_settlement(clock: Clock) -> None:
-    pace = Pace()
+@pytest.fixture
+def pace(clock: TurnedClock) -> Pace:
+    return Pace(clock, LIMITS)
+
+
+def test_a_few_slow_actions_do_not_end_settlement(clock: TurnedClock, pace: Pace) -> None:
     pace.spent(5, 0.1)  # as when the garbage collector, or another process, comes in between
     clock.now_s += 10
-    assert pace.allowance() == LEAST_ACTIONS
+    assert pace.allowance() == LIMITS.least_actions
 
 
-def test_a_process_that_was_stopped_for_an_hour_within_a_slice_settles_again_within_seconds(clock: Clock) -> None:
-    pace = Pace()
+def test_a_process_that_was_stopped_for_an_hour_within_a_slice_settles_again_within_seconds(
+    clock: TurnedClock, pace: Pace
+) -> None:
     pace.spent(100, 3_600.0)
     clock.now_s += 4
-    assert pace.allowance() >= LEAST_ACTIONS
+    assert pace.allowance() >= LIMITS.least_actions
 
 
-def test_the_pace_is_found_again_once_actions_are_quick(clock: Clock) -> None:
-    pace = Pace()
+def test_the_pace_is_found_again_once_actions_are_quick(clock: TurnedClock, pace: Pace) -> None:
     before = pace.allowance()
     pace.spent(5, 0.1)
     for _ in range(60):
@@ -49,18 +45,18 @@ def test_the_pace_is_found_again_once_actions_are_quick(clock: Clock) -> None:
     assert pace.allowance() >= 0.9 * before
 
 
-def test_actions_that_stay_slow_leave_completions_their_time(clock: Clock) -> None:
-    pace, spent_s, began_s = Pace(), 0.0, clock.now_s
+def test_actions_that_stay_slow_leave_completions_their_time(clock: TurnedClock, pace: Pace) -> None:
+    spent_s, began_s = 0.0, clock.now_s
     while clock.now_s - began_s < 60:
         clock.now_s += 0.03
         if done := pace.allowance():
             pace.spent(done, done * 0.005)
             spent_s += done * 0.005
             clock.now_s += done * 0.005
-    assert 0 < spent_s <= 60 * due.MOST_SHARE + SLICE_S * 10
+    assert 0 < spent_s <= 60 * due.MOST_SHARE + LIMITS.slice_s * 10
 
 
-def settled_in(clock: Clock, pace: Pace, seconds: float, wait_s: float) -> float:
+def settled_in(clock: TurnedClock, pace: Pace, seconds: float, wait_s: float) -> float:
     """The part of some time that slices took, where completions wait so long in each step."""
     spent_s, began_s = 0.0, clock.now_s
     while clock.now_s - began_s < seconds:
@@ -72,18 +68,17 @@ def settled_in(clock: Clock, pace: Pace, seconds: float, wait_s: float) -> float
     return spent_s / seconds
 
 
-def test_settlement_gives_way_to_completions_that_wait_but_never_ends(clock: Clock) -> None:
-    pace = Pace()
+def test_settlement_gives_way_to_completions_that_wait_but_never_ends(clock: TurnedClock, pace: Pace) -> None:
     settled_in(clock, pace, 5, 2 * due.WAIT_S)
     assert settled_in(clock, pace, 5, 2 * due.WAIT_S) == pytest.approx(due.LEAST_SHARE, rel=0.1)
 
 
-def test_settlement_takes_the_time_that_completions_leave(clock: Clock) -> None:
-    pace = Pace()
+def test_settlement_takes_the_time_that_completions_leave(clock: TurnedClock, pace: Pace) -> None:
     settled_in(clock, pace, 5, due.WAIT_S / 2)
     assert settled_in(clock, pace, 5, due.WAIT_S / 2) == pytest.approx(due.MOST_SHARE, rel=0.1)
 
 
-def test_a_slice_is_done_in_blocks_that_come_to_all_of_it() -> None:
-    assert list(due.blocks(0)) == []
-    assert list(due.blocks(2 * due.BLOCK_ACTIONS + 1)) == [due.BLOCK_ACTIONS, due.BLOCK_ACTIONS, 1]
+def test_a_slice_is_done_in_blocks_that_come_to_all_of_it(pace: Pace) -> None:
+    block = LIMITS.block_actions
+    assert list(pace.blocks(0)) == []
+    assert list(pace.blocks(2 * block + 1)) == [block, block, 1]

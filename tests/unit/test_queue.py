@@ -1,64 +1,70 @@
-"""A partition's queue: each input has its own room, so that none keeps another from being fetched."""
+"""A partition's queues: each input has its own room, so that none keeps another from being fetched."""
 
-from collections.abc import AsyncIterator
+import asyncio
 
 import pytest
 
 from meter import topics
 from meter.records import Chunk
-from meter.rules import Rules
-from streams.engine.due import Pace
-from streams.engine.held import InputEnd
-from streams.engine.owner import QUEUE_RECORDS, PartitionOwner
-from streams.observe.metrics import Metrics
-from streams.settings import Settings
+from streams.engine.inputs import InputEnd
+from streams.engine.limits import Limits
+from streams.engine.queues import COMMANDS_SILENCE_S, CommandsRule, InputQueues
 from tests.builders import Input
+from tests.owning import TurnedClock
+
+LIMITS = Limits()
+FULL = LIMITS.queue_records
 
 
-async def no_ends(partition: int) -> dict[str, int]:
-    return {}
-
-
-@pytest.fixture
-async def owner() -> AsyncIterator[PartitionOwner]:
-    def input_end(topic: str, partition: int) -> InputEnd | None:
-        return None
-
-    rules = Rules(meter_id="m", partitions=1)
-    made = PartitionOwner(Settings(), rules, 0, {}, Metrics(), input_end, no_ends, Pace())
-    made.expected = dict.fromkeys(topics.INPUTS, 0)
-    made.is_open = True
-    yield made
-    await made._writer.stop()
+def queues(commands_end: int = 0) -> InputQueues:
+    rule = CommandsRule(commands_end, lambda: None, TurnedClock())
+    return InputQueues(0, dict.fromkeys(topics.INPUTS, 0), rule, LIMITS)
 
 
 def chunk(topic: str, count: int) -> Chunk:
     return Chunk(topic, 0, count, [Input(offset, 0, None, b"{}", ()) for offset in range(count)])
 
 
-async def test_completions_that_wait_leave_room_for_the_commands_that_they_wait_for(owner: PartitionOwner) -> None:
-    owner._commands_end = 5
-    owner.offer(chunk(topics.COMPLETED, QUEUE_RECORDS))
-    assert not owner.has_room(topics.COMPLETED)
-    assert owner._take() == []
-    assert owner.has_room(topics.COMMANDS)
-    owner.offer(chunk(topics.COMMANDS, 5))
-    taken = owner._take()
+def test_completions_that_wait_leave_room_for_the_commands_that_they_wait_for() -> None:
+    made = queues(commands_end=5)
+    made.offer(chunk(topics.COMPLETED, FULL))
+    assert not made.has_room(topics.COMPLETED)
+    assert made.take() == []
+    assert made.has_room(topics.COMMANDS)
+    made.offer(chunk(topics.COMMANDS, 5))
+    taken = made.take()
     assert [each.topic for each in taken] == [topics.COMMANDS, topics.COMPLETED]
     assert len(taken[0].records) == 5
 
 
-async def test_what_is_taken_makes_room(owner: PartitionOwner) -> None:
-    owner.offer(chunk(topics.COMPLETED, QUEUE_RECORDS))
-    assert sum(len(taken.records) for taken in owner._take()) > 0
-    assert owner.has_room(topics.COMPLETED)
+def test_what_is_taken_makes_room() -> None:
+    made = queues()
+    made.offer(chunk(topics.COMPLETED, FULL))
+    assert sum(len(taken.records) for taken in made.take()) == LIMITS.step_records
+    assert made.has_room(topics.COMPLETED)
 
 
-async def test_an_owner_whose_inputs_are_all_full_is_waited_for(owner: PartitionOwner) -> None:
-    owner._has_room.set()
+async def test_queues_that_are_all_full_are_waited_for() -> None:
+    made = queues()
     for topic in topics.INPUTS:
-        assert owner._has_room.is_set()
-        owner.offer(chunk(topic, QUEUE_RECORDS))
-    assert not owner._has_room.is_set()
-    owner._take()
-    assert owner._has_room.is_set()
+        await made.wait_for_room()
+        made.offer(chunk(topic, FULL))
+    waiting = asyncio.ensure_future(made.wait_for_room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    made.take()
+    await waiting
+
+
+@pytest.mark.parametrize(("silent_s", "allowed"), [(COMMANDS_SILENCE_S - 1, True), (COMMANDS_SILENCE_S, False)])
+def test_completions_go_on_for_an_hour_without_the_commands_having_been_read_to_their_end(
+    silent_s: float, allowed: bool
+) -> None:
+    clock = TurnedClock()
+    ends = [InputEnd(7, clock.now_s, 7)]
+    rule = CommandsRule(0, lambda: ends[-1], clock)
+    assert rule.allows(7)
+    ends.append(InputEnd(8, clock.now_s + 5, 8))  # another command, which does not come
+    clock.now_s += silent_s
+    assert rule.allows(7) is allowed
+    assert rule.allows(8)

@@ -25,7 +25,7 @@ from streams.engine.slots import (
     MIN_SLOTS,
     MOST_LOAD,
     SLOT_BYTES,
-    Table,
+    SlotTable,
     drop_unused,
     is_in_use,
 )
@@ -412,7 +412,7 @@ def test_a_table_that_is_being_made_is_not_tidied_away(tmp_path: Path) -> None:
     tidying.start()
     try:
         for _ in range(MADE_BESIDE_TIDYING):
-            table = Table.make(tmp_path, 0, 1, 1)
+            table = SlotTable.make(tmp_path, 0, 1, 1)
             assert table.path.exists()
             table.close()
     finally:

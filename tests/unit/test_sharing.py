@@ -4,14 +4,14 @@ import random
 
 import pytest
 
-from streams.engine.sharing import Member, Share, share
+from streams.engine.sharing import Member, MemberShare, share
 
 
 def member(name: str, held: tuple[int, ...] = (), warm: dict[int, int] | None = None, generation: int = 1) -> Member:
     return Member(name, generation, frozenset(held), warm or {})
 
 
-def active(shares: dict[str, Share]) -> dict[str, list[int]]:
+def active(shares: dict[str, MemberShare]) -> dict[str, list[int]]:
     return {name: sorted(each.active) for name, each in shares.items()}
 
 

@@ -3,10 +3,10 @@
 import pytest
 from faust.types import TP
 
-from streams.engine import watch as watches
 from streams.engine.watch import LOOK_S, Watch
 from streams.errors import BrokerLostError
 from streams.settings import Settings
+from tests.owning import TurnedClock
 
 SETTINGS = Settings(bootstrap_servers="a:1", session_timeout_s=10, stalled_after_s=60)
 ONE, OTHER = TP("recognition.jobs.completed", 0), TP("recognition.jobs.completed", 1)
@@ -16,13 +16,10 @@ class Kafka:
     """A clock, and when Kafka answered what."""
 
     def __init__(self) -> None:
-        self.now = 1_000.0
-        self.heard = self.now
+        self.clock = TurnedClock()
+        self.heard = self.clock.now_s
         self.answered: dict[TP, float] = {}
         self.asked = 0
-
-    def monotonic(self) -> float:
-        return self.now
 
     def heard_at(self) -> float:
         return self.heard
@@ -35,27 +32,25 @@ class Kafka:
 
 
 @pytest.fixture
-def kafka(monkeypatch: pytest.MonkeyPatch) -> Kafka:
-    made = Kafka()
-    monkeypatch.setattr(watches, "time", made)
-    return made
+def kafka() -> Kafka:
+    return Kafka()
 
 
 def passes(kafka: Kafka, watch: Watch, seconds: float, *fetching: TP, heard: bool = True) -> None:
     for _ in range(int(seconds / LOOK_S)):
-        kafka.now += LOOK_S
-        kafka.heard = kafka.now if heard else kafka.heard
+        kafka.clock.now_s += LOOK_S
+        kafka.heard = kafka.clock.now_s if heard else kafka.heard
         watch.look(kafka, fetching)
 
 
 def test_any_answer_is_one_whatever_is_assigned(kafka: Kafka) -> None:
     """An idle worker in a row of rebalances: nothing is read, nothing moves, and heartbeats are answered."""
-    passes(kafka, Watch(SETTINGS), 600)
+    passes(kafka, Watch(SETTINGS, kafka.clock), 600)
     assert kafka.asked == 0
 
 
 def test_a_silent_kafka_is_asked_and_then_lost(kafka: Kafka) -> None:
-    watch = Watch(SETTINGS)
+    watch = Watch(SETTINGS, kafka.clock)
     passes(kafka, watch, 29, heard=False)
     assert kafka.asked > 0
     with pytest.raises(BrokerLostError, match="Kafka at a:1 has not answered for 30 s"):
@@ -64,36 +59,36 @@ def test_a_silent_kafka_is_asked_and_then_lost(kafka: Kafka) -> None:
 
 def test_an_answer_to_what_it_was_asked_will_do(kafka: Kafka) -> None:
     """A join that waits for another member is no silence."""
-    watch = Watch(SETTINGS)
+    watch = Watch(SETTINGS, kafka.clock)
     for _ in range(10):
         passes(kafka, watch, 10, heard=False)
         passes(kafka, watch, 1)
 
 
 def test_one_leader_that_is_silent_among_others_that_answer(kafka: Kafka) -> None:
-    watch = Watch(SETTINGS)
+    watch = Watch(SETTINGS, kafka.clock)
 
     def one_answers() -> None:
         for _ in range(200):
-            kafka.answered[ONE] = kafka.now
+            kafka.answered[ONE] = kafka.clock.now_s
             passes(kafka, watch, 1, ONE, OTHER)
 
     with pytest.raises(BrokerLostError, match=r"leader of recognition.jobs.completed\[1\] has not answered for 60 s"):
         one_answers()
-    assert kafka.now == pytest.approx(1_060, abs=3)
+    assert kafka.clock.now_s == pytest.approx(1_060, abs=3)
 
 
 def test_an_input_that_was_not_fetched_meanwhile_is_not_silent(kafka: Kafka) -> None:
     """Its queue was full: nobody asked for more."""
-    watch = Watch(SETTINGS)
+    watch = Watch(SETTINGS, kafka.clock)
     for _ in range(5):
         passes(kafka, watch, 50, ONE)
         passes(kafka, watch, 1)
 
 
 def test_a_process_that_was_frozen_has_heard_nothing_and_does_not_complain(kafka: Kafka) -> None:
-    watch = Watch(SETTINGS)
+    watch = Watch(SETTINGS, kafka.clock)
     passes(kafka, watch, 5, ONE)
-    kafka.now += 3_600
+    kafka.clock.now_s += 3_600
     watch.look(kafka, [ONE])
     passes(kafka, watch, 20, ONE, heard=False)

@@ -17,7 +17,7 @@ from meter.step import Step
 AUDITED = 100
 
 
-class Sums:
+class UnbilledCheck:
     """Priced and billed amounts since a partition was opened, in CNY, against what its state says is unbilled."""
 
     def __init__(self, state: PartitionState) -> None:

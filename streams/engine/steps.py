@@ -1,0 +1,109 @@
+"""The steps of one open partition: each is begun from its state, committed, and only then made part of its state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from meter.dedupe import needed_since
+from meter.identity import Identity, Seal, checksum
+from meter.rules import Clock
+from meter.state import PartitionState
+from meter.step import Step
+from streams.engine.clocks import MachineClock, Movement
+from streams.engine.due import BrokerTime
+from streams.engine.index import KeptIndex
+from streams.engine.unbilled_check import UnbilledCheck
+from streams.engine.writer import CommittedStep, OutputBatch
+from streams.observe.metrics import Metrics
+
+
+class StepWriter(Protocol):
+    """What a step needs of its partition's one writer: see `writer.PartitionWriter`."""
+
+    def batches(self, step: Step) -> Sequence[OutputBatch]:
+        """Everything that a step puts out, as it is sent."""
+
+    async def publish(self, batches: Sequence[OutputBatch]) -> CommittedStep:
+        """A step's outputs in one transaction. Any exception leaves the outcome unknown."""
+
+
+@dataclass(frozen=True)
+class OpenPartition:
+    """A partition that is open: its former owner is fenced, and all that is known of it was read back and checked."""
+
+    state: PartitionState
+    index: KeptIndex
+    writer: StepWriter
+    #: Which log it is, for the state to keep; None where that is not to be noted.
+    identity: Identity | None
+    #: Where `meter.commands` ended when it was opened.
+    commands_end: int
+
+
+class Steps:
+    """Begins steps and commits them, one at a time."""
+
+    def __init__(
+        self,
+        opened: OpenPartition,
+        broker_time: BrokerTime,
+        progress: Movement,
+        metrics: Metrics,
+        clock: MachineClock,
+    ) -> None:
+        self.state = opened.state
+        self.unbilled_check = UnbilledCheck(opened.state)
+        self._index = opened.index
+        self._writer = opened.writer
+        self._identity = opened.identity
+        self._broker_time = broker_time
+        self._progress = progress
+        self._metrics = metrics
+        self._clock = clock
+
+    def begin(self, not_after: int | None = None) -> Step:
+        """A step that has done nothing yet; the first one notes which log the state is of.
+
+        `not_after`: see `Step`.
+        """
+        step = Step(self.state, self._index.seen, not_after=not_after)
+        if self.state.identity != self._identity:
+            step.changes.identity = self._identity
+        return step
+
+    async def ask_the_time(self) -> None:
+        """An empty step: its journal record bears the time of the broker."""
+        await self.commit(self.begin())
+
+    async def commit(self, step: Step) -> float:
+        """Publish all outputs of a step in one transaction, then make its changes part of the state.
+
+        That writes its totals into the windowed table, too. Returns when it was committed, in seconds of the monotonic
+        clock. Any exception must end the process: the outcome may be unknown.
+        """
+        outputs = self._writer.batches(step)
+        began = self._clock.monotonic()
+        published = await self._writer.publish(outputs)
+        committed = self._progress.moved()
+        self.state.apply(step.changes, self._index.seen)
+        self.unbilled_check.add(step)
+        self._mark_index(step, published)
+        if self.state.rules.clock is Clock.BROKER:
+            self._broker_time.heard(published.journal_ms)
+        self._tell(step, commit_s=committed - began)
+        self._index.save_if_due(committed)
+        return committed
+
+    def _mark_index(self, step: Step, published: CommittedStep) -> None:
+        """Up to where in `usage.priced` the index is true now."""
+        seen = self._index.seen
+        seen.needed_since_ms = needed_since(self.state.position.due_until, self.state.rules)
+        if published.priced_next is not None:
+            seen.below = Seal(published.priced_next - 1, published.priced_ms, checksum(*step.outputs.priced[-1]))
+            seen.priced_next = published.priced_next
+
+    def _tell(self, step: Step, *, commit_s: float) -> None:
+        if self.state.rules.clock is Clock.BROKER:
+            self._metrics.skew(self.state.partition, self._broker_time.ahead_s)
+        self._metrics.stepped(step, commit_s=commit_s)
+        self._metrics.remembered(self.state.partition, len(self._index.seen), self._index.seen.size_bytes)
