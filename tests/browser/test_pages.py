@@ -166,9 +166,12 @@ TOO_WIDE = """() => {
     .filter((e) => { const box = e.getBoundingClientRect(); return box.height < 44 || box.width < 40; });
   const head = document.querySelector("header.side");
   const gap = (a, b) => b.getBoundingClientRect().top - a.getBoundingClientRect().bottom;
+  const away = head && innerWidth >= 390 && innerWidth <= 900
+    && gap(head.querySelector(".brand"), head.querySelector(".switches")) >= 0 ? ["switches below"] : [];
   const stretched = head && innerWidth <= 900 && gap(head.querySelector("nav"), head.querySelector(".fresh")) > 16
     ? ["stretched"] : [];
   const page = document.documentElement.scrollWidth > innerWidth ? ["page", ...stretched] : stretched;
+  page.push(...away);
   return [...page, ...words.map((e) => `broken ${e.textContent}`), ...buttons.map((e) => `small ${e.outerHTML}`),
     ...amounts.map((e) => `amount ${e.textContent.trim()}`), ...links.map((a) => a.textContent.trim()),
     ...charts.map((chart) => chart.canvas.ariaLabel)];
