@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml $(GENERATOR)
 
 setup: $(STAMP) ## Install the pinned packages into .venv
 
-lint: setup ## ruff (lint and format) and mypy --strict
+lint: setup ## ruff (lint and format) and mypy --strict, over tests and bench as well
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -42,7 +42,7 @@ def send(out: Producer, topic: str, chunk: Chunk) -> None:
         out.produce_batch(topic, records)
         left = [record for record in records if "_error" in record]
         if len(left) == len(records) and len(out) == 0:
-            raise RuntimeError(f"cannot load {topic}: {left[0]['_error']}")
+            raise RuntimeError(f"cannot load {topic}: {left[0]['_error']!r}")
         for record in left:
             del record["_error"]
         records = left

@@ -99,7 +99,7 @@ def records(chance: random.Random, partition: int, jobs: int) -> Iterator[tuple[
             value = priced(chance, key, minutes, at, partition, offset)
             sums[key][0] += 1
             sums[key][1] += minutes
-            sums[key][2] += Decimal(value["amount"])
+            sums[key][2] += Decimal(str(value["amount"]))
             changed.add(key)
             yield topics.PRICED, key[0].encode(), msgspec.json.encode(value)
         for key in sorted(changed):

@@ -91,10 +91,10 @@ def verdicts(results: Results) -> list[Verdict]:
         _verdict(
             "goal",
             f"all partitions commit again within {GOAL_RECOVERY_S} s of a SIGKILL with {GOAL_RECOVERY_IDS:,} ids",
-            full and full.seconds <= GOAL_RECOVERY_S,
+            full.seconds <= GOAL_RECOVERY_S if full else None,
             back,
         ),
-        _verdict("goal", "in less than 1 GiB", full and full.peak_rss < GIB, memory),
+        _verdict("goal", "in less than 1 GiB", full.peak_rss < GIB if full else None, memory),
     ]
 
 
@@ -106,7 +106,7 @@ def _settlement_verdicts(found: Sequence[Settlement]) -> list[Verdict]:
         _verdict(
             "goal",
             f"a worker settles {GOAL_ACCOUNTS_PER_S:,} accounts/s beside {STEADY_PER_S:,} completions/s",
-            steady and steady.accounts_per_s >= GOAL_ACCOUNTS_PER_S,
+            steady.accounts_per_s >= GOAL_ACCOUNTS_PER_S if steady else None,
             ", ".join(f"{row.accounts_per_s:,.0f} beside {row.beside_per_s:,}/s" for row in found),
         ),
         _verdict(

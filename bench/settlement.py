@@ -160,7 +160,7 @@ class _Settling(Run):
     """A delay run that also looks at how many bills there are."""
 
     def __init__(self, cluster: Cluster, meter: Meter, worker: Worker, consumer: object, accounts: int) -> None:
-        super().__init__(cluster, meter, worker, consumer, LINGER_MS)  # type: ignore[arg-type]
+        super().__init__(cluster, meter, worker, consumer, LINGER_MS)
         self._cluster = cluster
         self._bills = _topic(meter, BILLS)
         self._accounts = accounts

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from meter.money import CURRENCY
 from streams.export.usage import Rows

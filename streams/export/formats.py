@@ -67,7 +67,7 @@ def _csv_row(row: Row[Any]) -> tuple[Any, ...]:
 def parquet_format() -> Format:
     """Parquet. Raises SettingError where pyarrow is not installed."""
     try:
-        from pyarrow import parquet  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+        from pyarrow import parquet  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise SettingError("Parquet needs the package pyarrow: pip install 'recognition-meter[parquet]'") from error
     from streams.export import columns  # noqa: PLC0415 - it imports pyarrow

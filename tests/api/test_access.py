@@ -159,7 +159,7 @@ def test_a_stopped_account_is_told_so(api: Api) -> None:
 def test_a_token_that_is_revoked_or_has_expired_counts_no_more(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "FRESH_S", 0.2)
     soon = datetime.now(UTC) + timedelta(seconds=1.5)
-    ending, revoked = (make_token(api.settings, Role.OPERATOR, **more) for more in ({"expires_at": soon}, {}))
+    ending, revoked = (make_token(api.settings, Role.OPERATOR, expires_at=at) for at in (soon, None))
     for token in (ending, revoked):
         with api.client(token) as client:
             assert client.get("/v1/status").status_code == 200
@@ -202,6 +202,7 @@ def test_a_token_that_asks_too_often_is_told_when_to_come_again(lonely: Api) -> 
     with lonely.client(make_token(lonely.settings, Role.OPERATOR)) as client:
         assert client.get("/v1/status").status_code == 200
         late = until(lambda: too_soon(client), "one request too many")
+        assert late is not None
         assert (problem(late, 429)["code"], late.headers["retry-after"]) == ("too_many_requests", "1")
         until(lambda: client.get("/v1/status").status_code == 200, "the bucket to fill", 3)
 

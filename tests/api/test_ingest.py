@@ -103,9 +103,10 @@ def test_numbers_reach_the_log_as_they_were_written(operator: httpx.Client, mete
 
 def test_of_a_batch_with_faults_nothing_is_taken_and_each_is_named(operator: httpx.Client, meter: Meter) -> None:
     before = count(meter)
+    mars = completion(region="Mars")
     jobs = [
         completion(),
-        completion(region="Mars"),
+        mars,
         7,
         completion(kinds=[]),
         completion(completed_at="2019-01-01T12:00:00"),
@@ -115,7 +116,7 @@ def test_of_a_batch_with_faults_nothing_is_taken_and_each_is_named(operator: htt
     assert [(error["index"], error["code"]) for error in found["errors"]] == [
         (1, "unknown_region"), (2, "not_json"), (3, "bad_fields"), (4, "no_offset"),
     ]  # fmt: skip
-    assert found["errors"][0]["job_id"] == jobs[1]["job_id"]
+    assert found["errors"][0]["job_id"] == mars["job_id"]
     assert count(meter) == before
 
 

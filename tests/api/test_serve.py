@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,13 +17,13 @@ pytestmark = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def fresh(meter: Meter, tmp_path: Path) -> dict[str, object]:
+def fresh(meter: Meter, tmp_path: Path) -> dict[str, Any]:
     """Settings of an API with a store of its own, which is empty."""
     return {"database_url": f"sqlite:///{tmp_path}/store.sqlite", "http_port": 0}
 
 
 @pytest.fixture
-def process(meter: Meter, fresh: dict[str, object], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(meter: Meter, fresh: dict[str, Any], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (tmp_path / "out").open("wb") as out:
         process = subprocess.Popen(
             [METER, "api"], env=meter.environment(**fresh), stdin=subprocess.DEVNULL, stdout=out, stderr=out
@@ -48,7 +49,7 @@ def test_it_prints_its_address_serves_and_ends_when_it_is_asked(
     assert "Traceback" not in (tmp_path / "out").read_text()
 
 
-def test_without_tokens_no_other_address_is_served(meter: Meter, fresh: dict[str, object]) -> None:
+def test_without_tokens_no_other_address_is_served(meter: Meter, fresh: dict[str, Any]) -> None:
     done = meter.execute("api", **fresh, http_host="0.0.0.0")
     assert (done.returncode, done.stdout) == (2, "")
     assert "meter token create" in done.stderr
@@ -56,7 +57,7 @@ def test_without_tokens_no_other_address_is_served(meter: Meter, fresh: dict[str
     assert taken.returncode == 2
 
 
-def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(meter: Meter, fresh: dict[str, object]) -> None:
+def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(meter: Meter, fresh: dict[str, Any]) -> None:
     made = meter.ask("token", "create", "--role", "account", "--account", "A/é", "--expires", "90", **fresh)
     secret = made["token"].rpartition("_")[2]
     shown = meter.run("token", "create", "--role", "producer", "--label", "eu", **fresh)
@@ -68,7 +69,7 @@ def test_a_token_is_shown_once_listed_without_its_secret_and_revoked(meter: Mete
     assert ("revoked" in table, "active" in table, secret in table) == (True, True, False)
 
 
-def test_tokens_of_which_none_is_an_operators_are_warned_of(meter: Meter, fresh: dict[str, object]) -> None:
+def test_tokens_of_which_none_is_an_operators_are_warned_of(meter: Meter, fresh: dict[str, Any]) -> None:
     def warned(*arguments: str) -> bool:
         done = meter.run("token", "create", *arguments, **fresh)
         assert (done.returncode, done.stdout[:4]) == (0, "mtr_"), done.stderr
@@ -83,7 +84,7 @@ def test_tokens_of_which_none_is_an_operators_are_warned_of(meter: Meter, fresh:
     assert warned("--role", "producer")
 
 
-def test_a_token_ends_as_a_day_begins_in_the_billing_zone(meter: Meter, fresh: dict[str, object]) -> None:
+def test_a_token_ends_as_a_day_begins_in_the_billing_zone(meter: Meter, fresh: dict[str, Any]) -> None:
     done = meter.run("token", "create", "--role", "operator", "--expires", "2099-12-31", **fresh)
     assert ", until 2099-12-31T00:00:00.000+08:00; it is shown this once" in done.stderr
     assert "2099-12-31T00:00:00.000+08:00" in meter.run("token", "list", **fresh).stdout
@@ -104,7 +105,7 @@ def test_a_token_ends_as_a_day_begins_in_the_billing_zone(meter: Meter, fresh: d
     ],
 )
 def test_a_token_that_cannot_be_is_one_line(
-    meter: Meter, fresh: dict[str, object], arguments: tuple[str, ...], code: int
+    meter: Meter, fresh: dict[str, Any], arguments: tuple[str, ...], code: int
 ) -> None:
     done = meter.run("token", *arguments, **fresh)
     assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
@@ -18,6 +18,9 @@ expect.set_options(timeout=PATIENCE_MS)  # its own 5 s would be less patient tha
 ONLY: dict[str, Sequence[str]] = {"light": (), "dark": ("color-contrast", "link-in-text-block")}
 #: All charts of a page are drawn.
 DRAWN = "[...document.querySelectorAll('figure[data-chart]')].every(f => f.dataset.drawn)"
+
+
+Scheme = Literal["dark", "light"]
 
 
 class Visitors:
@@ -38,7 +41,7 @@ class Visitors:
         for context in self._contexts:
             context.close()
 
-    def somebody(self, *, scheme: str = "light", language: str = "en-GB", width: int = 1360, **options: object) -> Page:
+    def somebody(self, *, scheme: Scheme = "light", language: str = "en-GB", width: int = 1360, **options: Any) -> Page:
         """A page of somebody who is not signed in."""
         context = self._browser.new_context(
             base_url=self._address,
@@ -56,7 +59,7 @@ class Visitors:
         page.on("pageerror", self._failed)
         return page
 
-    def signed_in(self, who: str, **options: object) -> Page:
+    def signed_in(self, who: str, **options: Any) -> Page:
         """A page of an operator, or of the customer of an account, at the beginning of its console.
 
         Each signs in once; who looks later has the same session, and cookies of its own.

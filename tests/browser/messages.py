@@ -86,8 +86,8 @@ def codes() -> set[str]:
     for call in _calls():
         at = SAID_BY[_name(call)]
         if at is not None and len(call.args) > at and not isinstance(call.args[at], ast.JoinedStr | ast.Subscript):
-            given = {node.value for node in ast.walk(call.args[at]) if isinstance(node, ast.Constant)}
-            found |= {f"{code}_unavailable" if _name(call) == "unavailable" else str(code) for code in given}
+            given = {str(node.value) for node in ast.walk(call.args[at]) if isinstance(node, ast.Constant)}
+            found |= {f"{code}_unavailable" if _name(call) == "unavailable" else code for code in given}
     of_dicts = (node for module in _modules() for node in ast.walk(module) if isinstance(node, ast.Dict))
     found |= {str(getattr(value, "value", "")) for node in of_dicts for value in _values(node, "code")}
     return {code for code in found if code.isidentifier()} | {*Code, *STATUS_CODES.values()}
@@ -150,7 +150,7 @@ def _sentences(node: ast.expr) -> Iterator[str]:
         if " " in node.value.strip():
             yield _numbered(node.value)
     elif isinstance(node, ast.JoinedStr):
-        text = "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
         if " " in text.replace("{}", "").strip(" :"):
             yield _numbered(text)
 

@@ -125,7 +125,7 @@ class Stage:
         rules = await check(self._settings, AUDITOR)
         at_ms = int(at(0, 0).timestamp() * 1000)
 
-        async def give(kind: str, account: str, **fields: object) -> None:
+        async def give(kind: str, account: str, **fields: Any) -> None:
             command = new_command(kind, rules, at_ms, account_id=account, **fields)
             outcome = await place(self._settings, rules, command, at_ms=at_ms, timeout_s=PATIENCE_S)
             assert [answer.status for answer in outcome.answers.values()] == ["done"], outcome

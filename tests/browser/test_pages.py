@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from streams.http.sessions import COOKIE
 from streams.settings import Settings
 from tests.api.serving import Api
-from tests.browser.looking import DRAWN, ONLY, Visitors, account_path, serious, shoot
+from tests.browser.looking import DRAWN, ONLY, Scheme, Visitors, account_path, serious, shoot
 from tests.browser.stage import AWKWARD, IN_ARREARS, RICH, SCRIPT, STOPPED, TODAY, Stage
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
@@ -60,7 +60,7 @@ def first_bill(page: Page) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_serious_violation(visitors: Visitors, pictures: Path, scheme: str) -> None:
+def test_no_page_has_a_serious_violation(visitors: Visitors, pictures: Path, scheme: Scheme) -> None:
     pages = {who: visitors.signed_in(who, scheme=scheme) for who in ("operator", "A")}
     wrong = {}
     for look in looks(first_bill(pages["operator"])):
@@ -79,7 +79,7 @@ def test_no_page_has_a_serious_violation(visitors: Visitors, pictures: Path, sch
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_dialogs_and_the_way_in_have_no_serious_violation(visitors: Visitors, pictures: Path, scheme: str) -> None:
+def test_dialogs_and_the_way_in_have_no_serious_violation(visitors: Visitors, pictures: Path, scheme: Scheme) -> None:
     nobody, page = visitors.somebody(scheme=scheme), visitors.signed_in("operator", scheme=scheme)
     nobody.goto("/console/sign-in")
     only = ONLY[scheme]
@@ -113,7 +113,7 @@ def away(stage: Stage, browser: Browser, tmp_path: Path) -> Iterator[Visitors]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_of_what_went_wrong_have_no_serious_violation(
-    stage: Stage, visitors: Visitors, away: Visitors, scheme: str
+    stage: Stage, visitors: Visitors, away: Visitors, scheme: Scheme
 ) -> None:
     wrong = {}
 
@@ -207,7 +207,7 @@ NOT_CHINESE = """(same) => {
         )),
     ],
 )  # fmt: skip
-def test_nothing_is_cut_or_scrolls_sideways(visitors: Visitors, width: int, language: str, scheme: str) -> None:
+def test_nothing_is_cut_or_scrolls_sideways(visitors: Visitors, width: int, language: str, scheme: Scheme) -> None:
     pages = {
         who: visitors.signed_in(who, width=width, language=language, scheme=scheme)
         for who in (("operator", "A") if width == 390 else ("operator",))

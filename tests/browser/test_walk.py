@@ -71,11 +71,12 @@ def test_a_stopped_customers_console_is_closed_until_a_top_up(visitors: Visitors
 def test_sent_twice_a_form_is_one_command(stage: Stage, visitors: Visitors) -> None:
     page = visitors.signed_in("operator")
     page.goto(account_path(IN_ARREARS))
-    form = {name: page.locator(f"#top-up input[name={name}]").get_attribute("value") for name in ("csrf", "key")}
-    given = {"amount": "5.00", "number": "payment-2", "step": "confirm"}
+    csrf, key = (page.locator(f"#top-up input[name={name}]").get_attribute("value") for name in ("csrf", "key"))
+    form: dict[str, str | float | bool] = {"csrf": csrf or "", "key": key or ""}
+    given: dict[str, str | float | bool] = {"amount": "5.00", "number": "payment-2", "step": "confirm"}
     for _ in range(2):
         answer = page.request.post(
-            account_path(IN_ARREARS, "/top-up"), form=form | given, headers={"Origin": stage.address}
+            account_path(IN_ARREARS, "/top-up"), form=given | form, headers={"Origin": stage.address}
         )
         assert answer.ok
     page.reload()
@@ -323,7 +324,7 @@ def test_a_wrong_token_opens_nothing_and_signing_out_ends_it(stage: Stage, visit
 
 def test_a_form_without_its_secret_does_nothing(stage: Stage, visitors: Visitors) -> None:
     page = visitors.signed_in("operator")
-    form = {"amount": "5", "csrf": "guess", "key": "k"}
+    form: dict[str, str | float | bool] = {"amount": "5", "csrf": "guess", "key": "k"}
     answer = page.request.post(account_path("A", "/top-up"), form=form, headers={"Origin": stage.address})
     assert answer.status == 403
 

@@ -86,8 +86,9 @@ class Outcomes:
         said = {told.value for told in clients.acknowledged}
         known = {job_of(value) for value in said}
         for value in clients.aborted:
-            if clients.counts["unknown"] == 0 and (job := job_of(value)) not in known and job in self._jobs:
-                yield f"job {job} was aborted, and priced"
+            aborted = job_of(value)
+            if clients.counts["unknown"] == 0 and aborted not in known and aborted in self._jobs:
+                yield f"job {aborted} was aborted, and priced"
         too_many = len(self._inputs) - len(clients.acknowledged) - PARTITIONS  # the clock's own tick at the end
         if not 0 <= too_many <= clients.counts["unknown"]:
             yield f"the log holds {too_many:+,} records against what the clients were told: {dict(clients.counts)}"

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -84,6 +85,9 @@ class DaysChaos(Chaos):
             self.stop_workers()
         return self._verdict()
 
+    def _are_billed(self, bills: int) -> bool:
+        return self.watch.end(BILLS) >= bills
+
     def _pass_days(self) -> None:
         plan = self.days_plan
         self._wait("all workers to be up", lambda: all(worker.healthy() for worker in self.workers))
@@ -95,9 +99,9 @@ class DaysChaos(Chaos):
             self._send(days.tick(noon))
             before = self.watch.progress()
             for _ in range(kills[number]):
-                self._wait("a step before a kill", lambda before=before: self.watch.progress() > before)
+                self._wait("a step before a kill", partial(self._is_beyond, before))
                 bills = self.watch.end(BILLS) + plan.bills_between
-                self._wait("bills before a kill", lambda bills=bills: self.watch.end(BILLS) >= bills)
+                self._wait("bills before a kill", partial(self._are_billed, bills))
                 self._kill(self._victim())
         self.say(f"{plan.days} days are sent: {dict(self.events)}")
         self._wait("all workers to be up", lambda: all(worker.healthy() for worker in self.workers))

@@ -79,7 +79,7 @@ def ghost() -> None:
         raise RuntimeError("the step failed after its outputs had got out")
 
     PartitionWriter.batches = noting  # type: ignore[method-assign]
-    PartitionWriter.publish = haunted  # type: ignore[method-assign]
+    PartitionWriter.publish = haunted  # type: ignore[method-assign, assignment]
 
 
 def tear() -> None:
@@ -94,7 +94,7 @@ def tear() -> None:
         await publish(self, [output for output in outputs if (output.topic in half) is takes_half])
         raise RuntimeError("half of the step is committed")
 
-    PartitionWriter.publish = torn  # type: ignore[method-assign]
+    PartitionWriter.publish = torn  # type: ignore[method-assign, assignment]
 
 
 FAULTS: dict[str, Callable[[], Any]] = {"skip": skip, "double": double, "ghost": ghost, "tear": tear}

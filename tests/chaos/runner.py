@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -112,10 +113,13 @@ class Chaos:
             # Each blow falls into a stretch of traffic of its own, so that the workers are never idle under it.
             allow(traffic, self.plan.records * number // (len(blows) + 1))
             before = self.watch.progress()
-            self._wait(f"a step before blow {number}", lambda before=before: self.watch.progress() > before)
+            self._wait(f"a step before blow {number}", partial(self._is_beyond, before))
             strike[blow](victim)
         self._wait("all workers to be up", lambda: all(worker.healthy() for worker in self.workers))
         allow(traffic, self.plan.records)
+
+    def _is_beyond(self, progress: int) -> bool:
+        return self.watch.progress() > progress
 
     def _wait(self, what: str, met: Callable[[], bool]) -> None:
         """Wait for a condition; the patience begins anew with every step that the workers take."""

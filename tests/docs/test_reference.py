@@ -11,10 +11,10 @@ import typer
 
 from meter import topics
 from meter.billing_models import AccountCommand, AccountService, BillIssued, LedgerEntry, NoteIssued, Notice
-from meter.commands import HANDLERS, CommandResult
+from meter.commands import HANDLERS
 from meter.intake import read_carefully
 from meter.journal import JournalStep
-from meter.models import DayTotal, JobCompleted, PriceBookCommand, PricedJob, Rejected
+from meter.models import CommandResult, DayTotal, JobCompleted, PriceBookCommand, PricedJob, Rejected
 from meter.prices import BUILT_IN
 from meter.regions import REGIONS
 from meter.rejects import FINAL_CODES, Code, Refusal

@@ -19,6 +19,7 @@ from tests.golden.golden import KEPT, LOGS, keep
 from tests.recount.count import Record
 from tests.recount.log import Log
 from tests.simulation import run as simulation
+from tests.simulation.world import PARTITIONS as SIMULATED_PARTITIONS
 
 #: A seed whose broker's clock jumps.
 SEED = 4
@@ -28,7 +29,7 @@ STEPS = 1_200
 def simulated() -> Iterator[Record]:
     world, rules, _, _ = simulation.run(SEED, STEPS)
     rules_value = json.dumps(rules.model_dump(mode="json")).encode()
-    for p in range(simulation.PARTITIONS):
+    for p in range(SIMULATED_PARTITIONS):
         yield Record("meter.journal", p, -1, 0, rules_value, None, ())
         for topic in KEPT:
             for r in world.log(topic, p).records:
@@ -52,7 +53,7 @@ class WithPrices(DaysChaos):
         prices = dict(zip(ZONES, ("0.27", "0.31", "0.32"), strict=True))
         body = {"v": 1, "command_id": "prices-2", "type": "price_book", "issued_at": issued, "version": "2026-02",
                 "effective_from": (FIRST_DAY + timedelta(days=9)).date().isoformat(), "prices": prices}  # fmt: skip
-        return [Event(COMMANDS, p, at_ms, b"prices-2", json.dumps(body).encode()) for p in range(PARTITIONS)]
+        return [Event(COMMANDS, p, at_ms, b"prices-2", json.dumps(body).encode()) for p in range(SIMULATED_PARTITIONS)]
 
 
 def on_kafka(root: Path) -> Iterator[Record]:

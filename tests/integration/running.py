@@ -216,7 +216,7 @@ class Meter:
         self.workers.append(worker)
         return worker
 
-    def open_worker(self, **settings: object) -> Worker:
+    def open_worker(self, **settings: Any) -> Worker:
         """Start a worker and wait until it meters every partition."""
         worker = self.worker(**settings)
         wanted = list(range(self.partitions))

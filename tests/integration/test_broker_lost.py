@@ -66,6 +66,8 @@ def test_a_broker_that_is_lost_ends_everything_with_one_line_and_loses_nothing(
         broker.kill()
         lost = time.monotonic()
         give(submitting, *(job(account_id=account) for account in "EFGH"))
+        assert submitting.stdin is not None
+        assert submitting.stderr is not None
         submitting.stdin.close()
         asked.process.terminate()
         totals = meter.execute("totals")

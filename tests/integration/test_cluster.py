@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -53,6 +54,10 @@ def in_sync(cluster: OpenCluster, topic: str) -> set[tuple[int, int]]:
     return {(len(partition.replicas), len(partition.isrs)) for partition in partitions}
 
 
+def all_in_sync(cluster: OpenCluster, topic: str) -> bool:
+    return in_sync(cluster, topic) == {(3, 3)}
+
+
 def produce(cluster: OpenCluster, topic: str, value: bytes) -> None:
     """One record in a transaction, which takes the coordinator and its topic too."""
     options = {"bootstrap.servers": cluster.bootstrap_servers, "transactional.id": "t", "log_level": 0}
@@ -84,7 +89,7 @@ def test_three_copies_and_two_in_sync_by_default(cluster: OpenCluster) -> None:
     topic = new_topic(cluster, "copies")
     produce(cluster, topic, b"x")
     for name in (topic, "__transaction_state"):
-        until(lambda name=name: in_sync(cluster, name) == {(3, 3)}, f"three copies of {name} in sync")
+        until(partial(all_in_sync, cluster, name), f"three copies of {name} in sync")
     settings = [(node.files.root / "server.properties").read_text().splitlines() for node in cluster.nodes]
     for wanted in ("min.insync.replicas=2", "transaction.state.log.min.isr=2", "offsets.topic.replication.factor=3"):
         assert all(wanted in lines for lines in settings)
@@ -115,7 +120,7 @@ def test_each_node_may_be_killed_and_comes_back(cluster: OpenCluster, data_dir: 
     produce(cluster, topic, b"without it")
     node.start()
     until(lambda: brokers(cluster) == [1, 2, 3], "each of them to tell of it", FENCED_WITHIN_S)
-    until(lambda: in_sync(cluster, topic) == {(3, 3)}, "it to be in sync again")
+    until(partial(all_in_sync, cluster, topic), "it to be in sync again")
     produce(cluster, topic, b"after")
     holds(cluster, topic, b"before", b"without it", b"after")
 
@@ -141,7 +146,7 @@ def test_a_lost_disk_is_copied_from_the_others(cluster: OpenCluster) -> None:
     node.kill()
     node.wipe()
     node.start()
-    until(lambda: in_sync(cluster, topic) == {(3, 3)}, "its disk to be filled again")
+    until(partial(all_in_sync, cluster, topic), "its disk to be filled again")
     holds(cluster, topic, b"kept")
 
 
@@ -201,7 +206,7 @@ def test_a_second_start_is_refused(cluster: OpenCluster, data_dir: Path) -> None
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """`meter broker --nodes 3`, once it says that it is there."""
-    command = [METER, "broker", "--nodes", "3", "--port", "0"]
+    command = [str(METER), "broker", "--nodes", "3", "--port", "0"]
     environment = clean_environment(data_dir=tmp_path)
     program = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,14 +43,15 @@ FILES = Path(__file__).with_name("tls")
     ],
 )
 def test_a_file_that_is_wrong_is_named_with_its_setting(wrong: dict[str, str], message: str) -> None:
+    given: dict[str, Any] = {name: FILES / at if name.endswith("_file") else at for name, at in wrong.items()}
     with pytest.raises(SettingError) as raised:
-        settings(**{name: FILES / value if name.endswith("_file") else value for name, value in wrong.items()}).client()
+        settings(**given).client()
     assert message.format(FILES) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_key_behind_a_password_is_read() -> None:
-    files = {"ssl_cert_file": FILES / "server.pem", "ssl_key_file": FILES / "locked.key"}
+    files: dict[str, Any] = {"ssl_cert_file": FILES / "server.pem", "ssl_key_file": FILES / "locked.key"}
     assert settings(**files, ssl_key_password="secret").client()["ssl_context"]
 
 

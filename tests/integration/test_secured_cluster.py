@@ -28,7 +28,7 @@ CREATE, CHECK, SUBMIT = (
 )
 ACCOUNT, PUBLISH, API = "meter account but show", "meter prices publish, meter prices withdraw", "meter api"
 #: Commands that only read, by who of the table may do them.
-READERS = {
+READERS: dict[str, list[tuple[str, ...]]] = {
     CHECK: [("topics", "check")],
     "meter totals": [("totals",)],
     "meter account show": [("account", "show", "A")],
@@ -219,6 +219,7 @@ def test_whoever_lacks_rights_is_told_at_once_which(
         done = until(lambda: told(meter, who, arguments, given, taken), "the rights to be gone")
     finally:
         secured.give(taken)
+    assert done is not None
     assert done.returncode == REFUSES
     assert "Traceback" not in done.stderr
 

@@ -108,8 +108,10 @@ def test_a_byte_order_mark_is_no_part_of_a_line(meter: Meter, topic: Topic) -> N
 
 
 def test_ctrl_c_says_how_far_it_came(meter: Meter, topic: Topic) -> None:
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([METER, "submit", "-"], env=meter.environment(), cwd=meter.root, **streams)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [METER, "submit", "-"], env=meter.environment(), cwd=meter.root, stdin=pipe, stdout=pipe, stderr=pipe
+    )
     assert process.stdin is not None
     process.stdin.write(lines(job()).encode())
     process.stdin.flush()

@@ -16,5 +16,5 @@ if __name__ == "__main__":
     def wrong_ms(_: MachineClock) -> int:
         return time.time_ns() // 1_000_000 + 1000 * int(ahead.read_text())
 
-    MachineClock.wall_ms = wrong_ms  # type: ignore[method-assign]
+    setattr(MachineClock, "wall_ms", wrong_ms)  # noqa: B010 - it takes the class's own method's place
     sys.exit(main(sys.argv[2:]))

@@ -84,10 +84,10 @@ def test_priced_jobs_are_what_the_model_writes(
         kinds=tuple(sorted(kinds)),
         completed_at="2026-01-01T12:00:00+08:00",
         day="2026-01-01",
-        duration_s=duration_ms,  # type: ignore[arg-type]
+        duration_s=duration_ms,
         minutes=minutes,
-        unit_price=price,  # type: ignore[arg-type]
-        amount=price * minutes,  # type: ignore[arg-type]
+        unit_price=price,
+        amount=price * minutes,
         price_version=version,
         source=Source(topic=topics.REROUTED, partition=0, offset=offset, timestamp=NOON_MS),
         origin=origin,
@@ -115,7 +115,7 @@ def test_daily_totals_are_what_the_model_writes(
         day=key[2],
         jobs=jobs,
         minutes=minutes,
-        amount=amount,  # type: ignore[arg-type]
+        amount=amount,
     )
     assert total_value(key, Total(jobs, minutes, amount)) == wanted.canonical()
     assert total_key(key) == json.dumps(key, ensure_ascii=False, separators=(",", ":")).encode()
@@ -149,7 +149,7 @@ def test_rejects_are_what_the_model_writes(
         code=code,
         message=message,
         account_id=account_id,
-        amount_at_risk=amount,  # type: ignore[arg-type]
+        amount_at_risk=amount,
         currency=None if amount is None else "CNY",
         key=base64_of(key),
         record=base64_of(value),

@@ -132,12 +132,12 @@ class Commands:
             fields, is_clear = parse_clear(value)
             if not is_clear:
                 ids = {field: fields[field] for field in ("command_id", "account_id") if is_name(fields.get(field))}
-                return ids | {"type": AMBIGUOUS, "record": value}, ids.get("command_id", "")
+                return ids | {"type": AMBIGUOUS, "record": value}, str(ids.get("command_id", ""))
         except NotMetered:
             return {}, ""
         type_of, command_id = fields.get("type"), fields.get("command_id")
         if is_name(command_id) and isinstance(type_of, str) and not has_lone_surrogate(type_of):
-            return fields, command_id
+            return fields, str(command_id)
         return fields | {"type": UNREADABLE}, ""
 
     def _answer(self, fields: Row, times: Times) -> Answer:

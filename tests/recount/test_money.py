@@ -12,7 +12,8 @@ import pytest
 from tests.recount.compare import Published, fold_journal
 from tests.recount.compare_money import money_differences
 from tests.recount.count import COMMANDS, COMPLETED, PartitionCount, Record
-from tests.recount.periods import BILLING_ZONE, cut_ms, open_day
+from tests.recount.periods import cut_ms, open_day
+from tests.recount.rules import BILLING_ZONE
 from tests.recount.test_rules import GUIDE
 
 RULES = {"settlement_spread_s": 0}

@@ -88,7 +88,7 @@ REMEMBER_MS = 35 * 24 * 3600 * 1000 + 5 * 60 * 1000
 
 
 def test_refused_records_leave_no_trace_and_old_ids_are_forgotten() -> None:
-    later = {"completed_at": "2019-02-05T10:05:00+08:00"}
+    later: dict[str, Any] = {"completed_at": "2019-02-05T10:05:00+08:00"}
     count = counted(
         record(0, duration_s=0),
         record(1),

@@ -20,7 +20,7 @@ GUIDE = {
 }
 EVENT = {"specversion": "1.0", "type": "recognition.job.completed.v1", "id": "e1", "source": "/s"}
 NESTED = b'{"a":%s%s}'
-BINARY = [("ce_specversion", b"1.0"), ("ce_type", b"recognition.job.completed.v1")]
+BINARY: list[tuple[str, bytes | None]] = [("ce_specversion", b"1.0"), ("ce_type", b"recognition.job.completed.v1")]
 
 
 def job(**changes: Any) -> Completion:

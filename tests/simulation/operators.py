@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -56,7 +57,11 @@ class Operators:
         }
         if kind not in {"tick", "price_book", "withdraw_price_book"}:
             fields["account_id"] = self.chance.choice([*self.accounts, *self.accounts, "nobody"])
-        makers = {"refund": self._refund, "contract": self._contract, "price_book": self._book}
+        makers: dict[str, Callable[[datetime], dict[str, Any]]] = {
+            "refund": self._refund,
+            "contract": self._contract,
+            "price_book": self._book,
+        }
         makers |= {"credit_note": self._credit_note, "payment_reversed": self._reversal}
         makers |= {"withdraw_contract": self._withdrawal, "withdraw_price_book": self._book_withdrawal}
         fields |= makers[kind](now) if kind in makers else self._money(kind)

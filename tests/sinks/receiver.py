@@ -56,6 +56,10 @@ class Receiver:
             self.requests.append(request)
         return status
 
+    def has(self, requests: int) -> bool:
+        """Whether so many have come, or more."""
+        return len(self.requests) >= requests
+
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self

@@ -2,7 +2,7 @@
 
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
@@ -37,7 +37,7 @@ class Stage(NamedTuple):
     def engine(self, store: str) -> Engine:
         return open_engine(self.settings(store))
 
-    def run(self, store: str, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    def run(self, store: str, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
         """A command, with one of the stores."""
         return self.meter.run(*arguments, database_url=self.urls[store], **settings)
 

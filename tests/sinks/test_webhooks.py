@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -156,8 +157,9 @@ def test_a_sender_that_is_killed_repeats_at_most(stage: Stage, store: str) -> No
     kills = 2
     with Receiver() as receiver, endpoint_of_all(stage, store, receiver.url) as (engine, endpoint):
         for kill in range(kills):
+            reached = (kill + 1) * 3
             with running(stage, store) as process:
-                until(lambda reached=(kill + 1) * 3: len(receiver.requests) >= reached, "some messages")
+                until(partial(receiver.has, reached), "some messages")
                 process.kill()
         with running(stage, store):
             until(lambda: len(set(ids(receiver.requests))) == wanted and states(engine, endpoint) == (0, 0), "the rest")

@@ -148,7 +148,7 @@ def _rejected(read: Any) -> Counter[Any]:
 
 
 def _at_risk(read: Any) -> dict[str, Any]:
-    last, sums = _last_priced(read), {}
+    last, sums = _last_priced(read), dict[str, tuple[Any, ...]]()
     for _, refused in read["usage.rejected"]:
         amount, is_open = Decimal(refused.get("amount_at_risk", 0)), not _put_right(refused, last)
         unknown = "amount_at_risk" not in refused

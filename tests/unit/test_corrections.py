@@ -223,7 +223,7 @@ def test_a_charge_is_refunded_and_credited_like_a_bill() -> None:
     meter.command(AT, "charge", amount="10.00", reason="r")
     note_id = notes(meter)[0].note_id
     assert meter.command(AT, "refund", bill_id=note_id, ticket="T", amount="4.00").status == "done"
-    credit = {"bill_id": note_id, "line": 1, "reason": "r"}
+    credit: dict[str, Any] = {"bill_id": note_id, "line": 1, "reason": "r"}
     assert meter.command(AT, "credit_note", **credit, amount="6.01").code == "over_credited"
     assert meter.command(AT, "credit_note", **credit, amount="6.00").status == "done"
     assert meter.command(AT, "refund", bill_id=note_id, ticket="U", amount="0.01").code == "over_paid"
@@ -236,7 +236,7 @@ def test_a_charge_is_refunded_and_credited_like_a_bill() -> None:
 def test_a_credit_note_on_an_open_bill_lowers_what_is_owed() -> None:
     meter = customer("10.00")
     assert figures(meter) == ("10.00", "6.80", "in_arrears")
-    credit = {"bill_id": BILL, "line": 1, "reason": "not our customer's video"}
+    credit: dict[str, Any] = {"bill_id": BILL, "line": 1, "reason": "not our customer's video"}
     assert meter.command(AT, "credit_note", **credit, amount="6.79").status == "done"
     assert figures(meter) == ("10.00", "0.01", "in_arrears")
     assert meter.command(AT, "credit_note", **credit, amount="0.01").status == "done"
@@ -308,7 +308,7 @@ def test_any_bill_can_be_credited_whole_by_its_lines_and_never_more() -> None:
 def test_what_was_refunded_is_not_credited_too() -> None:
     meter = customer()
     meter.command(AT, "refund", bill_id=BILL, ticket="T", amount="10.00")
-    credit = {"bill_id": BILL, "line": 1, "reason": "r"}
+    credit: dict[str, Any] = {"bill_id": BILL, "line": 1, "reason": "r"}
     assert meter.command(AT, "credit_note", **credit, amount="6.81").code == "over_credited"
     assert meter.command(AT, "credit_note", **credit, amount="6.80").status == "done"
     assert figures(meter) == ("20.00", "0.00", "good")

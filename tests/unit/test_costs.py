@@ -131,7 +131,7 @@ def test_a_scrape_among_much_that_is_unbilled() -> None:
 
         def look() -> None:
             for _ in range(11):  # a whole round where there are few
-                assert sums.look() == (Decimal("16.80") * count, 0)
+                assert sums.look() == (Decimal("16.80") * count, Decimal(0))
 
         return look
 
@@ -165,7 +165,7 @@ def test_late_usage_is_in_the_totals_and_not_off() -> None:
     late = ShareKey("account-0", "2026-01-02", Kind.LATE, "ap-tokyo", "2026-01-01")
     state.put_share(late, Share(1, 60, Decimal("16.80"), 2, 2))
     state.position.record_time = NOON_MS + 25 * 3_600_000
-    assert UnbilledCheck(state).look() == (Decimal("33.60"), 0)
+    assert UnbilledCheck(state).look() == (Decimal("33.60"), Decimal(0))
 
 
 def test_the_next_block_of_a_long_slice() -> None:

@@ -25,6 +25,8 @@ def floats_in(source: str) -> list[str]:
     """Each float literal, mention of `float`, and true division: of two ints it makes a float."""
     found = []
     for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.expr | ast.stmt):
+            continue
         is_literal = isinstance(node, ast.Constant) and isinstance(node.value, float | complex)
         is_name = isinstance(node, ast.Name) and node.id == "float"
         is_division = isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div)

@@ -51,7 +51,7 @@ def fold(
         for n, value in enumerate(values)
     ]
     step = Step(state, seen)
-    fold_chunk(step, Chunk(topics.COMPLETED, start, start + len(records), records))  # type: ignore[arg-type]
+    fold_chunk(step, Chunk(topics.COMPLETED, start, start + len(records), records))
     state.apply(step.changes, seen)
     return step, state
 

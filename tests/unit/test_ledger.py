@@ -1,7 +1,8 @@
 """The ledger: every cause's entry as a table, double entry or nothing, and balances as folds of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_bills_entries_notices_and_services_are_written_as_the_models_write_them
     meter.command("2019-01-06 13:00", "payment_reversed", top_up="command-2")
     bill_id = bill_id_of("A", "2019-01-01")
     meter.command("2019-01-06 13:00", "credit_note", bill_id=bill_id, line=1, amount="1.00", reason="r")
-    groups = {
+    groups: dict[str, tuple[list[bytes | None], Sequence[Any]]] = {
         "bills": ([value for step in meter.steps for _, value in step.outputs.bills], meter.bills()),
         "entries": ([value for step in meter.steps for _, value in step.outputs.entries], meter.entries()),
         "notices": ([value for step in meter.steps for _, value in step.outputs.notices], meter.notices()),

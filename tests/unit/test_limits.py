@@ -16,7 +16,7 @@ KEPT = 50
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which a test moves."""
     time_s = [1_000.0]
-    monkeypatch.setattr(limits.time, "monotonic", lambda: time_s[0])
+    monkeypatch.setattr("streams.http.limits.time.monotonic", lambda: time_s[0])
     monkeypatch.setattr(limits, "MAX_KEPT", KEPT)
     return time_s
 

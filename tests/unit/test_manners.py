@@ -11,7 +11,6 @@ import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.http import system
 from streams.http.callers import Role
 from streams.http.description import OPERATIONS, operations
 from streams.http.problems import Problem
@@ -32,7 +31,7 @@ def without_kafka(folder: Path) -> Iterator[Api]:
     settings = Settings(
         bootstrap_servers=NO_KAFKA,
         data_dir=folder,
-        database_url=f"sqlite:///{folder}/store.sqlite",  # type: ignore[arg-type]
+        database_url=f"sqlite:///{folder}/store.sqlite",
         http_port=0,
         http_requests_per_s=200,
     )
@@ -195,7 +194,7 @@ def test_the_description_has_a_tag(operator: httpx.Client) -> None:
 def test_the_description_is_written_once(operator: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Anybody may ask for it, and it is large."""
     first = operator.get("/openapi.json")
-    monkeypatch.setattr(system.json, "dumps", None)
+    monkeypatch.setattr("streams.http.system.json.dumps", None)
     assert operator.get("/openapi.json").content == first.content
 
 

@@ -37,7 +37,7 @@ def changes(meter: Customers) -> tuple[Any, ...]:
     )
 
 
-TERMS = {"effective_from": "2019-02-01", "mode": "monthly"}
+TERMS: dict[str, Any] = {"effective_from": "2019-02-01", "mode": "monthly"}
 MONEY_REFUSED = [(amount, "bad_amount") for amount in ("0", "0.00", "-0.00", "1.001", "1e3", "+1", " 1", "", "1" * 13)]
 MONEY_REFUSED += [(5, "bad_amount"), (None, "bad_amount"), (1.5, "bad_amount")]  # type: ignore[list-item]
 

@@ -24,7 +24,7 @@ async def metrics() -> bytes:
 def settings_of(folder: Path, port: int, *, chosen: bool = True) -> Settings:
     """Settings with a port for pages, and no Kafka."""
     store = f"sqlite:///{folder}/store.sqlite"
-    settings = Settings(bootstrap_servers="127.0.0.1:1", data_dir=folder, database_url=store, web_port=port)  # type: ignore[arg-type]
+    settings = Settings(bootstrap_servers="127.0.0.1:1", data_dir=folder, database_url=store, web_port=port)
     if not chosen:
         settings.model_fields_set.discard("web_port")
     return settings

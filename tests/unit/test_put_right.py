@@ -1,7 +1,6 @@
 """What was refused for its broker's clock is put right by the copy that is priced, however late its stamp was."""
 
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select
 
@@ -31,7 +30,7 @@ def test_a_redriven_job_puts_right_what_was_refused_for_a_clock_that_was_ahead(t
     fold(step, Chunk(topics.COMPLETED, 0, 1, [Input(0, AHEAD_MS, b"A", encode(completion()), ())]))
     ((_, refused),) = step.outputs.rejected
     ((_, priced),) = Partition().fold(completion(), at=NOON_MS + HOUR_MS).outputs.priced
-    engine, days, nobody = open_engine(Settings(data_dir=tmp_path)), BillingDays("Asia/Shanghai"), [Any][:0]
+    engine, days, nobody = open_engine(Settings(data_dir=tmp_path)), BillingDays("Asia/Shanghai"), list[str]()
     migrate(engine)
     with writing(engine) as connection:
         published = Published(0, 0, None, refused, NOON_MS)

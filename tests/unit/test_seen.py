@@ -86,7 +86,9 @@ actions = st.one_of(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(actions, max_size=12))
-def test_it_finds_what_memory_finds(tmp_path_factory: pytest.TempPathFactory, plan: list[tuple[str, list]]) -> None:
+def test_it_finds_what_memory_finds(
+    tmp_path_factory: pytest.TempPathFactory, plan: list[tuple[str, list[Any]]]
+) -> None:
     directory = tmp_path_factory.mktemp("seen")
     disk, memory = index(directory), MemorySeen()
     filled = 0
@@ -213,7 +215,12 @@ def test_an_index_in_doubt_is_made_anew(
 
 def test_the_index_of_another_meter_log_or_partition_is_not_its_own(tmp_path: Path, open_seen: Opener) -> None:
     saved(tmp_path, 500)
-    others = [{"meter_id": "another"}, {"log": "cluster/another"}, {"log": "another/topic"}, {"partition": 1}]
+    others: list[dict[str, Any]] = [
+        {"meter_id": "another"},
+        {"log": "cluster/another"},
+        {"log": "another/topic"},
+        {"partition": 1},
+    ]
     for other in others:
         seen = open_seen(tmp_path, **other)
         assert (len(seen), seen.priced_next) == (0, 0)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ LOOK = "/console/reopened"  # a page that asks who looks, and nothing of the met
 class Site:
     """A console, its store, and browsers in front of it."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
         self.engine = open_engine(Settings(data_dir=folder))
         migrate(self.engine)
         options = Settings(bootstrap_servers="127.0.0.1:9", data_dir=folder, http_requests_per_s=0, **settings)

@@ -1,6 +1,7 @@
 """Paths in the settings: what shells would have put right, and what is no directory."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,10 @@ def test_a_settings_file_that_is_none_is_not_passed_over(tmp_path: Path, monkeyp
     """Docker makes a directory of a file to mount that is not there: all settings would be the defaults."""
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "meter.toml"
-    for make in (file.mkdir, lambda: file.symlink_to("nowhere"), lambda: os.mkfifo(file)):
+    makers: tuple[Callable[[], None], ...] = (
+        file.mkdir, lambda: file.symlink_to("nowhere"), lambda: os.mkfifo(file)
+    )  # fmt: skip
+    for make in makers:
         make()
         with pytest.raises(SettingError, match=r"^meter.toml is no file, and is not read: take it away$"):
             load_settings()

@@ -68,8 +68,8 @@ def test_compaction_may_leave_the_books_in_any_order() -> None:
 
 
 def test_a_state_without_a_position_is_none() -> None:
-    for records, found in (({}, False), ({TOTAL: GOOD[TOTAL]}, False), (dict(GOOD), True)):
-        reader = read(records)
+    for records, found in (({}, False), ({TOTAL: GOOD[TOTAL]}, False), (GOOD, True)):
+        reader = read(dict(records))
         reader.finish()
         assert reader.found is found
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from meter.ledger import Book
 from streams.statement import Balance, Standing, Standings, statement, sums
 from tests.unit.billing import Customers
 
@@ -74,4 +75,4 @@ def test_a_bill_with_nothing_to_pay_has_no_payment_and_is_paid() -> None:
 def test_all_books_together_are_zero(customers: Customers) -> None:
     books = sums(customers.entries())
     assert sum(books.values()) == 0
-    assert (books["cash"], books["rounding"]) == (Decimal("20.00"), Decimal("-0.0028"))
+    assert (books[Book.CASH], books[Book.ROUNDING]) == (Decimal("20.00"), Decimal("-0.0028"))

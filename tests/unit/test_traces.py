@@ -106,7 +106,7 @@ async def test_the_id_of_a_request_is_the_callers_where_it_can_be_one(
     tmp_path: Path, lines: io.StringIO, given: str, is_taken: bool
 ) -> None:
     async with Site(tmp_path).client() as client:
-        answer = await client.get("/v1/nowhere", headers={"X-Request-Id": given.encode()})
+        answer = await client.get("/v1/nowhere", headers=[(b"X-Request-Id", given.encode())])
     known = answer.headers["X-Request-Id"]
     assert (known == given, 1 <= len(known) <= 128) == (is_taken, True)
     assert answer.json()["request_id"] == known == found(lines, log="access")[0]["request_id"]
