@@ -9,13 +9,14 @@ in one transaction.
 3. validate   `meter.intake.read_job`: a completion, or what is wrong with it, which goes to `usage.rejected`
 4. dedupe     `streams.engine.seen.DiskSeen.find`: new, the same once more, or in conflict
 5. round      `meter.rounding.billable_minutes`: minutes begun
-6. price      `meter.prices.PriceBooks.price_for`, unless a contract has a price of its own
-7. roll up    `meter.rollup.Total.plus`: the total of account, region and billing day
+6. price      `meter.terms.Terms.price_for`: the contract's, else the price book's
+7. roll up    `meter.fold_jobs.roll_up`: the total of account, region and billing day
 8. commit     `streams.engine.steps.Steps.commit`: all outputs of the step, or none of them
 9. apply      the same call then makes the step part of the state; its totals go into the table below, by
               `streams.engine.table.PartitionTotals`
 
-Steps 3 to 7 are one call, `Step.fold`, of `meter/`: pure functions, which a proof runs again (`meter.replay`).
+A turn is `streams.engine.owner.PartitionOwner.turn`. Within it 3 to 7 are one call, `meter.fold.fold`, of pure
+functions, which a proof runs again: `meter.replay.replay`.
 """
 
 from typing import Any

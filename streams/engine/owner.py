@@ -111,11 +111,11 @@ class PartitionOwner:
         """Fold and commit what is queued, until cancelled between steps. Any exception must end the process."""
         while True:
             async with self._turns.next(lambda: self.queues.records):
-                await self._turn()
+                await self.turn()
             # Let the others have the loop: a fold does not give way by itself.
             await asyncio.sleep(0)
 
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
         """One step, if there is anything to do. An empty one tells the time where nothing else has."""
         if self.settlement.needs_the_time:
             await self._steps.ask_the_time()

@@ -1,7 +1,15 @@
-"""`streams` imports `meter`, never back; `meter` imports no clock, environment, network or log."""
+"""`streams` imports `meter`, never back; `meter` imports no clock, environment, network or log; no class is a world."""
 
 import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.engine import agent
 
 ROOT = Path(__file__).parents[2]
 OUTSIDE = {
@@ -30,3 +38,48 @@ def test_the_domain_asks_no_clock() -> None:
     calls = ("now(", "utcnow(", "today(")
     found = [m.name for m in (ROOT / "meter").glob("**/*.py") if any(call in m.read_text() for call in calls)]
     assert found == []
+
+
+#: Fields and methods that a class of the engine may have.
+MOST_FIELDS, MOST_METHODS = 12, 15
+
+
+def stored(method: ast.AST) -> Iterator[str]:
+    """The fields that a method sets."""
+    for node in ast.walk(method):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            yield node.attr
+
+
+def size_of(node: ast.ClassDef) -> tuple[int, int]:
+    """How many fields and methods a class has of its own."""
+    methods = [item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
+    declared = {
+        item.target.id for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    }
+    return len(declared.union(*map(stored, methods))), len(methods)
+
+
+def test_no_class_of_the_engine_has_more_parts_than_can_be_held_in_mind() -> None:
+    paths = sorted((ROOT / "streams" / "engine").glob("*.py"))
+    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+    sizes = {node.name: size_of(node) for node in nodes}
+    assert len(sizes) > 50
+    assert {n: s for n, s in sizes.items() if s[0] > MOST_FIELDS or s[1] > MOST_METHODS} == {}
+
+
+NAMED = re.findall(r"`((?:meter|streams)\.[\w.]+)`", agent.__doc__ or "")
+
+
+def test_the_agent_names_every_stage() -> None:
+    assert len(NAMED) > 9
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_the_agent_names_is_there(name: str) -> None:
+    parts = name.split(".")
+    depth = next(d for d in range(len(parts), 0, -1) if (ROOT / Path(*parts[:d])).with_suffix(".py").exists())
+    found: Any = import_module(".".join(parts[:depth]))
+    for part in parts[depth:]:
+        found = getattr(found, part)
+    assert callable(found)
