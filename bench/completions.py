@@ -39,7 +39,7 @@ AWAY = 0.1  # the share of an account's jobs that run outside its home region
 
 
 @dataclass(frozen=True)
-class Chunk:
+class SentChunk:
     """Consecutive completions to send; `fresh` is False where it is a duplicate; `amounts` in CNY / 10,000."""
 
     partitions: list[int]
@@ -75,7 +75,7 @@ class Completions:
         # The task template is a field that the contract does not know: it does no harm.
         self._stamps_json = [f'"completed_at":"{t.isoformat()}","template_id":{20 + t.second}' for t in instants]
 
-    def chunk(self, size: int = CHUNK, *, duplicates: float = DUPLICATES) -> Chunk:
+    def chunk(self, size: int = CHUNK, *, duplicates: float = DUPLICATES) -> SentChunk:
         """The next `size` completions."""
         rng = self._rng
         accounts = rng.integers(0, ACCOUNTS, size)
@@ -94,7 +94,7 @@ class Completions:
         values = self._values(accounts, regions, kinds, durations_ms, stamps)
         minutes = -(-durations_ms // 60_000)
         rows = accounts.tolist()
-        return Chunk(
+        return SentChunk(
             [self._partitions[account] for account in rows],
             [self._keys[account] for account in rows],
             [values[i] for i in originals.tolist()],

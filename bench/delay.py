@@ -14,7 +14,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, Message
 
 from bench.cluster import Cluster
-from bench.completions import Chunk, Completions
+from bench.completions import Completions, SentChunk
 from bench.contenders import Contender
 from bench.load import producer
 from bench.process import Deadline, Worker, WorkerFailed
@@ -44,7 +44,7 @@ class _Completed(msgspec.Struct):
     completed_at: str
 
 
-class _Daily(msgspec.Struct):
+class _TotalSeen(msgspec.Struct):
     account_id: str
     region: str
     day: str
@@ -92,7 +92,7 @@ class _Ledger:
 
 
 _decode_completed = msgspec.json.Decoder(_Completed).decode
-_decode_daily = msgspec.json.Decoder(_Daily).decode
+_decode_daily = msgspec.json.Decoder(_TotalSeen).decode
 
 
 def measure(cluster: Cluster, contender: Contender, source: Completions, rate: int, seconds: float) -> Delay:
@@ -147,7 +147,7 @@ class Run:
             self._turn()
         return total
 
-    def _send(self, chunk: Chunk, start: int = 0, stop: int | None = None) -> None:
+    def _send(self, chunk: SentChunk, start: int = 0, stop: int | None = None) -> None:
         rows = zip(chunk.partitions[start:stop], chunk.keys[start:stop], chunk.values[start:stop], strict=True)
         for partition, key, value in rows:
             self.out.produce(

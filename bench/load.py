@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Producer
 
-from bench.completions import CHUNK, DUPLICATES, Chunk, Completions
+from bench.completions import CHUNK, DUPLICATES, Completions, SentChunk
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def producer(bootstrap_servers: str, **settings: object) -> Producer:
     )
 
 
-def send(out: Producer, topic: str, chunk: Chunk) -> None:
+def send(out: Producer, topic: str, chunk: SentChunk) -> None:
     """Queue a chunk; waits while the queue is full. Raises RuntimeError when a record cannot be queued at all."""
     records = [{"key": key, "value": value} for key, value in zip(chunk.keys, chunk.values, strict=True)]
     while records:

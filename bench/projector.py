@@ -30,7 +30,7 @@ from meter.rules import Rules
 from streams.garbage import collect_less
 from streams.settings import Settings
 from streams.store.database import open_engine, shown
-from streams.store.measures import Measures
+from streams.store.measures import ProjectorMeasures
 from streams.store.migrate import migrate
 from streams.store.projector import Projector
 from streams.topics import create, new_rules
@@ -145,7 +145,7 @@ def measure(settings: Settings, rules: Rules, url: str, jobs: int) -> None:
     migrate(engine)
     collect_less()
     began = time.monotonic()
-    asyncio.run(Projector(store, rules, engine, Measures()).run(asyncio.Event(), caught_up=True))
+    asyncio.run(Projector(store, rules, engine, ProjectorMeasures()).run(asyncio.Event(), caught_up=True))
     took_s = time.monotonic() - began
     print(f"{engine.dialect.name}: {jobs / took_s:,.0f} priced rows/s ({took_s:.1f} s, {shown(engine)})", flush=True)
     engine.dispose()

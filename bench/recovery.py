@@ -12,7 +12,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from bench.cluster import PARTITIONS, Cluster
-from bench.completions import CHUNK, Chunk, Completions
+from bench.completions import CHUNK, Completions, SentChunk
 from bench.contenders import Meter
 from bench.load import load, producer, send, settle
 from bench.process import Deadline, Worker
@@ -28,7 +28,7 @@ RECOVERY_S = 180
 
 
 @dataclass(frozen=True)
-class Memory:
+class PeakMemory:
     """Resident bytes of the worker's processes when it remembers `ids`."""
 
     ids: int
@@ -49,7 +49,7 @@ class MemoryCurve:
     """The worker's memory whenever its committed records pass the next step."""
 
     def __init__(self, cluster: Cluster, meter: Meter, worker: Worker, ids: int) -> None:
-        self.points: list[Memory] = []
+        self.points: list[PeakMemory] = []
         self._cluster = cluster
         self._meter = meter
         self._worker = worker
@@ -62,7 +62,7 @@ class MemoryCurve:
         self._deadline.check()
         done = self._cluster.committed_end(self._meter.priced)
         while len(self.points) < len(STEPS) and done >= max(1, self._wanted[len(self.points)]):
-            self.points.append(Memory(self._wanted[len(self.points)], self._worker.rss()))
+            self.points.append(PeakMemory(self._wanted[len(self.points)], self._worker.rss()))
         return done
 
     def wait_for(self, records: int) -> None:
@@ -74,7 +74,7 @@ class MemoryCurve:
             changed_at = time.monotonic() if done != before else changed_at
 
 
-def fill(cluster: Cluster, meter: Meter, worker: Worker, source: Completions, ids: int) -> list[Memory]:
+def fill(cluster: Cluster, meter: Meter, worker: Worker, source: Completions, ids: int) -> list[PeakMemory]:
     """Let the worker meter `ids` new jobs while they are loaded; its memory on the way. Raises WorkerFailed."""
     curve = MemoryCurve(cluster, meter, worker, ids)
     # One alone, so that the first point is a worker that is up and remembers next to nothing.
@@ -121,7 +121,7 @@ class _Job(msgspec.Struct):
     job_id: str
 
 
-def _partitions_back(reader: Consumer, worker: Worker, after: Chunk, killed_at: float) -> list[float]:
+def _partitions_back(reader: Consumer, worker: Worker, after: SentChunk, killed_at: float) -> list[float]:
     """For each partition, seconds from the kill to the first committed record of a completion sent after it."""
     decode = msgspec.json.Decoder(_Job).decode
     sent_after = {decode(value).job_id for value in after.values}

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.delay import Delay
-from bench.recovery import Memory, Recovery
-from bench.settlement import Settlement
+from bench.recovery import PeakMemory, Recovery
+from bench.settlement import SettlementRun
 from bench.throughput import Rate
 
 GOAL_RATIO = 2.5
@@ -53,13 +53,13 @@ class Results:
     parts: list[str]
     rates: list[Rate | NotRun] = field(default_factory=list)
     delays: list[Delay | NotRun] = field(default_factory=list)
-    settlement: list[Settlement | NotRun] = field(default_factory=list)
-    memory: list[Memory] = field(default_factory=list)
+    settlement: list[SettlementRun | NotRun] = field(default_factory=list)
+    memory: list[PeakMemory] = field(default_factory=list)
     recovery: list[Recovery | NotRun] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FigureVerdict:
     """One line of the end: `state` is met, missed or not run."""
 
     kind: str
@@ -68,7 +68,7 @@ class Verdict:
     figure: str
 
 
-def verdicts(results: Results) -> list[Verdict]:
+def verdicts(results: Results) -> list[FigureVerdict]:
     """The gate first, then the goals."""
     meter, streams = (_figures(results.rates, name) for name in ("meter", "Kafka Streams"))
     ratio = meter.events_per_s / streams.events_per_s if meter and streams else None
@@ -87,7 +87,7 @@ def verdicts(results: Results) -> list[Verdict]:
             _at_goal_rate(delay) and delay.p99_ms <= GOAL_P99_MS if delay else None,
             f"p99 {delay.p99_ms:.0f} ms at {delay.events_per_s:,.0f} events/s" if delay else "",
         ),
-        *_settlement_verdicts([row for row in results.settlement if isinstance(row, Settlement)]),
+        *_settlement_verdicts([row for row in results.settlement if isinstance(row, SettlementRun)]),
         _verdict(
             "goal",
             f"all partitions commit again within {GOAL_RECOVERY_S} s of a SIGKILL with {GOAL_RECOVERY_IDS:,} ids",
@@ -98,7 +98,7 @@ def verdicts(results: Results) -> list[Verdict]:
     ]
 
 
-def _settlement_verdicts(found: Sequence[Settlement]) -> list[Verdict]:
+def _settlement_verdicts(found: Sequence[SettlementRun]) -> list[FigureVerdict]:
     """Accounts a second count beside a steady rate of completions, the delay of completions beside every rate."""
     steady = next((row for row in found if row.beside_per_s == STEADY_PER_S), None)
     longest = max((row.verify_s for row in found), default=None)
@@ -128,8 +128,8 @@ def _at_goal_rate(delay: Delay) -> bool:
     return delay.events_per_s >= 0.99 * 5_000
 
 
-def _verdict(kind: str, what: str, holds: bool | None, figure: str) -> Verdict:
-    return Verdict(kind, what, "not run" if holds is None else "met" if holds else "missed", figure)
+def _verdict(kind: str, what: str, holds: bool | None, figure: str) -> FigureVerdict:
+    return FigureVerdict(kind, what, "not run" if holds is None else "met" if holds else "missed", figure)
 
 
 def _figures(rows: Sequence[Any], name: str) -> Any:
@@ -170,7 +170,7 @@ def _table(results: Results) -> Table:
     return table
 
 
-def _settlement_cells(found: Settlement | NotRun) -> tuple[str, ...]:
+def _settlement_cells(found: SettlementRun | NotRun) -> tuple[str, ...]:
     if isinstance(found, NotRun):
         return (found.state, "", "", "", "")
     figure = f"{found.accounts_per_s:,.0f} accounts/s, p99 {found.p99_ms:.0f} ms of {found.beside_per_s:,}/s beside"

@@ -38,7 +38,7 @@ TOP_UP = "1000.00"
 
 
 @dataclass(frozen=True)
-class Settlement:
+class SettlementRun:
     """Accounts billed a second, the delay of the completions beside them, and the time to prove one bill."""
 
     accounts: int
@@ -54,7 +54,7 @@ class Settlement:
 
 def measure(
     cluster: Cluster, meter: Meter, source: Completions, *, accounts: int, events: int, rate: int, seconds: float
-) -> Settlement:
+) -> SettlementRun:
     """Bill `accounts` accounts of `events` jobs while `rate` completions a second come in. Raises WorkerFailed."""
     worker = meter.start()
     try:
@@ -66,7 +66,7 @@ def measure(
         worker.stop()
     p50, p99 = delays[len(delays) // 2], delays[len(delays) * 99 // 100]
     verify_s = _prove_one(cluster, meter)
-    return Settlement(accounts, events, rate, took, accounts / took, p50, p99, delays[-1], verify_s)
+    return SettlementRun(accounts, events, rate, took, accounts / took, p50, p99, delays[-1], verify_s)
 
 
 def _load_day(cluster: Cluster, meter: Meter, worker: Worker, accounts: int, events: int) -> None:

@@ -128,7 +128,7 @@ def _rate(name: str, samples: list[_Sample], all_events: float, *, peak_rss: int
     )
 
 
-class _Daily(msgspec.Struct):
+class _TotalSeen(msgspec.Struct):
     jobs: int
     amount: str
 
@@ -136,7 +136,7 @@ class _Daily(msgspec.Struct):
 def check_outputs(cluster: Cluster, contender: Contender, load: Load) -> None:
     """Raises WorkerFailed unless each new job was priced once and the last totals add up to the load's amount."""
     priced = sum(1 for _ in cluster.committed_records(contender.priced))
-    decode = msgspec.json.Decoder(_Daily).decode
+    decode = msgspec.json.Decoder(_TotalSeen).decode
     last = {bytes(record.key()): record.value() for record in cluster.committed_records(contender.daily)}
     totals = [decode(value) for value in last.values()]
     jobs = sum(total.jobs for total in totals)

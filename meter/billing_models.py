@@ -11,7 +11,7 @@ from meter.arrears import Service
 from meter.contracts import EVERY_REGION, Mode
 from meter.hints import nearest_region
 from meter.ledger import Book, Cause
-from meter.models import Amount, Day, Id, Instant, Output, Said
+from meter.models import Amount, Day, Id, Instant, OutputRecord, Said
 from meter.money import decimal_text
 from meter.notes import NoteKind
 from meter.regions import ZONE_OF
@@ -239,7 +239,7 @@ class Proof(BaseModel):
     meter_version: str
 
 
-class BillIssued(Output):
+class BillIssued(OutputRecord):
     """`billing.bills`: one for each account and period at most, never edited. Key: the account id."""
 
     bill_id: str
@@ -255,7 +255,7 @@ class BillIssued(Output):
     proof: Proof
 
 
-class NoteIssued(Output):
+class NoteIssued(OutputRecord):
     """`billing.notes`: what is owed, or no longer owed, beside the bills; never edited. Key: the account id.
 
     `charge` and `payment_reversed` are debit notes. `reference`: the top-up (command id) that was reversed, or the bill
@@ -284,7 +284,7 @@ class LedgerPosting(BaseModel):
     amount: Amount
 
 
-class LedgerEntry(Output):
+class LedgerEntry(OutputRecord):
     """`billing.ledger`: double entry; the postings sum to zero. Key: the account id."""
 
     entry_id: str
@@ -297,7 +297,7 @@ class LedgerEntry(Output):
     reason: str | None = None
 
 
-class Notice(Output):
+class Notice(OutputRecord):
     """`billing.notices`: what a customer is to be told. Key: the account id."""
 
     notice_id: str
@@ -312,7 +312,7 @@ class Notice(Output):
     currency: Literal["CNY"] | None = None
 
 
-class AccountService(Output):
+class AccountService(OutputRecord):
     """`account.service`: may this account start new jobs? None: yes. Key: the account id."""
 
     account_id: str

@@ -8,7 +8,7 @@ from meter.answers import Answer, Memory
 from meter.dedupe import Sighting
 from meter.identity import Identity, Seal
 from meter.rollup import Total, TotalKey
-from meter.settlement import Share, ShareKey
+from meter.settlement import ShareKey, UnbilledShare
 from meter.terms import NewTerms
 
 
@@ -50,6 +50,6 @@ class Changes:
     forgotten: list[str] = field(default_factory=list)
     totals: dict[TotalKey, Total] = field(default_factory=dict)
     dropped: dict[TotalKey, None] = field(default_factory=dict)
-    shares: dict[ShareKey, Share | None] = field(default_factory=dict)
+    shares: dict[ShareKey, UnbilledShare | None] = field(default_factory=dict)
     sightings: dict[str, Sighting] = field(default_factory=dict)
     identity: Identity | None = None

@@ -18,7 +18,7 @@ class Sighting(NamedTuple):
     record_time: int
 
 
-class Seen(Protocol):
+class DedupeIndex(Protocol):
     """The jobs of one partition that were priced within the horizon, by `job_key`."""
 
     def find(self, keys: Sequence[str]) -> Mapping[int, Sighting]:
@@ -28,15 +28,15 @@ class Seen(Protocol):
         """Remember jobs that were priced; a key that is there already is replaced."""
 
 
-class MemorySeen(dict[str, Sighting]):
-    """`Seen` in memory: what replay, tests and the simulation use."""
+class MemoryDedupeIndex(dict[str, Sighting]):
+    """`DedupeIndex` in memory: what replay, tests and the simulation use."""
 
     def find(self, keys: Sequence[str]) -> Mapping[int, Sighting]:
-        """See `Seen.find`."""
+        """See `DedupeIndex.find`."""
         return {place: self[key] for place, key in enumerate(keys) if key in self}
 
     def add(self, sightings: Iterable[tuple[str, Sighting]]) -> None:
-        """See `Seen.add`."""
+        """See `DedupeIndex.add`."""
         self.update(sightings)
 
 

@@ -19,7 +19,7 @@ from meter.rejects import Code, Refusal
 from meter.rollup import NOTHING
 from meter.rounding import billable_minutes
 from meter.routing import owner
-from meter.settlement import Kind, Share, ShareKey, late_period, period_of
+from meter.settlement import Kind, ShareKey, UnbilledShare, late_period, period_of
 from meter.step import Step, add_to
 
 #: (account id, region, day, period of the late line or "") -> jobs and minutes of a chunk
@@ -168,7 +168,7 @@ def _add_share(
         period = period_of(day, step.changes.terms.mode_on(account_id, day))
         key = ShareKey(account_id, period, Kind.USAGE, region, day)
     before = shares[key] if key in shares else step.state.unbilled.get(key)
-    share = before or Share(0, 0, ZERO, seq, seq)
+    share = before or UnbilledShare(0, 0, ZERO, seq, seq)
     shares[key] = share.plus(jobs, minutes, amount, seq)
 
 

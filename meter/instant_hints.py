@@ -84,7 +84,7 @@ _REPAIRS = (
 _NO_OFFSET = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?")
 
 
-class Told(NamedTuple):
+class InstantHint(NamedTuple):
     """What is wrong with an instant, in words, and the right text where that is known, without its offset or with."""
 
     what: str
@@ -98,7 +98,7 @@ def _text_of(microseconds: int | Decimal) -> str:
     return text.replace("+00:00", "Z")
 
 
-def _counted(literal: str) -> Told | None:
+def _counted(literal: str) -> InstantHint | None:
     """A number of seconds or finer units since 1970, or of .NET's ticks since the year 1."""
     value = hinted_number(literal)
     if value is None:
@@ -106,30 +106,30 @@ def _counted(literal: str) -> Told | None:
     for what, microseconds in _SINCE_1970:
         since = value * microseconds
         if _EARLIEST_S * 10**6 <= since < _LATEST_S * 10**6:
-            return Told(what, _text_of(since))
+            return InstantHint(what, _text_of(since))
     since = (value - _TICKS_OF_1970).scaleb(-1)
     if _EARLIEST_S * 10**6 <= since < _LATEST_S * 10**6:
-        return Told("it is a number of .NET ticks", _text_of(since))
+        return InstantHint("it is a number of .NET ticks", _text_of(since))
     return None
 
 
-def _of_parts(value: list[Any] | Mapping[str, Any]) -> Told | None:
+def _of_parts(value: list[Any] | Mapping[str, Any]) -> InstantHint | None:
     """Java's date-times and instants as arrays; those of protobuf and Java as objects."""
     if isinstance(value, list):
         numbers = [as_number(part) for part in value[:8]]
         if len(numbers) == 2 and numbers[0] is not None:
             counted = _counted(numbers[0])
-            return None if counted is None else Told("it is an array of seconds and nanoseconds", counted.right)
+            return None if counted is None else InstantHint("it is an array of seconds and nanoseconds", counted.right)
         if 5 <= len(numbers) <= 7 and None not in numbers:
-            return Told("it is Java's array of a date-time, which has no offset: write dates as text")
+            return InstantHint("it is Java's array of a date-time, which has no offset: write dates as text")
         return None
     seconds = next((value[name] for name in ("seconds", "epochSecond", "$date", "_seconds") if name in value), None)
     number = as_number(seconds)
     counted = None if number is None else _counted(number)
-    return None if counted is None else Told("it is an object with a number of seconds", counted.right)
+    return None if counted is None else InstantHint("it is an object with a number of seconds", counted.right)
 
 
-def _named(text: str) -> Told | None:
+def _named(text: str) -> InstantHint | None:
     match = _NAMED.fullmatch(text)
     if match is None:
         return None
@@ -140,10 +140,10 @@ def _named(text: str) -> Told | None:
     day, year, offset = match[1] or match[5], match[3] or match[6], match[8] or "Z"
     if len(offset) == 5:
         offset = f"{offset[:3]}:{offset[3:]}"
-    return Told("it is written for people", f"{year}-{month:02d}-{int(day):02d}T{match[7]}{offset}")
+    return InstantHint("it is written for people", f"{year}-{month:02d}-{int(day):02d}T{match[7]}{offset}")
 
 
-def _compact(text: str) -> Told | None:
+def _compact(text: str) -> InstantHint | None:
     match = _COMPACT.fullmatch(text)
     if match is None:
         return None
@@ -151,78 +151,80 @@ def _compact(text: str) -> Told | None:
     if offset is not None and len(offset) == 5:
         offset = f"{offset[:3]}:{offset[3:]}"
     right = f"{year}-{month}-{day}T{hour}:{minute}:{second}{fraction or ''}{offset or ''}"
-    return Told("it has no hyphens and colons", right)
+    return InstantHint("it has no hyphens and colons", right)
 
 
-def _repaired(text: str) -> Told | None:
+def _repaired(text: str) -> InstantHint | None:
     found = []
     for repair in _REPAIRS:
         text, count = repair.wrong.subn(repair.right, text, count=1)
         found += [repair.what] * count
     if not found and not _NO_OFFSET.fullmatch(text):
         return None
-    return Told(", ".join(found), text)
+    return InstantHint(", ".join(found), text)
 
 
-def _leap_second(text: str) -> Told | None:
+def _leap_second(text: str) -> InstantHint | None:
     match = _LEAP_SECOND.fullmatch(text)
     right = None if match is None else f"{match[1]}:59{match[2] or ''}{match[3]}"
     if right is None or instant_us(right) is None:
         return None
-    return Told("the second before it is the nearest instant", right)
+    return InstantHint("the second before it is the nearest instant", right)
 
 
-def _number(text: str) -> Told | None:
+def _number(text: str) -> InstantHint | None:
     return _counted(text) if _NUMBER.fullmatch(text) else None
 
 
-def _dot_net(text: str) -> Told | None:
+def _dot_net(text: str) -> InstantHint | None:
     match = _DOT_NET.fullmatch(text)
     counted = None if match is None else _counted(match[1])
-    return None if counted is None else Told("it is .NET's date", counted.right)
+    return None if counted is None else InstantHint("it is .NET's date", counted.right)
 
 
-def _day(text: str) -> Told | None:
-    return Told("it is a day without a time") if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else None
+def _day(text: str) -> InstantHint | None:
+    return InstantHint("it is a day without a time") if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else None
 
 
-def _none_such(text: str) -> Told | None:
+def _none_such(text: str) -> InstantHint | None:
     if _MONTH_OR_DAY.match(text):
-        return Told("which is the month cannot be told: write the year first, as in 2026-11-24T10:20:30+08:00")
+        return InstantHint("which is the month cannot be told: write the year first, as in 2026-11-24T10:20:30+08:00")
     is_well_formed = len(text) <= MAX_INSTANT_CHARS and _RFC_3339.fullmatch(text) is not None
-    return Told("there is no such day, hour or offset") if is_well_formed else None
+    return InstantHint("there is no such day, hour or offset") if is_well_formed else None
 
 
-def _of_a_week(text: str) -> Told | None:
+def _of_a_week(text: str) -> InstantHint | None:
     match = _WEEK_OR_ORDINAL.fullmatch(text)
     if match is None:
         return None
     year, week, weekday, ordinal, rest = match.groups()
     try:
         if ordinal is None:
-            return Told("it is a date by its week", f"{date.fromisocalendar(int(year), int(week), int(weekday))}{rest}")
+            return InstantHint(
+                "it is a date by its week", f"{date.fromisocalendar(int(year), int(week), int(weekday))}{rest}"
+            )
         day = datetime.strptime(f"{year} {ordinal}", "%Y %j").date()  # noqa: DTZ007 - a day alone
     except ValueError:
-        return Told("there is no such day, hour or offset")
-    return Told("it is a date by its day of the year", f"{day}{rest}")
+        return InstantHint("there is no such day, hour or offset")
+    return InstantHint("it is a date by its day of the year", f"{day}{rest}")
 
 
-def _in_chinese(text: str) -> Told | None:
+def _in_chinese(text: str) -> InstantHint | None:
     match = _CHINESE.fullmatch(text)
     if match is None:
         return None
     year, month, day, hour, minute, second, offset = match.groups()
     if hour is None:
-        return Told("it is a day without a time")
+        return InstantHint("it is a day without a time")
     right = f"{year}-{month:0>2}-{day:0>2}T{hour:0>2}:{minute:0>2}:{second or 0:0>2}{offset or ''}"
-    return Told("it is written for people", right)
+    return InstantHint("it is written for people", right)
 
 
 _READINGS = (_leap_second, _number, _dot_net, _day, _named, _compact, _in_chinese, _of_a_week, _none_such, _repaired)
 
 
 @lru_cache(maxsize=1024)
-def instant_meant(text: str) -> Told | None:
+def instant_meant(text: str) -> InstantHint | None:
     """What is wrong with a text that is no RFC 3339 date-time with an offset."""
     if len(text) > MAX_HINTED_CHARS:
         return None
@@ -231,14 +233,14 @@ def instant_meant(text: str) -> Told | None:
         return _of_wide(plain)
     stripped = text.strip()
     if stripped != text and instant_us(stripped) is not None:
-        return Told("it has blanks around it", stripped)
+        return InstantHint("it has blanks around it", stripped)
     return next((told for reading in _READINGS if (told := reading(stripped)) is not None), None)
 
 
-def _of_wide(plain: str) -> Told | None:
+def _of_wide(plain: str) -> InstantHint | None:
     """What a text is that has digits or signs of another width, which `plain` has not."""
     if instant_us(plain) is not None:
-        return Told("it has wide digits or signs", plain)
+        return InstantHint("it has wide digits or signs", plain)
     return instant_meant(plain)
 
 
@@ -251,7 +253,7 @@ def instant_hint(value: Any) -> str | None:
     return f"it has more than {MAX_INSTANT_CHARS} characters" if is_long else None
 
 
-def _of_told(told: Told) -> str | None:
+def _of_told(told: InstantHint) -> str | None:
     what, right = told
     if right is None:
         return what or None
@@ -265,7 +267,7 @@ def _of_told(told: Told) -> str | None:
     return f"it has no offset: send {right + 'Z'!r} if it is UTC, else such as '+08:00' for the Z"
 
 
-def _told(value: Any) -> Told | None:
+def _told(value: Any) -> InstantHint | None:
     if isinstance(value, str):
         return instant_meant(value)
     if isinstance(value, list | Mapping):

@@ -144,7 +144,7 @@ Day = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 DurationText = Annotated[str, BeforeValidator(lambda v: duration_text(v) if isinstance(v, int) else v)]
 
 
-class Output(BaseModel):
+class OutputRecord(BaseModel):
     """A record of an output topic: version 1 of its contract."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -182,7 +182,7 @@ class Origin(BaseModel):
     offset: int
 
 
-class PricedJob(Output):
+class PricedJob(OutputRecord):
     """`usage.priced`: each accepted job once. Key: the account id."""
 
     job_id: Id
@@ -201,7 +201,7 @@ class PricedJob(Output):
     origin: Origin | None = None
 
 
-class DayTotal(Output):
+class DayTotal(OutputRecord):
     """`usage.daily`: totals by account, region and billing day. Key: `["account","region","day"]`."""
 
     account_id: Id
@@ -231,7 +231,7 @@ class Truncated(BaseModel):
     sha256: str
 
 
-class Rejected(Output):
+class Rejected(OutputRecord):
     """`usage.rejected`: a refused record, whole, with the reason and the money at risk."""
 
     code: str
@@ -262,7 +262,7 @@ class PriceBookCommand(BaseModel):
     prices: dict[Said, Said] = Field(description="price zone -> CNY per minute, a decimal string")
 
 
-class CommandResult(Output):
+class CommandResult(OutputRecord):
     """`meter.command-results`: one answer a command and partition. Key: the command id."""
 
     command_id: str

@@ -14,7 +14,7 @@ from meter.records import Keyed
 from meter.step import Step
 
 
-class Output(NamedTuple):
+class OutputTopic(NamedTuple):
     """One topic of outputs: the records that a step puts there, and how many its journal entry counts."""
 
     topic: str
@@ -25,15 +25,15 @@ class Output(NamedTuple):
 
 #: In the order in which a step sends them. The journal's entry and the state's records come after.
 OUTPUTS = (
-    Output(topics.PRICED, lambda step: step.outputs.priced, lambda entry: entry.priced),
-    Output(topics.DAILY, lambda step: step.daily(), lambda entry: entry.daily, compacted=True),
-    Output(topics.REJECTED, lambda step: step.outputs.rejected, lambda entry: entry.rejected),
-    Output(topics.COMMAND_RESULTS, lambda step: step.outputs.results, lambda entry: entry.commands),
-    Output(topics.BILLS, lambda step: step.outputs.bills, lambda entry: entry.bills),
-    Output(topics.NOTES, lambda step: step.outputs.notes, lambda entry: entry.notes),
-    Output(topics.LEDGER, lambda step: step.outputs.entries, lambda entry: entry.entries),
-    Output(topics.NOTICES, lambda step: step.outputs.notices, lambda entry: entry.notices),
-    Output(topics.SERVICE, lambda step: step.outputs.services, lambda entry: entry.services, compacted=True),
+    OutputTopic(topics.PRICED, lambda step: step.outputs.priced, lambda entry: entry.priced),
+    OutputTopic(topics.DAILY, lambda step: step.daily(), lambda entry: entry.daily, compacted=True),
+    OutputTopic(topics.REJECTED, lambda step: step.outputs.rejected, lambda entry: entry.rejected),
+    OutputTopic(topics.COMMAND_RESULTS, lambda step: step.outputs.results, lambda entry: entry.commands),
+    OutputTopic(topics.BILLS, lambda step: step.outputs.bills, lambda entry: entry.bills),
+    OutputTopic(topics.NOTES, lambda step: step.outputs.notes, lambda entry: entry.notes),
+    OutputTopic(topics.LEDGER, lambda step: step.outputs.entries, lambda entry: entry.entries),
+    OutputTopic(topics.NOTICES, lambda step: step.outputs.notices, lambda entry: entry.notices),
+    OutputTopic(topics.SERVICE, lambda step: step.outputs.services, lambda entry: entry.services, compacted=True),
 )
 
 

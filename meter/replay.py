@@ -6,7 +6,7 @@ from the rules. So anyone who has the log can recompute every output, byte for b
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from meter.dedupe import MemorySeen, Seen
+from meter.dedupe import DedupeIndex, MemoryDedupeIndex
 from meter.fold import fold
 from meter.journal import Counts, InputRange, JournalStep
 from meter.models import CommandResult
@@ -28,7 +28,7 @@ class JournalError(Exception):
 
 
 def replay(
-    rules: Rules, partition: int, journal: Iterable[JournalStep], read: ReadRange, seen: Seen | None = None
+    rules: Rules, partition: int, journal: Iterable[JournalStep], read: ReadRange, seen: DedupeIndex | None = None
 ) -> Iterator[tuple[JournalStep, Step, PartitionState]]:
     """Each journal entry with the step that it ought to have been, and the state before that step.
 
@@ -36,7 +36,7 @@ def replay(
     records that the inputs hold.
     """
     state = PartitionState(rules, partition)
-    memory: Seen = MemorySeen() if seen is None else seen
+    memory: DedupeIndex = MemoryDedupeIndex() if seen is None else seen
     for entry in journal:
         _check_order(entry, state)
         step = Step(state, memory, entry.meter_version, entry.not_after)
@@ -93,7 +93,7 @@ def replay_bills(
     to need not be handed over; commands that `refused_for_others` names must not be.
     """
     state = PartitionState(rules, partition)
-    memory = MemorySeen()
+    memory = MemoryDedupeIndex()
     for entry in journal:
         _check_order(entry, state)
         step = Step(state, memory, entry.meter_version, entry.not_after)

@@ -47,7 +47,7 @@ class ShareKey(NamedTuple):
     day: str
 
 
-class Share(NamedTuple):
+class UnbilledShare(NamedTuple):
     """Usage that is not billed yet: jobs, minutes, exact CNY, and the first and last step that priced some of it."""
 
     jobs: int
@@ -56,9 +56,11 @@ class Share(NamedTuple):
     first_seq: int
     last_seq: int
 
-    def plus(self, jobs: int, minutes: int, amount: Decimal, seq: int) -> "Share":
+    def plus(self, jobs: int, minutes: int, amount: Decimal, seq: int) -> "UnbilledShare":
         """This share and some more jobs."""
-        return Share(self.jobs + jobs, self.minutes + minutes, EXACT.add(self.amount, amount), self.first_seq, seq)
+        return UnbilledShare(
+            self.jobs + jobs, self.minutes + minutes, EXACT.add(self.amount, amount), self.first_seq, seq
+        )
 
 
 class Bill(NamedTuple):
@@ -108,7 +110,7 @@ def bill_id_of(account_id: str, period: str) -> str:
 def bill(
     account_id: str,
     period: str,
-    shares: Mapping[ShareKey, Share],
+    shares: Mapping[ShareKey, UnbilledShare],
     *,
     days: BillingDays,
     rules: Rules,
@@ -161,7 +163,7 @@ def _prices_hash(prices: frozenset[tuple[str, str, str, str]]) -> str:
     return hashlib.sha256(_encode(sorted(prices))).hexdigest()
 
 
-def _line(key: ShareKey, share: Share, price: Price, contracts: Contracts) -> dict[str, object]:
+def _line(key: ShareKey, share: UnbilledShare, price: Price, contracts: Contracts) -> dict[str, object]:
     if EXACT.multiply(price.unit_price, Decimal(share.minutes)) != share.amount:
         where = f"{key.account_id!r}, {key.region}, {key.day}"
         amount = decimal_text(share.amount)
@@ -184,19 +186,19 @@ class Unbilled:
     """All usage of a partition that is not billed yet, by account and period."""
 
     def __init__(self) -> None:
-        self._of: dict[tuple[str, str], dict[ShareKey, Share]] = {}
-        self._own: dict[tuple[str, str, str], Share] = {}
+        self._of: dict[tuple[str, str], dict[ShareKey, UnbilledShare]] = {}
+        self._own: dict[tuple[str, str, str], UnbilledShare] = {}
         self._amount = ZERO
 
-    def get(self, key: ShareKey) -> Share | None:
+    def get(self, key: ShareKey) -> UnbilledShare | None:
         """The share of one line."""
         return self.of(key.account_id, key.period).get(key)
 
-    def own(self, key: tuple[str, str, str]) -> Share | None:
+    def own(self, key: tuple[str, str, str]) -> UnbilledShare | None:
         """What was in time of an account, region and day, whatever the period of its bill."""
         return self._own.get(key)
 
-    def put(self, key: ShareKey, share: Share | None) -> bool:
+    def put(self, key: ShareKey, share: UnbilledShare | None) -> bool:
         """Set a share; None: it has been billed. Returns whether its account's period had nothing to be billed."""
         account_id, period, kind, region, day = key
         if kind is Kind.USAGE:
@@ -221,7 +223,7 @@ class Unbilled:
             shares[key] = share
         return shares is None
 
-    def of(self, account_id: str, period: str) -> Mapping[ShareKey, Share]:
+    def of(self, account_id: str, period: str) -> Mapping[ShareKey, UnbilledShare]:
         """The lines of one account's period."""
         return self._of.get((account_id, period), _NO_SHARES)
 
@@ -238,4 +240,4 @@ class Unbilled:
         return total
 
 
-_NO_SHARES: Mapping[ShareKey, Share] = {}
+_NO_SHARES: Mapping[ShareKey, UnbilledShare] = {}

@@ -16,7 +16,7 @@ from meter.money import decimal_text
 from meter.prices import PriceBook, PriceBooks
 from meter.published import Before
 from meter.rollup import Total
-from meter.settlement import Kind, Share, ShareKey, period_of
+from meter.settlement import Kind, ShareKey, UnbilledShare, period_of
 from meter.state import PartitionState
 from meter.step import Step
 from meter.terms import NewTerms
@@ -248,9 +248,9 @@ class StateReader:
             self.state.put_share(ShareKey(account_id, period, Kind.USAGE, region, day), _share(share[0]))
 
 
-def _share(content: Any) -> Share:
+def _share(content: Any) -> UnbilledShare:
     jobs, minutes, amount, first_seq, last_seq = content
-    return Share(jobs, minutes, Decimal(amount), first_seq, last_seq)
+    return UnbilledShare(jobs, minutes, Decimal(amount), first_seq, last_seq)
 
 
 def _account(content: Any) -> Account:

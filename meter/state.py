@@ -7,13 +7,13 @@ from meter.agenda import Action, Agenda, Due
 from meter.answers import Answer, Memory
 from meter.changes import Changes, Position
 from meter.contracts import Contracts
-from meter.dedupe import Seen
+from meter.dedupe import DedupeIndex
 from meter.identity import Identity
 from meter.invariants import must
 from meter.periods import BillingDays
 from meter.rollup import DayTotals, Total, TotalKey
 from meter.rules import Rules
-from meter.settlement import Share, ShareKey, Unbilled, due_ms
+from meter.settlement import ShareKey, Unbilled, UnbilledShare, due_ms
 from meter.terms import Terms
 
 
@@ -35,7 +35,7 @@ class PartitionState:
         self.accounts = Accounts(self.agenda)
         self.unbilled = Unbilled()
 
-    def apply(self, changes: Changes, seen: Seen) -> None:
+    def apply(self, changes: Changes, seen: DedupeIndex) -> None:
         """Make the changes of a committed step part of the state, and add what it priced to what was seen.
 
         Raises InvariantError where they are not those of the step that follows.
@@ -82,7 +82,7 @@ class PartitionState:
         else:
             self.terms.contracts.pop(account_id, None)
 
-    def put_share(self, key: ShareKey, share: Share | None) -> None:
+    def put_share(self, key: ShareKey, share: UnbilledShare | None) -> None:
         """Usage that is to be billed, and when its period is settled; or None once it has been."""
         if self.unbilled.put(key, share):
             account_id, period = key.account_id, key.period

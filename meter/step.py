@@ -11,7 +11,7 @@ from decimal import Decimal
 from meter import __version__
 from meter.account_changes import AccountChanges
 from meter.changes import Changes
-from meter.dedupe import Seen
+from meter.dedupe import DedupeIndex
 from meter.invariants import must
 from meter.journal import Counts, DueRun, InputRange, JournalStep
 from meter.money import EXACT, ZERO
@@ -50,7 +50,7 @@ class Step:
     """One step of a partition."""
 
     def __init__(
-        self, state: PartitionState, seen: Seen, meter_version: str = __version__, not_after: int | None = None
+        self, state: PartitionState, seen: DedupeIndex, meter_version: str = __version__, not_after: int | None = None
     ) -> None:
         """`not_after`: records stamped later, in ms, are refused: no clock could say so (None: all that have a day)."""
         self.state = state

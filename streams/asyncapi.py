@@ -17,7 +17,7 @@ _COMMAND = {"type": "string", "description": "the command id, in UTF-8"}
 _NO_KEY = {"type": "null", "description": "none: the partition says whose it is"}
 
 
-class Told(NamedTuple):
+class TopicDescription(NamedTuple):
     """What the document says of a topic. `action`: the meter receives or sends; of its own topics, both."""
 
     title: str
@@ -27,24 +27,28 @@ class Told(NamedTuple):
 
 
 TOLD = {
-    topics.COMPLETED: Told("A finished job", "receive"),
-    topics.REROUTED: Told("A finished job that came in on another account's partition", "send", internal=True),
-    topics.COMMANDS: Told("A command: a payment, a contract, a price book, ...", "receive", _COMMAND),
-    topics.COMMAND_RESULTS: Told("The answer to a command", "send", _COMMAND),
-    topics.PRICED: Told("An accepted job with its price", "send"),
-    topics.DAILY: Told(
+    topics.COMPLETED: TopicDescription("A finished job", "receive"),
+    topics.REROUTED: TopicDescription(
+        "A finished job that came in on another account's partition", "send", internal=True
+    ),
+    topics.COMMANDS: TopicDescription("A command: a payment, a contract, a price book, ...", "receive", _COMMAND),
+    topics.COMMAND_RESULTS: TopicDescription("The answer to a command", "send", _COMMAND),
+    topics.PRICED: TopicDescription("An accepted job with its price", "send"),
+    topics.DAILY: TopicDescription(
         "Totals by account, region and billing day",
         "send",
         {"type": "array", "description": "account id, region, day", "items": {"type": "string"}},
     ),
-    topics.REJECTED: Told("A refused record, whole, with the reason", "send"),
-    topics.BILLS: Told("A bill", "send"),
-    topics.NOTES: Told("A debit or credit note", "send"),
-    topics.LEDGER: Told("An entry of the ledger", "send"),
-    topics.NOTICES: Told("What a customer is to be told", "send"),
-    topics.SERVICE: Told("May an account start new jobs?", "send"),
-    topics.JOURNAL: Told("What a step read, in which order; the first record has the meter's rules", "send", _NO_KEY),
-    topics.STATE: Told(
+    topics.REJECTED: TopicDescription("A refused record, whole, with the reason", "send"),
+    topics.BILLS: TopicDescription("A bill", "send"),
+    topics.NOTES: TopicDescription("A debit or credit note", "send"),
+    topics.LEDGER: TopicDescription("An entry of the ledger", "send"),
+    topics.NOTICES: TopicDescription("What a customer is to be told", "send"),
+    topics.SERVICE: TopicDescription("May an account start new jobs?", "send"),
+    topics.JOURNAL: TopicDescription(
+        "What a step read, in which order; the first record has the meter's rules", "send", _NO_KEY
+    ),
+    topics.STATE: TopicDescription(
         "The state of a partition", "send", {"type": "array", "description": "kind and name"}, internal=True
     ),
 }

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from meter import topics
 from meter.answers import Answer
-from meter.dedupe import MemorySeen
+from meter.dedupe import MemoryDedupeIndex
 from meter.fold import fold
 from meter.models import PriceBookCommand
 from meter.money import EXACT, decimal_text
@@ -27,7 +27,7 @@ from streams.settings import Settings
 _KEYS = (b'["book"', b'["command"', b'["position"')
 
 
-class Published(NamedTuple):
+class PublishedBooks(NamedTuple):
     """The price books in the log, and the commands that were answered."""
 
     books: PriceBooks
@@ -53,7 +53,7 @@ def quote(books: PriceBooks, region: str, day: str, milliseconds: int) -> Quote:
     return Quote(region, day, minutes, decimal_text(price.unit_price), decimal_text(amount), price.version)
 
 
-async def published(settings: Settings, rules: Rules) -> Published:
+async def published(settings: Settings, rules: Rules) -> PublishedBooks:
     """All price books, as the state of a partition has them, and what has come in since: a book is on every partition,
     so one will do. What was refused, for a clock or a day that was metered, only the state knows."""
     state = PartitionState(rules, 0)
@@ -73,12 +73,12 @@ async def published(settings: Settings, rules: Rules) -> Published:
         if start > folded:
             raise MeterError(f"{name}[0] starts at {start}: its first commands are gone, and with them price books")
         records = [record async for batch in read_range(consumer, name, 0, folded, end) for record in batch]
-    step = Step(state, MemorySeen())
+    step = Step(state, MemoryDedupeIndex())
     fold(step, Chunk(topics.COMMANDS, folded, max(folded, end), records))
-    return Published(step.changes.terms.books, {**state.commands, **step.changes.commands})
+    return PublishedBooks(step.changes.terms.books, {**state.commands, **step.changes.commands})
 
 
-def check_book(command: PriceBookCommand, known: Published, rules: Rules, now_ms: int) -> PriceRefusal | None:
+def check_book(command: PriceBookCommand, known: PublishedBooks, rules: Rules, now_ms: int) -> PriceRefusal | None:
     """Why a command would be refused, or might be by some partitions; None for one that may be sent.
 
     One that was sent before is sent again as it is: every partition repeats its answer.

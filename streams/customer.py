@@ -12,7 +12,7 @@ from meter.money import CURRENCY, EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
 from meter.routing import owner
 from meter.rules import Clock, Rules
-from meter.settlement import Share, ShareKey
+from meter.settlement import ShareKey, UnbilledShare
 from meter.state import PartitionState
 from streams.errors import MeterError
 from streams.read import partition_state
@@ -29,7 +29,7 @@ class Customer(NamedTuple):
     day: str
     account: Account
     contracts: Contracts
-    unbilled: tuple[tuple[ShareKey, Share], ...]
+    unbilled: tuple[tuple[ShareKey, UnbilledShare], ...]
 
     @property
     def contract(self) -> Contract | None:
@@ -71,7 +71,7 @@ def _today(state: PartitionState) -> str:
     return state.days.day_of(state.position.record_time * 1000 if simulated else time.time_ns() // 1000)
 
 
-def _unbilled(state: PartitionState, account_id: str) -> tuple[tuple[ShareKey, Share], ...]:
+def _unbilled(state: PartitionState, account_id: str) -> tuple[tuple[ShareKey, UnbilledShare], ...]:
     """Period by period, in the order in which they are settled."""
     waiting = [due for due in state.agenda.until(FOR_EVER_MS) if due.action is Action.SETTLE]
     keys = [key for due in waiting if due.account_id == account_id for key in state.unbilled.of(account_id, due.period)]
@@ -115,7 +115,7 @@ def _terms(contract: Contract) -> dict[str, Any]:
     }
 
 
-def _usage(key: ShareKey, share: Share) -> dict[str, Any]:
+def _usage(key: ShareKey, share: UnbilledShare) -> dict[str, Any]:
     return {
         "period": key.period,
         "kind": key.kind,

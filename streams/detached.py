@@ -20,7 +20,7 @@ from streams.private import append, new_folder
 from streams.processes import STOP_PATIENCE_S
 from streams.readiness import READY, VARIABLE
 from streams.settings import Settings
-from streams.status import Line, look
+from streams.status import RunningPart, look
 from streams.upstate import forget, read_state
 
 #: Lines of the log that are shown when it does not start.
@@ -71,7 +71,7 @@ def detach(settings: Settings, workers: int, port: int, say: Say) -> int:
     raise _NotStartedError(heard.strip() or f"it did not start, and nothing is left running; its log is {path}", code)
 
 
-def _not_ready(settings: Settings) -> list[Line]:
+def _not_ready(settings: Settings) -> list[RunningPart]:
     """What has begun its work and says all the same that it is not ready, such as a projector that catches up."""
     deadline = time.monotonic() + READY_PATIENCE_S
     while True:

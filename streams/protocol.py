@@ -13,25 +13,25 @@ def message(api_key: int, version: int, *, asks: Schema, answers: Schema, flexib
     when the request is sent.
     """
 
-    class Answer(Response):
+    class KafkaAnswer(Response):
         API_KEY = api_key
         API_VERSION = version
         SCHEMA = answers
 
-    class Question(RequestStruct):
+    class KafkaQuestion(RequestStruct):
         API_KEY = api_key
         API_VERSION = version
         FLEXIBLE_VERSION = flexible
-        RESPONSE_TYPE = Answer
+        RESPONSE_TYPE = KafkaAnswer
         SCHEMA = asks
 
-    class Message(Request[Question]):
+    class KafkaMessage(Request[KafkaQuestion]):
         API_KEY = api_key
 
         def __init__(self, *fields: object) -> None:
             self._fields = fields
 
-        def build(self, request_struct_class: type[Question]) -> Question:
+        def build(self, request_struct_class: type[KafkaQuestion]) -> KafkaQuestion:
             return request_struct_class(*self._fields)
 
-    return Message
+    return KafkaMessage

@@ -8,7 +8,7 @@ import msgspec
 
 from meter import topics
 from meter.billing_models import BillIssued, LedgerEntry, NoteIssued, Notice
-from meter.models import DayTotal, Output, Rejected
+from meter.models import DayTotal, OutputRecord, Rejected
 from meter.periods import BillingDays
 from meter.rejects import refused_at
 from meter.routing import owner
@@ -19,12 +19,12 @@ from streams.errors import MeterError, RefusalToStartError, SettingError
 from streams.kafka import offsets, read_all, read_range, reader
 from streams.settings import Settings
 
-_Record = TypeVar("_Record", bound=Output)
+_Record = TypeVar("_Record", bound=OutputRecord)
 #: A partition's number has 31 bits, an offset has 63.
 _POSITION = re.compile(r"([0-9]{1,10}):([0-9]{1,19})")
 
 
-class Position(NamedTuple):
+class PartitionOffset(NamedTuple):
     """Where a record is in a topic; written `partition:offset`."""
 
     partition: int
@@ -34,7 +34,7 @@ class Position(NamedTuple):
         return f"{self.partition}:{self.offset}"
 
     @classmethod
-    def read(cls, text: str) -> "Position":
+    def read(cls, text: str) -> "PartitionOffset":
         """The position of a text such as 3:17. Raises SettingError."""
         found = _POSITION.fullmatch(text)
         if found is None:
@@ -64,7 +64,7 @@ def _partitions(rules: Rules, account: str | None) -> Iterable[int]:
 
 async def rejects(
     settings: Settings, rules: Rules, *, code: str | None = None, account: str | None = None, day: str | None = None
-) -> AsyncIterator[tuple[Position, Rejected]]:
+) -> AsyncIterator[tuple[PartitionOffset, Rejected]]:
     """The refused records in the order of the log; `day` is the billing day of their record time."""
     days = BillingDays(rules.time_zone)
     async for partition, records in read_all(settings, topics.REJECTED, range(rules.partitions)):
@@ -78,12 +78,12 @@ async def rejects(
                     or days.day_of(refused_at(found.code, found.source.timestamp, record.timestamp) * 1000) == day
                 )
             ):
-                yield Position(partition, record.offset), found
+                yield PartitionOffset(partition, record.offset), found
 
 
 async def rejects_at(
-    settings: Settings, rules: Rules, positions: Iterable[Position]
-) -> AsyncIterator[tuple[Position, Rejected]]:
+    settings: Settings, rules: Rules, positions: Iterable[PartitionOffset]
+) -> AsyncIterator[tuple[PartitionOffset, Rejected]]:
     """The refused records at these positions. Raises MeterError where there is none."""
     name = settings.topic(topics.REJECTED)
     async with reader(settings) as consumer:

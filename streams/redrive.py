@@ -16,7 +16,7 @@ from meter.records import ORIGIN_HEADER
 from meter.rejects import FINAL_CODES, Code, Refusal
 from meter.routing import owner
 from streams.errors import SettingError
-from streams.read import Position
+from streams.read import PartitionOffset
 from streams.submit import in_calendar
 
 FIELDS = ("job_id", "account_id", "region", "kinds", "duration_s", "completed_at")
@@ -33,7 +33,7 @@ _WHOLE = json.JSONDecoder(parse_int=str, parse_float=str)
 class Resend(NamedTuple):
     """A record to send again, and the job that it will be read as."""
 
-    position: Position
+    position: PartitionOffset
     account_id: str
     job_id: str
     completed_us: int
@@ -45,7 +45,7 @@ class Resend(NamedTuple):
 class Kept(NamedTuple):
     """A refused record that is not sent again, and why."""
 
-    position: Position
+    position: PartitionOffset
     reason: str
 
 
@@ -74,7 +74,9 @@ def final_reason(code: str) -> str | None:
     return f"{code}: {REMEDY[Code(code)]}, so it would only be refused again; the remedy is an adjustment"
 
 
-def prepare(position: Position, rejected: Rejected, changes: Mapping[str, bytes], partitions: int) -> Resend | Kept:
+def prepare(
+    position: PartitionOffset, rejected: Rejected, changes: Mapping[str, bytes], partitions: int
+) -> Resend | Kept:
     """What to do with one refused record."""
     reason = final_reason(rejected.code)
     if reason is not None:

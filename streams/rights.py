@@ -27,7 +27,7 @@ COORDINATOR_PATIENCE_S = 15.0
 COORDINATOR_RETRY_S = 0.1
 
 
-class Role(NamedTuple):
+class KafkaRole(NamedTuple):
     """What one of the meter's processes and commands does with Kafka. Topics without the deployment's prefix.
 
     `configures`: it reads the configuration of all topics. `joins`: it is a member of the meter's group.
@@ -55,28 +55,30 @@ class Role(NamedTuple):
             yield Operation.DESCRIBE_CONFIGS
 
 
-def reading(*names: str) -> Role:
+def reading(*names: str) -> KafkaRole:
     """Somebody who reads these topics, and the rules in the journal."""
-    return Role(reads=tuple(dict.fromkeys((topics.JOURNAL, *names))))
+    return KafkaRole(reads=tuple(dict.fromkeys((topics.JOURNAL, *names))))
 
 
-WORKER = Role(
+WORKER = KafkaRole(
     reads=topics.ALL,
     writes=tuple(topic for topic in topics.ALL if topic not in (topics.COMPLETED, topics.COMMANDS)),
     configures=True,
     joins=True,
 )
-CREATOR = Role(reads=(topics.JOURNAL,), writes=(topics.JOURNAL,), configures=True)
-CHECKER = Role(reads=(*topics.INPUTS, topics.JOURNAL, topics.STATE), configures=True)
-PRODUCER = Role(writes=(topics.COMPLETED,))
-TIMED_PRODUCER = Role(reads=(topics.JOURNAL,), writes=(topics.COMPLETED,))
-REDRIVER = Role(reads=(topics.JOURNAL, topics.REJECTED), writes=(topics.COMPLETED,))
+CREATOR = KafkaRole(reads=(topics.JOURNAL,), writes=(topics.JOURNAL,), configures=True)
+CHECKER = KafkaRole(reads=(*topics.INPUTS, topics.JOURNAL, topics.STATE), configures=True)
+PRODUCER = KafkaRole(writes=(topics.COMPLETED,))
+TIMED_PRODUCER = KafkaRole(reads=(topics.JOURNAL,), writes=(topics.COMPLETED,))
+REDRIVER = KafkaRole(reads=(topics.JOURNAL, topics.REJECTED), writes=(topics.COMPLETED,))
 #: Commands are answered; an id that was used before is looked for among them.
-ORDERER = Role(reads=(topics.JOURNAL, topics.COMMANDS, topics.COMMAND_RESULTS), writes=(topics.COMMANDS,))
+ORDERER = KafkaRole(reads=(topics.JOURNAL, topics.COMMANDS, topics.COMMAND_RESULTS), writes=(topics.COMMANDS,))
 #: A price book is first held against those that there are.
-PUBLISHER = Role(reads=(*ORDERER.reads, topics.STATE), writes=ORDERER.writes)
-CLOCK = Role(reads=(*ORDERER.reads, topics.STATE, *topics.INPUTS), writes=ORDERER.writes)
-API = Role(reads=(topics.JOURNAL, topics.COMMAND_RESULTS, topics.COMMANDS), writes=(topics.COMPLETED, topics.COMMANDS))
+PUBLISHER = KafkaRole(reads=(*ORDERER.reads, topics.STATE), writes=ORDERER.writes)
+CLOCK = KafkaRole(reads=(*ORDERER.reads, topics.STATE, *topics.INPUTS), writes=ORDERER.writes)
+API = KafkaRole(
+    reads=(topics.JOURNAL, topics.COMMAND_RESULTS, topics.COMMANDS), writes=(topics.COMPLETED, topics.COMMANDS)
+)
 AUDITOR = reading(*topics.ALL)
 
 
@@ -106,7 +108,7 @@ class Missing(NamedTuple):
 async def need(
     client: AIOKafkaAdminClient,
     settings: Settings,
-    role: Role,
+    role: KafkaRole,
     found: dict[str, Topic],
     transactional_ids: Sequence[str] = (),
 ) -> None:
@@ -137,7 +139,7 @@ async def _may_join(client: AIOKafkaAdminClient, group: str) -> bool:
             return rights is None or Operation.READ in rights
 
 
-def _of_topics(settings: Settings, role: Role, found: dict[str, Topic]) -> Iterator[Missing]:
+def _of_topics(settings: Settings, role: KafkaRole, found: dict[str, Topic]) -> Iterator[Missing]:
     for topic in role.topics:
         said = found[settings.topic(topic)]
         for operation in role.operations(topic):

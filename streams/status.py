@@ -14,7 +14,7 @@ LOOK_S = 2.0
 UNAVAILABLE = 503
 
 
-class Line(NamedTuple):
+class RunningPart(NamedTuple):
     """One of the things that run: its name, how it is, where it is. `pid` is None for what is not ours."""
 
     name: str
@@ -28,10 +28,10 @@ class Line(NamedTuple):
         return self.state == "ready"
 
 
-KAFKA_IS_GONE = Line("Kafka", "not running", "", None)
+KAFKA_IS_GONE = RunningPart("Kafka", "not running", "", None)
 
 
-def look(settings: Settings) -> tuple[int, list[Line]]:
+def look(settings: Settings) -> tuple[int, list[RunningPart]]:
     """The exit code, and what there is: 0, all is ready; 1, it runs and is not; 5, nothing runs."""
     up = read_state(settings.data_dir)
     runs = holder(settings.data_dir) is not None
@@ -44,17 +44,17 @@ def look(settings: Settings) -> tuple[int, list[Line]]:
     return (Exit.OK if runs and all(line.is_ready for line in lines) else Exit.FAILED), lines
 
 
-def _kafka(settings: Settings) -> list[Line]:
+def _kafka(settings: Settings) -> list[RunningPart]:
     if settings.bootstrap_servers is not None:
-        return [Line("Kafka", "ready", f"{settings.bootstrap_servers} (METER_BOOTSTRAP_SERVERS)", None)]
+        return [RunningPart("Kafka", "ready", f"{settings.bootstrap_servers} (METER_BOOTSTRAP_SERVERS)", None)]
     found = running_broker(settings.data_dir)
-    return [] if found is None else [Line("Kafka", "ready", found.bootstrap_servers, found.pid)]
+    return [] if found is None else [RunningPart("Kafka", "ready", found.bootstrap_servers, found.pid)]
 
 
-def _parts(up: UpState | None) -> list[Line]:
+def _parts(up: UpState | None) -> list[RunningPart]:
     if up is None or not up.is_alive or not up.parts:
-        return [Line("meter up", "starting", "", None)]
-    return [Line(part.name, _state(part), part.where, part.pid) for part in up.parts]
+        return [RunningPart("meter up", "starting", "", None)]
+    return [RunningPart(part.name, _state(part), part.where, part.pid) for part in up.parts]
 
 
 def _state(part: Part) -> str:
@@ -76,6 +76,6 @@ def _said(page: str) -> str:
         return "does not answer"
 
 
-def as_json(code: int, lines: list[Line]) -> dict[str, Any]:
+def as_json(code: int, lines: list[RunningPart]) -> dict[str, Any]:
     """The same for programs."""
     return {"ready": code == Exit.OK, "parts": [line._asdict() for line in lines]}

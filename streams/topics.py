@@ -25,7 +25,7 @@ from meter.journal import read_entry
 from meter.rules import Rules
 from streams.errors import MeterError, RefusalToStartError
 from streams.kafka import READ_MS, Reader, admin, reader
-from streams.rights import CREATOR, PRODUCER, Missing, MissingRightsError, Role, need, refused
+from streams.rights import CREATOR, PRODUCER, KafkaRole, Missing, MissingRightsError, need, refused
 from streams.settings import Settings
 from streams.specs import SPECS, TopicSpec, unfit
 from streams.transactional import transaction
@@ -140,7 +140,7 @@ async def _write_rules(settings: Settings, rules: Rules) -> None:
         raise MeterError(f"cannot write the rules record: {error!r}; run `meter topics create` again") from error
 
 
-async def check(settings: Settings, role: Role, transactional_ids: Sequence[str] = ()) -> Rules:
+async def check(settings: Settings, role: KafkaRole, transactional_ids: Sequence[str] = ()) -> Rules:
     """The rules in force, for one who has a role, and who will write under some transactional ids.
 
     Raises RefusalToStartError, saying what to do, where rights, topics or rules do not fit. A role that reads
@@ -152,7 +152,7 @@ async def check(settings: Settings, role: Role, transactional_ids: Sequence[str]
     return rules
 
 
-def missing_rights(settings: Settings, role: Role) -> str | None:
+def missing_rights(settings: Settings, role: KafkaRole) -> str | None:
     """Which rights are missing now, for a process that was refused one at work; None where Kafka does not say.
 
     Asked from a thread with a loop of its own: the caller's is not to go on.
@@ -172,14 +172,14 @@ def missing_rights(settings: Settings, role: Role) -> str | None:
     return found[0] if found else None
 
 
-async def compare(settings: Settings, role: Role) -> "tuple[Rules, list[Misfit]]":
+async def compare(settings: Settings, role: KafkaRole) -> "tuple[Rules, list[Misfit]]":
     """The rules in force, and all that topics have otherwise than the contract says. Raises as `check` does."""
     async with admin(settings) as client:
         return await _looked_at(client, settings, role)
 
 
 async def _looked_at(
-    client: AIOKafkaAdminClient, settings: Settings, role: Role, transactional_ids: Sequence[str] = ()
+    client: AIOKafkaAdminClient, settings: Settings, role: KafkaRole, transactional_ids: Sequence[str] = ()
 ) -> "tuple[Rules, list[Misfit]]":
     found = await _described(client, settings, role.topics)
     journal = found[settings.topic(topics.JOURNAL)]
@@ -345,7 +345,7 @@ def _fewer_replicas(found: Iterable[Topic], replicas: int) -> Iterable[Misfit]:
 
 
 def _of_config(
-    settings: Settings, topic: Topic, actual: Mapping[str, "_Entry"], wanted: Mapping[str, str]
+    settings: Settings, topic: Topic, actual: Mapping[str, "_ConfigEntry"], wanted: Mapping[str, str]
 ) -> Iterable[Misfit]:
     values = {name: entry.value for name, entry in actual.items()}
     names = list(unfit(wanted, values, topic.replicas))
@@ -362,14 +362,14 @@ def _of_config(
         yield Misfit(f"{topic.name}: {name} is {values.get(name)}, it must be {wanted[name]}", remedy)
 
 
-class _Entry(NamedTuple):
+class _ConfigEntry(NamedTuple):
     value: str | None
     is_read_only: bool
 
 
-async def _configs(client: AIOKafkaAdminClient, names: Sequence[str]) -> Mapping[str, Mapping[str, _Entry]]:
+async def _configs(client: AIOKafkaAdminClient, names: Sequence[str]) -> Mapping[str, Mapping[str, _ConfigEntry]]:
     """The configurations of topics that are there; a broker may have to learn of them yet."""
-    found: dict[str, dict[str, _Entry]] = {}
+    found: dict[str, dict[str, _ConfigEntry]] = {}
     deadline = time.monotonic() + METADATA_PATIENCE_S
     while left := [ConfigResource(ConfigResourceType.TOPIC, name) for name in names if name not in found]:
         (response,) = await client.describe_configs(left)
@@ -379,5 +379,5 @@ async def _configs(client: AIOKafkaAdminClient, names: Sequence[str]) -> Mapping
                 break
             if code:
                 raise MeterError(f"cannot read the configuration of {name}: {message or for_code(code).__name__}")
-            found[name] = {entry[0]: _Entry(entry[1], entry[2]) for entry in entries}
+            found[name] = {entry[0]: _ConfigEntry(entry[1], entry[2]) for entry in entries}
     return found

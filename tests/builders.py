@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meter import topics
-from meter.dedupe import MemorySeen
+from meter.dedupe import MemoryDedupeIndex
 from meter.fold import fold
 from meter.models import CommandResult, PricedJob, Rejected
 from meter.records import Chunk
@@ -90,7 +90,7 @@ class Partition:
         for key, value in self.state_topic.items():
             reader.read(key, value)
         self.state = reader.finish()
-        self.seen = MemorySeen(map(sighting_of, self.priced_topic))
+        self.seen = MemoryDedupeIndex(map(sighting_of, self.priced_topic))
 
     def prepare(self, *values: Any, topic: str = topics.COMPLETED, at: int = NOON_MS, headers: Headers = ()) -> Step:
         """A step over some records of one input; nothing is published."""

@@ -15,7 +15,7 @@ from streams.broker.config import HOST, MECHANISM, USER
 _T = TypeVar("_T")
 
 
-class Answer(NamedTuple):
+class BrokerAnswer(NamedTuple):
     """What a broker says: which cluster it is of, and the ports of all brokers that it knows to be there."""
 
     cluster_id: str
@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 
 #: Of a Kafka that does not know the secret, or not yet: it is of no cluster.
-STRANGER = Answer("", frozenset())
+STRANGER = BrokerAnswer("", frozenset())
 
 
 def cluster_at(port: int, secret: str, timeout_s: float = 2.0) -> str | None:
@@ -35,7 +35,7 @@ def cluster_at(port: int, secret: str, timeout_s: float = 2.0) -> str | None:
     return None if answer is None else answer.cluster_id
 
 
-def answer_at(port: int, secret: str, timeout_s: float = 2.0) -> Answer | None:
+def answer_at(port: int, secret: str, timeout_s: float = 2.0) -> BrokerAnswer | None:
     """What the Kafka says that serves on this loopback port; None when none answers or none is ready."""
     return asked(lambda: _answer_at(port, secret, timeout_s))
 
@@ -58,7 +58,7 @@ def asked(question: Callable[[], Coroutine[Any, Any, _T]]) -> _T | None:
     return answer[0] if answer else None
 
 
-async def _answer_at(port: int, secret: str, timeout_s: float) -> Answer:
+async def _answer_at(port: int, secret: str, timeout_s: float) -> BrokerAnswer:
     async with asyncio.timeout(timeout_s):
         try:
             connection = await create_conn(
@@ -81,4 +81,4 @@ async def _answer_at(port: int, secret: str, timeout_s: float) -> Answer:
     ports = frozenset(broker[2] for broker in metadata.brokers)
     if port not in ports:
         raise ConnectionError("the broker is not ready")
-    return Answer(str(metadata.cluster_id), ports)
+    return BrokerAnswer(str(metadata.cluster_id), ports)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from meter.rules import Rules
     from streams.export.jobs import Written
-    from streams.export.period import Span
+    from streams.export.period import ExportPeriod
 
 app = typer.Typer(
     no_args_is_help=True, help="Write the jobs or the bills of a period to files; the same period, the same bytes."
@@ -100,7 +100,7 @@ def export_focus(
     _export(span, partial, lambda engine, rules: [export(engine, rules, span, issuer, account, out)])
 
 
-def _span(period: str | None, day: str | None) -> "Span":
+def _span(period: str | None, day: str | None) -> "ExportPeriod":
     from streams.export.period import span_of
 
     if (period is None) == (day is None):
@@ -110,7 +110,7 @@ def _span(period: str | None, day: str | None) -> "Span":
     return span_of(found)
 
 
-def _export(span: "Span", partial: bool, write: "Callable[[Engine, Rules], Iterable[Written]]") -> None:
+def _export(span: "ExportPeriod", partial: bool, write: "Callable[[Engine, Rules], Iterable[Written]]") -> None:
     from streams.connect import settings_of_command
     from streams.store.database import need_store, open_engine, store_errors
     from streams.store.migrate import check_store
@@ -137,7 +137,7 @@ def _export(span: "Span", partial: bool, write: "Callable[[Engine, Rules], Itera
         engine.dispose()
 
 
-def _see_that_it_is_final(engine: "Engine", rules: "Rules", span: "Span", partial: bool) -> None:
+def _see_that_it_is_final(engine: "Engine", rules: "Rules", span: "ExportPeriod", partial: bool) -> None:
     from streams.connect import connected
     from streams.export.settled import check_settled
 

@@ -30,7 +30,7 @@ LEAST_PROSE = 24
 _NUMBER = re.compile(r"(-?[\d,]+)(\.\d+)?(.*)", re.DOTALL)
 
 
-class Table(NamedTuple):
+class TextTable(NamedTuple):
     """Columns by name, rows of printable text, and a sum line (empty: none)."""
 
     columns: Sequence[str]
@@ -51,7 +51,7 @@ class _Deck(NamedTuple):
         return len(self.indent) + sum(self.widths) + self.gap * (len(self.widths) - 1)
 
 
-def laid_out(table: Table, width: int | None, rule: str = "─") -> Iterator[str]:
+def laid_out(table: TextTable, width: int | None, rule: str = "─") -> Iterator[str]:
     """The lines of a table: no longer than `width` display columns, or with a line for each row where that is None."""
     table = _with_points_aligned(table)
     decks = _decks(table, width)
@@ -102,7 +102,7 @@ def padded(text: str, width: int, right: bool = False) -> str:
     return blanks + text if right else text + blanks
 
 
-def _with_points_aligned(table: Table) -> Table:
+def _with_points_aligned(table: TextTable) -> TextTable:
     rows = [list(row) for row in table.rows]
     last = list(table.last)
     for place, name in enumerate(table.columns):
@@ -110,10 +110,10 @@ def _with_points_aligned(table: Table) -> Table:
             cells = [row[place] for row in rows] + ([last[place]] if last else [])
             for row, cell in zip([*rows, last] if last else rows, aligned(cells), strict=True):
                 row[place] = cell
-    return Table(table.columns, rows, last)
+    return TextTable(table.columns, rows, last)
 
 
-def _decks(table: Table, width: int | None) -> list[_Deck]:
+def _decks(table: TextTable, width: int | None) -> list[_Deck]:
     """All columns beside each other where that fits; else with prose wrapped; else below each other, in their order."""
     cells = [table.columns, *table.rows, *([table.last] if table.last else [])]
     widths = [max(cell_len(row[place]) for row in cells) for place in range(len(table.columns))]

@@ -149,9 +149,9 @@ def display_width() -> int | None:
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, last: Sequence[str] = ()) -> None:
     """A table; `last` is a sum line."""
-    from streams.cli.layout import Table, laid_out
+    from streams.cli.layout import TextTable, laid_out
 
-    table = Table(columns, [[*map(visible, row)] for row in rows], last)
+    table = TextTable(columns, [[*map(visible, row)] for row in rows], last)
     rule = "─" if "utf" in (getattr(sys.stdout, "encoding", None) or "utf").lower() else "-"
     write("".join(f"{line}\n" for line in laid_out(table, display_width(), rule)))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from meter.models import Rejected
     from meter.periods import BillingDays
     from meter.rules import Rules
-    from streams.read import Position
+    from streams.read import PartitionOffset
     from streams.redrive import Kept, Resend
     from streams.settings import Settings
 
@@ -82,15 +82,15 @@ async def _list(settings: "Settings", code: str | None, account: str | None, day
     say_table(columns, [(*row[:-1], _mark(position, put_right), row[-1]) for position, row in rows])
 
 
-def _mark(position: "Position", put_right: "Set[Position] | None") -> str:
+def _mark(position: "PartitionOffset", put_right: "Set[PartitionOffset] | None") -> str:
     if put_right is None:
         return "not known"
     return "yes" if position in put_right else ""
 
 
-def _put_right(settings: "Settings", meter_id: str) -> "Set[Position] | None":
+def _put_right(settings: "Settings", meter_id: str) -> "Set[PartitionOffset] | None":
     """Those whose jobs were priced later, by the read model; None where this meter has none, or it is away."""
-    from streams.read import Position
+    from streams.read import PartitionOffset
 
     try:
         from streams.store.database import opened_store, store_errors, store_is_made
@@ -107,13 +107,13 @@ def _put_right(settings: "Settings", meter_id: str) -> "Set[Position] | None":
             with store_errors(engine), engine.connect() as connection:
                 rules = rules_of(connection)
                 is_ours = rules is not None and rules.meter_id == meter_id
-                return {Position(*place) for place in priced_later(connection)} if is_ours else None
+                return {PartitionOffset(*place) for place in priced_later(connection)} if is_ours else None
     except MeterError as error:
         note(f"{error}: what was put right is not known")
         return None
 
 
-def _row(position: "Position", found: "Rejected", days: "BillingDays") -> tuple[str, ...]:
+def _row(position: "PartitionOffset", found: "Rejected", days: "BillingDays") -> tuple[str, ...]:
     return (
         str(position),
         days.text(found.source.timestamp),
@@ -138,9 +138,9 @@ def show(
     Exit codes: 0 shown; 1 there is no record at that position.
     """
     from streams.connect import connected
-    from streams.read import Position
+    from streams.read import PartitionOffset
 
-    wanted = Position.read(position)
+    wanted = PartitionOffset.read(position)
     with connected(note) as settings:
         rules, found = asyncio.run(_one(settings, wanted))
     if as_json:
@@ -149,7 +149,7 @@ def show(
         _print_one(wanted, found, rules)
 
 
-async def _one(settings: "Settings", position: "Position") -> "tuple[Rules, Rejected]":
+async def _one(settings: "Settings", position: "PartitionOffset") -> "tuple[Rules, Rejected]":
     from meter import topics
     from streams.read import rejects_at
     from streams.rights import reading
@@ -161,7 +161,7 @@ async def _one(settings: "Settings", position: "Position") -> "tuple[Rules, Reje
     raise AssertionError("rejects_at yields or raises")
 
 
-def _print_one(position: "Position", found: "Rejected", rules: "Rules") -> None:
+def _print_one(position: "PartitionOffset", found: "Rejected", rules: "Rules") -> None:
     from meter.periods import BillingDays
 
     source, time = found.source, BillingDays(rules.time_zone).text(found.source.timestamp)
@@ -221,12 +221,12 @@ def redrive(
     Exit codes: 0 all were sent; 1 some were not (each line says why).
     """
     from streams.connect import connected
-    from streams.read import Position
+    from streams.read import PartitionOffset
     from streams.redrive import final_reason, read_changes
 
     if bool(positions) == bool(code):
         raise SettingError("redrive takes positions or --code, one of them; `meter rejects list` shows what there is")
-    wanted = [Position.read(text) for text in positions or ()]
+    wanted = [PartitionOffset.read(text) for text in positions or ()]
     changes = read_changes(set_fields or ())
     final = final_reason(_read_code(code) or "")
     if final is not None:
@@ -236,7 +236,11 @@ def redrive(
 
 
 async def _redrive(
-    settings: "Settings", positions: "Sequence[Position]", code: str | None, changes: dict[str, bytes], dry_run: bool
+    settings: "Settings",
+    positions: "Sequence[PartitionOffset]",
+    code: str | None,
+    changes: dict[str, bytes],
+    dry_run: bool,
 ) -> int:
     from streams.kafka import sender
     from streams.redrive import Kept, prepare
@@ -246,7 +250,7 @@ async def _redrive(
 
     rules = await check(settings, REDRIVER)
     stamps = Stamps(rules)
-    told = Told(None if positions else SHOWN, dry_run)
+    told = RedriveTally(None if positions else SHOWN, dry_run)
     async with sender(settings, max_batch_size=BATCH_BYTES) as producer:
         jobs = JobSender(producer, settings.topic("recognition.jobs.completed"))
         async for position, rejected in _found(settings, rules, positions, code):
@@ -265,14 +269,14 @@ async def _redrive(
 
 
 def _found(
-    settings: "Settings", rules: "Rules", positions: "Sequence[Position]", code: str | None
-) -> "AsyncIterator[tuple[Position, Rejected]]":
+    settings: "Settings", rules: "Rules", positions: "Sequence[PartitionOffset]", code: str | None
+) -> "AsyncIterator[tuple[PartitionOffset, Rejected]]":
     from streams.read import rejects, rejects_at
 
     return rejects_at(settings, rules, positions) if positions else rejects(settings, rules, code=code)
 
 
-class Told:
+class RedriveTally:
     """Tells of the first records that are sent, and of the first that are not (`shown` None: of all), and counts."""
 
     def __init__(self, shown: int | None, dry_run: bool) -> None:

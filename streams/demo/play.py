@@ -18,7 +18,7 @@ from streams.connect import embedded
 from streams.demo.finale import on_a_terminal, show_console
 from streams.demo.money import MoneyPlay
 from streams.demo.stage import Cast, Progress, progress
-from streams.demo.traffic import DUPLICATE, MISPLACED, NEW, Day, Sent, guide_example
+from streams.demo.traffic import DUPLICATE, MISPLACED, NEW, DayOfTraffic, Sent, guide_example
 from streams.errors import Exit
 from streams.kafka import sender
 from streams.proof.whole import verify
@@ -82,7 +82,7 @@ class _Play:
 
     async def _day(self, watch: Progress) -> None:
         _act(f"A day of traffic (seed {self._seed}), with duplicates, conflicts, late and broken records among it.")
-        records = list(Day(self._seed, JOBS, self._rules.partitions))
+        records = list(DayOfTraffic(self._seed, JOBS, self._rules.partitions))
         began, settled = time.monotonic(), watch.settled
         sending = asyncio.create_task(self._submit(records))
         await watch.until(settled + len(records) // 2, self._cast)

@@ -84,7 +84,7 @@ def _of_account_a(job_id: str, duration_s: int, completed_at: str, at_ms: int, p
     return Sent(owner("A", partitions), b"A", json.dumps(fields).encode(), at_ms, NEW)
 
 
-class Day:
+class DayOfTraffic:
     """Iterate over it to get the day's records, in the order of their time; about `jobs` of them."""
 
     def __init__(self, seed: int, jobs: int, partitions: int) -> None:

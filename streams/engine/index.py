@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from meter.dedupe import Seen
+from meter.dedupe import DedupeIndex
 from meter.identity import Seal
 from streams.errors import MeterError
 
@@ -24,7 +24,7 @@ class Save(Protocol):
         """Put it there. Raises NoRoomError. For any thread."""
 
 
-class Index(Seen, Protocol):
+class Index(DedupeIndex, Protocol):
     """What an owner needs of a partition's dedupe index: see `seen.DiskSeen`."""
 
     #: Record time in ms before which nothing is asked for any more.

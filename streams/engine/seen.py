@@ -103,7 +103,7 @@ class Saving:
 
 
 class DiskSeen:
-    """The jobs of one partition that were priced within the horizon. See `meter.dedupe.Seen`."""
+    """The jobs of one partition that were priced within the horizon. See `meter.dedupe.DedupeIndex`."""
 
     def __init__(self, directory: Path, table: SlotTable, mark: Mark) -> None:
         self._directory = directory
@@ -148,7 +148,7 @@ class DiskSeen:
         return digest if any(digest) else b"\1" * 16
 
     def find(self, keys: Sequence[str]) -> Mapping[int, Sighting]:
-        """See `Seen.find`."""
+        """See `DedupeIndex.find`."""
         if not keys:
             return {}
         seed = self._mark.seed
@@ -161,7 +161,7 @@ class DiskSeen:
         }
 
     def add(self, sightings: Iterable[tuple[str, Sighting]]) -> None:
-        """See `Seen.add`."""
+        """See `DedupeIndex.add`."""
         pairs = dict(sightings)  # of a key that comes twice, the later one
         known, self._digests = self._digests, {}
         if not pairs:

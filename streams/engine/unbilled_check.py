@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from meter.agenda import Action, Due
 from meter.money import EXACT, ZERO
-from meter.settlement import Kind, Share, ShareKey
+from meter.settlement import Kind, ShareKey, UnbilledShare
 from meter.state import PartitionState
 from meter.step import Step
 
@@ -63,6 +63,6 @@ class UnbilledCheck:
                 difference = EXACT.add(difference, max(more, ZERO) if may_be_late else more)
         return difference
 
-    def _more_than_used(self, key: ShareKey, share: Share) -> Decimal:
+    def _more_than_used(self, key: ShareKey, share: UnbilledShare) -> Decimal:
         total = self._state.totals.rows.get((key.account_id, key.region, key.day))
         return share.amount if total is None else EXACT.subtract(share.amount, total.amount)

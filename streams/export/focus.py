@@ -23,9 +23,9 @@ from meter.rules import Rules
 from meter.settlement import Kind
 from streams.export.files import as_text, whole
 from streams.export.jobs import Written
-from streams.export.period import Span
+from streams.export.period import ExportPeriod
 from streams.store.database import one_moment
-from streams.store.decode import Bill, BillLine
+from streams.store.decode import PublishedBill, PublishedBillLine
 from streams.store.queries.commands import books_of, price_books
 from streams.store.schema import bill, ledger_entry, posting
 from streams.visible import cell
@@ -59,10 +59,12 @@ COLUMNS = (
 Charge = dict[str, str | int | None]
 
 
-_read_bill = msgspec.json.Decoder(Bill).decode
+_read_bill = msgspec.json.Decoder(PublishedBill).decode
 
 
-def export_focus(engine: Engine, rules: Rules, span: Span, issuer: str, account: str | None, out: Path) -> Written:
+def export_focus(
+    engine: Engine, rules: Rules, span: ExportPeriod, issuer: str, account: str | None, out: Path
+) -> Written:
     """Write `focus-<period>.csv`. `issuer`: who bills. Raises MeterError where it cannot be written."""
     path = out / f"focus-{span.period}.csv"
     with one_moment(engine).connect() as connection:
@@ -77,7 +79,7 @@ def export_focus(engine: Engine, rules: Rules, span: Span, issuer: str, account:
     return Written(path, rows)
 
 
-def _charges(connection: Connection, charges: "Charges", span: Span, account: str | None) -> Iterator[Charge]:
+def _charges(connection: Connection, charges: "Charges", span: ExportPeriod, account: str | None) -> Iterator[Charge]:
     bills = select(bill.c.value).where(bill.c.period >= span.period, bill.c.period <= span.last)
     posted = (posting.c.partition == ledger_entry.c.partition) & (posting.c.position == ledger_entry.c.position)
     entries = select(*ledger_entry.c, posting.c.amount).join(posting, posted & posting.c.book.in_(_BESIDE.values()))
@@ -108,7 +110,7 @@ class Charges:
         """When a billing day begins."""
         return self._days.start_of(date.fromisoformat(day))
 
-    def of_bill(self, issued: Bill) -> Iterator[Charge]:
+    def of_bill(self, issued: PublishedBill) -> Iterator[Charge]:
         """The rows of a bill; their costs sum to what is payable."""
         first, last = _days_of(issued.period)
         common = self._common(issued.account_id, first, last, issued.bill_id)
@@ -122,7 +124,7 @@ class Charges:
                 "ChargeFrequency": "One-Time",
             }
 
-    def _line(self, common: Charge, line: BillLine) -> Charge:
+    def _line(self, common: Charge, line: PublishedBillLine) -> Charge:
         listed = self._books.price_for(line.region, line.day)
         late = line.kind == Kind.LATE
         where = _ENGLISH.get(line.region, line.region)

@@ -12,7 +12,7 @@ from meter.rules import Rules
 from streams.export import usage
 from streams.export.files import whole
 from streams.export.formats import Format
-from streams.export.period import Span, Window, windows
+from streams.export.period import ExportPeriod, Window, windows
 from streams.export.usage import Rows
 from streams.store.database import one_moment
 from streams.store.queries.meter import today
@@ -26,7 +26,14 @@ class Written(NamedTuple):
 
 
 def export_jobs(
-    engine: Engine, rules: Rules, span: Span, kind: Format, account: str | None, out: Path, *, partial: bool = False
+    engine: Engine,
+    rules: Rules,
+    span: ExportPeriod,
+    kind: Format,
+    account: str | None,
+    out: Path,
+    *,
+    partial: bool = False,
 ) -> Iterator[Written]:
     """Write the files of a period's days. Each day has its own, empty or not; late jobs a file for each day's run.
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from meter.periods import BillingDays
 
 
-class Span(NamedTuple):
+class ExportPeriod(NamedTuple):
     """A period, `YYYY-MM-DD` or `YYYY-MM`, with its days, first to last."""
 
     period: str
@@ -37,16 +37,16 @@ class Window(NamedTuple):
     oldest: str
 
 
-def span_of(period: str) -> Span:
+def span_of(period: str) -> ExportPeriod:
     """The days of a period."""
     if len(period) == 10:
-        return Span(period, (period,))
+        return ExportPeriod(period, (period,))
     first = date.fromisoformat(f"{period}-01")
     month = (first + timedelta(days=n) for n in range(31))
-    return Span(period, tuple(day.isoformat() for day in month if day.month == first.month))
+    return ExportPeriod(period, tuple(day.isoformat() for day in month if day.month == first.month))
 
 
-def windows(span: Span, days: BillingDays, horizon_days: int) -> Iterator[Window]:
+def windows(span: ExportPeriod, days: BillingDays, horizon_days: int) -> Iterator[Window]:
     """The windows of a period, day by day."""
     for day in span.days:
         here = date.fromisoformat(day)

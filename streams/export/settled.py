@@ -16,7 +16,7 @@ from meter.rules import Clock, Rules
 from meter.state import PartitionState
 from streams.engine.due import CLOCKS_APART_MS
 from streams.errors import MeterError, RefusalToStartError
-from streams.export.period import Span
+from streams.export.period import ExportPeriod
 from streams.kafka import offsets, read_range, reader
 from streams.read import partition_state
 from streams.rights import reading
@@ -35,11 +35,11 @@ LOOK_S = 0.2
 class GrowingError(MeterError):
     """The period may still change."""
 
-    def __init__(self, span: Span, why: str) -> None:
+    def __init__(self, span: ExportPeriod, why: str) -> None:
         super().__init__(f"{span.period} may still change: {why}; --partial exports what is there now")
 
 
-async def check_settled(settings: Settings, rules: Rules, engine: Engine, span: Span) -> None:
+async def check_settled(settings: Settings, rules: Rules, engine: Engine, span: ExportPeriod) -> None:
     """See that a period is final. Raises GrowingError with the reason, BrokerLostError, and RefusalToStartError."""
     if (await check(settings, EXPORTER)).meter_id != rules.meter_id:
         raise RefusalToStartError(
@@ -58,7 +58,7 @@ async def check_settled(settings: Settings, rules: Rules, engine: Engine, span: 
     await _check_store(settings, rules, engine, span)
 
 
-async def _check_partition(settings: Settings, rules: Rules, span: Span, partition: int, due_ms: int) -> None:
+async def _check_partition(settings: Settings, rules: Rules, span: ExportPeriod, partition: int, due_ms: int) -> None:
     state = await partition_state(settings, rules, partition)
     if rules.clock is Clock.SIMULATED and state.position.record_time < due_ms:
         raise GrowingError(span, f"it is settled at {state.days.text(due_ms)}, and it is not that late yet")
@@ -81,7 +81,7 @@ async def _unfolded(settings: Settings, state: PartitionState, before_ms: int) -
     return False
 
 
-async def _check_store(settings: Settings, rules: Rules, engine: Engine, span: Span) -> None:
+async def _check_store(settings: Settings, rules: Rules, engine: Engine, span: ExportPeriod) -> None:
     """Wait until the store has what the topics have by now."""
     ends: dict[tuple[str, int], int] = {}
     async with reader(settings) as consumer:

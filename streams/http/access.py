@@ -22,7 +22,7 @@ from streams.http.problems import Problem, unknown_account
 from streams.http.store import Store
 from streams.http.tokens import Token, any_token, find_token, used
 from streams.nearby import asks_this_machine, is_forwarded, is_loopback
-from streams.store.queries.accounts import Account, account_by_id
+from streams.store.queries.accounts import StoredAccount, account_by_id
 
 FRESH_S = 5.0
 #: How long a token is believed that was valid when the store was last there.
@@ -248,12 +248,12 @@ async def account_ordered(
     return account_id
 
 
-async def _account(request: Request, account_id: str) -> Account | None:
+async def _account(request: Request, account_id: str) -> StoredAccount | None:
     store: Store = request.app.state.services.store
     return await store.read(lambda connection: account_by_id(connection, account_id))
 
 
-def _need_running(who: Caller, found: Account) -> None:
+def _need_running(who: Caller, found: StoredAccount) -> None:
     """Raises Problem (403) where the customer's account is stopped."""
     if who.role is Role.ACCOUNT and found.state is Service.STOPPED:
         raise Problem(

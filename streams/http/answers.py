@@ -28,7 +28,7 @@ from streams.store.queries import usage
 from streams.store.queries.freshness import data_as_of
 from streams.store.queries.meter import days_of
 from streams.store.queries.pages import MAX_LIMIT
-from streams.store.queries.pages import Page as Rows
+from streams.store.queries.pages import RowPage as Rows
 
 Item = TypeVar("Item")
 
@@ -38,7 +38,7 @@ AS_OF = "Meter-As-Of"
 AS_OF_KEPT_S = 1.0
 
 
-class Document(BaseModel):
+class AnswerDocument(BaseModel):
     """What an answer says. Amounts are exact decimal strings in CNY, instants are in the billing time zone."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
@@ -59,7 +59,7 @@ Moment = Annotated[
 ]
 
 
-class Page(Document, Generic[Item]):
+class Page(AnswerDocument, Generic[Item]):
     """Some of a list. `next`: the cursor to give as `after` for those that follow; null: these were the last."""
 
     items: list[Item]
@@ -140,7 +140,7 @@ After = Annotated[str | None, Query(min_length=1, max_length=1000, description="
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many at most")]
 
 
-class Seen(NamedTuple):
+class AsOf(NamedTuple):
     """The time up to which everything is surely shown (None: no projector has looked at all topics yet), and where."""
 
     as_of: datetime | None
@@ -151,14 +151,14 @@ class Age:
     """How old figures are, and their time zone, asked of the store now and then."""
 
     def __init__(self) -> None:
-        self._seen: Seen | None = None
+        self._seen: AsOf | None = None
         self._asked_s = float("-inf")
 
-    async def look(self, services: Services) -> Seen:
+    async def look(self, services: Services) -> AsOf:
         """What is known now. Raises Problem (503) where the store is away."""
         now = time.monotonic()
         if self._seen is None or now - self._asked_s > AS_OF_KEPT_S:
-            self._seen = await services.store.read(lambda connection: Seen(data_as_of(connection), days_of(connection)))
+            self._seen = await services.store.read(lambda connection: AsOf(data_as_of(connection), days_of(connection)))
             self._asked_s = now
         return self._seen
 

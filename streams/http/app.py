@@ -18,8 +18,8 @@ from streams.http.bodies import Bounds
 from streams.http.compressed import Compressed
 from streams.http.description import DESCRIPTION
 from streams.http.heads import HeadAsGet
-from streams.http.kafka import Log
-from streams.http.measures import Measures
+from streams.http.kafka import KafkaConnection
+from streams.http.measures import HttpMeasures
 from streams.http.orders import Desk
 from streams.http.parties import PartiesFile
 from streams.http.paths import RawPaths
@@ -69,7 +69,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     `error_page(request, problem)` answers with a page for a Problem. Handlers find `Services` in `app.state.services`.
     """
     store = Store(open_engine(settings, pool_size=POOL_SIZE))
-    log = Log(settings)
+    log = KafkaConnection(settings)
     access = Access(store, settings.http_requests_per_s)
     desk, proofs, parties = Desk(settings, store, log), Proofs(settings), PartiesFile(settings.parties_file)
     services = Services(settings, store, log, access, Sessions(store, access), desk, Turns(), Shares(), proofs, parties)
@@ -82,7 +82,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     if pages is not None:
         pages.install(app)
     _handle_problems(app, pages)
-    app.state.measures = Measures()
+    app.state.measures = HttpMeasures()
     app.add_middleware(InTurn)
     app.add_middleware(RawPaths)
     app.add_middleware(Compressed)

@@ -20,7 +20,7 @@ from meter.commands import read_command
 from meter.routing import owner
 from streams.errors import MeterError
 from streams.http.access import Anyone
-from streams.http.answers import Age, Seen, encoded, tag_of
+from streams.http.answers import Age, AsOf, encoded, tag_of
 from streams.http.documents import ContractsDocument, LowBalanceDocument, contract_item
 from streams.http.orders import command_id
 from streams.http.problems import KEY_HEADER, Problem, unavailable
@@ -43,7 +43,7 @@ IfMatch = Annotated[
 ]
 
 
-class Terms(NamedTuple):
+class ReplaceableTerms(NamedTuple):
     """Something of an account that commands replace: what it is now, and the types of these commands."""
 
     document: Callable[[Connection, str], ContractsDocument | LowBalanceDocument]
@@ -64,8 +64,8 @@ def low_balance_document(connection: Connection, account_id: str) -> LowBalanceD
     return LowBalanceDocument(threshold=found)
 
 
-CONTRACTS = Terms(contracts_document, ("contract", "withdraw_contract"))
-LOW_BALANCE = Terms(low_balance_document, ("low_balance",))
+CONTRACTS = ReplaceableTerms(contracts_document, ("contract", "withdraw_contract"))
+LOW_BALANCE = ReplaceableTerms(low_balance_document, ("low_balance",))
 
 
 class Asked:
@@ -78,7 +78,7 @@ class Asked:
         self._who = who
 
     @asynccontextmanager
-    async def holds(self, account_id: str, terms: Terms) -> AsyncIterator[None]:
+    async def holds(self, account_id: str, terms: ReplaceableTerms) -> AsyncIterator[None]:
         """Within the block it is as the request says. Raises Problem: 412 where it is not, 503 where nobody can say."""
         if self._if_match is None:
             yield
@@ -94,7 +94,7 @@ class Asked:
         query = select(audit_entry.c.id).where(audit_entry.c.command_id == mine)
         return await self._services.store.read(lambda connection: connection.execute(query).first() is not None)
 
-    async def _need_match(self, account_id: str, terms: Terms) -> None:
+    async def _need_match(self, account_id: str, terms: ReplaceableTerms) -> None:
         """Raises Problem: 412 where it has another tag, 503 where the log has more than the read model shows."""
         deadline = time.monotonic() + SHOWN_WITHIN_S
         while True:
@@ -107,7 +107,7 @@ class Asked:
                 raise unavailable("store", "this was changed a moment ago: ask again", retry_after_s=1)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _need_tag(self, account_id: str, terms: Terms, seen: Seen) -> None:
+    async def _need_tag(self, account_id: str, terms: ReplaceableTerms, seen: AsOf) -> None:
         document = await self._services.store.read(lambda connection: terms.document(connection, account_id))
         tag = tag_of(encoded(document, seen.days))
         known = [each.strip() for each in (self._if_match or "").split(",")]
@@ -115,7 +115,7 @@ class Asked:
             detail = f"this of account {account_id!r} is not what If-Match says: read it again"
             raise Problem(412, "changed", detail, headers={"ETag": tag})
 
-    async def _is_settled(self, account_id: str, terms: Terms) -> bool:
+    async def _is_settled(self, account_id: str, terms: ReplaceableTerms) -> bool:
         """Whether the read model has all commands of these types that the log has of an account, and their answers."""
 
         def question(connection: Connection) -> tuple[Mapping[int, int], bool]:
@@ -124,7 +124,7 @@ class Asked:
         projected, is_answered = await self._services.store.read(question)
         return is_answered and not await self._has_more(account_id, terms, projected)
 
-    async def _has_more(self, account_id: str, terms: Terms, projected: Mapping[int, int]) -> bool:
+    async def _has_more(self, account_id: str, terms: ReplaceableTerms, projected: Mapping[int, int]) -> bool:
         services = self._services
         rules = await services.log.rules()
         partition = owner(account_id, rules.partitions)

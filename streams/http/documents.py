@@ -7,14 +7,14 @@ from pydantic import Field
 
 from meter.contracts import Contract
 from meter.models import Amount
-from streams.http.answers import Document, Moment, Page
+from streams.http.answers import AnswerDocument, Moment, Page
 from streams.http.tokens import Token
 from streams.webhooks.endpoints import Listed
 
 State = Literal["good", "in_arrears", "stopped"]
 
 
-class AccountItem(Document):
+class AccountItem(AnswerDocument):
     """An account of the list. `since`: when its state began, which may be when it was opened (`seen_at`).
 
     `owed`: what open bills come to, less the balance, at least 0.00.
@@ -28,7 +28,7 @@ class AccountItem(Document):
     seen_at: Moment
 
 
-class OpenBillItem(Document):
+class OpenBillItem(AnswerDocument):
     """A bill or debit note that is not paid; `payable` less what was credited."""
 
     bill_id: str
@@ -36,7 +36,7 @@ class OpenBillItem(Document):
     entered_at: Moment
 
 
-class ContractItem(Document):
+class ContractItem(AnswerDocument):
     """A contract: own prices by region, zone or `*`, mode and arrears terms from a billing day on."""
 
     contract_id: str
@@ -51,13 +51,13 @@ def contract_item(contract: Contract) -> ContractItem:
     return ContractItem(**contract._asdict() | {"prices": dict(contract.prices), "mode": contract.mode.value})
 
 
-class ContractsDocument(Document):
+class ContractsDocument(AnswerDocument):
     """All contracts of an account, by their start, without those that were withdrawn."""
 
     items: list[ContractItem]
 
 
-class LowBalanceDocument(Document):
+class LowBalanceDocument(AnswerDocument):
     """The balance below which the customer gets a notice; null: it gets none."""
 
     threshold: Amount | None
@@ -79,7 +79,7 @@ class AccountDocument(AccountItem):
     currency: Literal["CNY"] = "CNY"
 
 
-class UsageItem(Document):
+class UsageItem(AnswerDocument):
     """What was used in a region on a billing day."""
 
     day: str
@@ -89,7 +89,7 @@ class UsageItem(Document):
     amount: Amount
 
 
-class SumItem(Document):
+class SumItem(AnswerDocument):
     """The exact sum of some usage."""
 
     jobs: int
@@ -113,7 +113,7 @@ class AccountDayItem(UsageItem):
     account_id: str
 
 
-class PositionItem(Document):
+class PositionItem(AnswerDocument):
     """Where a record is in a topic."""
 
     topic: str
@@ -121,7 +121,7 @@ class PositionItem(Document):
     offset: int
 
 
-class JobItem(Document):
+class JobItem(AnswerDocument):
     """A job as it was priced; `completed_at` as it came."""
 
     job_id: str
@@ -139,7 +139,7 @@ class JobItem(Document):
     origin: PositionItem | None
 
 
-class BillItem(Document):
+class BillItem(AnswerDocument):
     """A bill. `paid_at` null: it is open. `refunded`, `credited`: how much of it was given back, by credit notes."""
 
     bill_id: str
@@ -156,7 +156,7 @@ class BillItem(Document):
     credited: Amount
 
 
-class LineItem(Document):
+class LineItem(AnswerDocument):
     """A line of a bill; a late one names the day and bill that it belongs to."""
 
     kind: str
@@ -169,7 +169,7 @@ class LineItem(Document):
     original_bill_id: str | None
 
 
-class EntryItem(Document):
+class EntryItem(AnswerDocument):
     """An entry of the ledger: its change of the balance, the balance and what open bills come to after it."""
 
     entry_id: str
@@ -182,7 +182,7 @@ class EntryItem(Document):
     unpaid_after: Amount
 
 
-class NoteItem(Document):
+class NoteItem(AnswerDocument):
     """A debit note (`charge`, `payment_reversed`) or `credit_note`. `paid_at` null: a debit note is open.
 
     `reference`: the top-up that was reversed, or the bill or debit note that is credited on `line`.
@@ -203,7 +203,7 @@ class NoteItem(Document):
     credited: Amount
 
 
-class BillDocument(Document):
+class BillDocument(AnswerDocument):
     """A bill with its lines, and `published`: the record of `billing.bills`, of which all else is a view."""
 
     bill: BillItem
@@ -214,7 +214,7 @@ class BillDocument(Document):
     currency: Literal["CNY"] = "CNY"
 
 
-class NoticeItem(Document):
+class NoticeItem(AnswerDocument):
     """What a customer was to be told."""
 
     notice_id: str
@@ -228,7 +228,7 @@ class NoticeItem(Document):
     deadline: Moment | None
 
 
-class ServiceDocument(Document):
+class ServiceDocument(AnswerDocument):
     """May this account start new jobs? `since` and `reason` are null where nothing ever happened to it."""
 
     account_id: str
@@ -238,7 +238,7 @@ class ServiceDocument(Document):
     reason: str | None = None
 
 
-class BookItem(Document):
+class BookItem(AnswerDocument):
     """A price book: CNY per minute by price zone, from the start of a billing day; null: it has no start."""
 
     version: str
@@ -248,7 +248,7 @@ class BookItem(Document):
     command_id: str | None
 
 
-class PricesDocument(Document):
+class PricesDocument(AnswerDocument):
     """All price books, and the version of the one in force on `day`."""
 
     day: str
@@ -257,7 +257,7 @@ class PricesDocument(Document):
     currency: Literal["CNY"] = "CNY"
 
 
-class RejectItem(Document):
+class RejectItem(AnswerDocument):
     """A refused record. `position` is where it is in `usage.rejected`; `priced_later`: it was put right."""
 
     position: str
@@ -277,7 +277,7 @@ class RejectDocument(RejectItem):
     published: dict[str, Any]
 
 
-class TopicItem(Document):
+class TopicItem(AnswerDocument):
     """How far a topic is shown: `lag` records are not yet; it is complete up to `as_of`."""
 
     topic: str
@@ -286,7 +286,7 @@ class TopicItem(Document):
     as_of: Moment | None
 
 
-class StatusDocument(Document):
+class StatusDocument(AnswerDocument):
     """Whether Kafka and the store are there, and how old what is shown is."""
 
     version: str
@@ -298,7 +298,7 @@ class StatusDocument(Document):
     topics: list[TopicItem]
 
 
-class CommandDocument(Document):
+class CommandDocument(AnswerDocument):
     """What became of a command: `done`, `refused` with a code of the contract, or `sent`: not answered yet."""
 
     command_id: str
@@ -307,7 +307,7 @@ class CommandDocument(Document):
     message: str | None = None
 
 
-class AuditItem(Document):
+class AuditItem(AnswerDocument):
     """Who commanded what, when, and what came of it. `token_id` null: on a machine without tokens."""
 
     id: int
@@ -323,7 +323,7 @@ class AuditItem(Document):
     detail: dict[str, Any]
 
 
-class TokenItem(Document):
+class TokenItem(AnswerDocument):
     """A token, without its secret. `last_used_at`: to within ten minutes."""
 
     token_id: str
@@ -351,7 +351,7 @@ def token_item(token: Token) -> TokenItem:
 Event = Literal["bill", "notice", "service"]
 
 
-class WebhookItem(Document):
+class WebhookItem(AnswerDocument):
     """A webhook, without its secret, and how many of its messages wait or are dead. `account_id` null: of all."""
 
     webhook_id: str
@@ -376,7 +376,7 @@ def webhook_item(found: Listed) -> WebhookItem:
     return WebhookItem(**fields | {"webhook_id": fields["endpoint_id"]}, waiting=found.waiting, dead=found.dead)
 
 
-class DeadItem(Document):
+class DeadItem(AnswerDocument):
     """A message that was given up."""
 
     message_id: str = Field(validation_alias="event_id")
@@ -387,13 +387,13 @@ class DeadItem(Document):
     last_error: str | None
 
 
-class RetriedDocument(Document):
+class RetriedDocument(AnswerDocument):
     """How many messages wait again."""
 
     retried: int
 
 
-class RedriveDocument(Document):
+class RedriveDocument(AnswerDocument):
     """A refused record that was sent again: its job, and the partition of `recognition.jobs.completed`."""
 
     position: str
@@ -402,7 +402,7 @@ class RedriveDocument(Document):
     partition: int
 
 
-class VerifyDocument(Document):
+class VerifyDocument(AnswerDocument):
     """A bill recomputed from the log: `proved` when every byte agrees; `unprovable` says why it cannot be done."""
 
     bill_id: str
@@ -414,7 +414,7 @@ class VerifyDocument(Document):
     checked_at: datetime
 
 
-class VerifyingDocument(Document):
+class VerifyingDocument(AnswerDocument):
     """A proof that goes on."""
 
     bill_id: str

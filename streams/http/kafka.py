@@ -66,7 +66,7 @@ class _Waiting(NamedTuple):
     committed: "asyncio.Future[None]"
 
 
-class Log:
+class KafkaConnection:
     """One process's connection to Kafka, within `async with`. It is made anew, with backoff, whenever it is lost."""
 
     def __init__(self, settings: Settings) -> None:

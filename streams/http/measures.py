@@ -13,7 +13,7 @@ _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
-class Measures:
+class HttpMeasures:
     """The metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:

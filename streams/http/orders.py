@@ -31,7 +31,7 @@ from streams.commands.verdict import Outcome, answers_to, is_final, together
 from streams.commands.writing import Command, asked, digest_of, new_command, written
 from streams.errors import MeterError
 from streams.http.callers import Caller, Role
-from streams.http.kafka import PATIENCE_S, Log, Outgoing
+from streams.http.kafka import PATIENCE_S, KafkaConnection, Outgoing
 from streams.http.problems import KEY_HEADER, Problem, of_fields, unavailable
 from streams.http.store import Store
 from streams.settings import Settings
@@ -65,7 +65,7 @@ class Order(NamedTuple):
 class Desk:
     """Takes commands in. Nothing is judged here but what the meter's own models say."""
 
-    def __init__(self, settings: Settings, store: Store, log: Log) -> None:
+    def __init__(self, settings: Settings, store: Store, log: KafkaConnection) -> None:
         self._settings = settings
         self._store = store
         self._log = log

@@ -37,7 +37,7 @@ MAX_KEPT = 1_000
 Work = Callable[[Settings, str], Coroutine[Any, Any, Report]]
 
 
-class Proof(NamedTuple):
+class DatedReport(NamedTuple):
     """What was found, and when."""
 
     report: Report
@@ -45,7 +45,7 @@ class Proof(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    proof: Proof
+    proof: DatedReport
     until_s: float
 
 
@@ -55,12 +55,12 @@ class Proofs:
     def __init__(self, settings: Settings, work: Work | None = None) -> None:
         self._settings = settings
         self._work = work or _in_a_process
-        self._running: dict[str, asyncio.Task[Proof]] = {}
+        self._running: dict[str, asyncio.Task[DatedReport]] = {}
         self._kept: dict[str, _Kept] = {}
         self._busy: Counter[Role] = Counter()
         self._paused: dict[str, float] = {}
 
-    async def prove(self, who: Caller, bill_id: str) -> Proof | None:
+    async def prove(self, who: Caller, bill_id: str) -> DatedReport | None:
         """What a proof of the bill found; None: it goes on. Raises Problem: 429, 503."""
         kept = self._kept.get(bill_id)
         if kept is not None and kept.until_s > time.monotonic():
@@ -76,7 +76,7 @@ class Proofs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, who: Caller, bill_id: str) -> asyncio.Task[Proof]:
+    def _begin(self, who: Caller, bill_id: str) -> asyncio.Task[DatedReport]:
         lane = Role.ACCOUNT if who.role is Role.ACCOUNT else Role.OPERATOR
         self._need_no_pause(who)
         if self._busy[lane] >= SLOTS:
@@ -99,7 +99,7 @@ class Proofs:
             detail = f"an account may have one bill verified, and another after {PAUSE_S:g} seconds"
             raise Problem(429, "too_many_requests", detail, headers={"Retry-After": str(seconds)})
 
-    async def _prove(self, lane: Role, account_id: str | None, bill_id: str) -> Proof:
+    async def _prove(self, lane: Role, account_id: str | None, bill_id: str) -> DatedReport:
         try:
             report = await self._work(self._settings, bill_id)
         except (BrokerLostError, TimeoutError) as error:
@@ -111,7 +111,7 @@ class Proofs:
             self._busy[lane] -= 1
             if account_id is not None:
                 self._pause(account_id)
-        proof = Proof(report, datetime.now(UTC))
+        proof = DatedReport(report, datetime.now(UTC))
         self._keep(bill_id, proof)
         return proof
 
@@ -120,7 +120,7 @@ class Proofs:
         self._paused = {account: until_s for account, until_s in self._paused.items() if until_s > now_s}
         self._paused[account_id] = now_s + PAUSE_S
 
-    def _keep(self, bill_id: str, proof: Proof) -> None:
+    def _keep(self, bill_id: str, proof: DatedReport) -> None:
         now_s = time.monotonic()
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
@@ -131,7 +131,7 @@ async def _in_a_process(settings: Settings, bill_id: str) -> Report:
     return await apart(prove_bill, settings, bill_id, patience_s=PATIENCE_S)
 
 
-def _looked_at(task: "asyncio.Task[Proof]") -> None:
+def _looked_at(task: "asyncio.Task[DatedReport]") -> None:
     """Whoever began it may have gone: nobody else asks how it ended."""
     with suppress(asyncio.CancelledError):
         task.exception()

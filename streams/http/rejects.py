@@ -21,7 +21,7 @@ from streams.http.kafka import Outgoing
 from streams.http.paths import one
 from streams.http.problems import PROBLEMS, Problem, not_found
 from streams.http.services import AllServices, Services
-from streams.read import Position
+from streams.read import PartitionOffset
 from streams.redrive import Kept, Resend, prepare
 from streams.store.own import audit_entry
 from streams.store.queries import rejects
@@ -90,13 +90,13 @@ async def show_reject(ask: Ask, _: Operator, position: Where) -> Response:
     """One refused record, with its original."""
 
     def question(connection: Connection) -> RejectDocument:
-        row, published = find_reject(connection, Position.read(position))
+        row, published = find_reject(connection, PartitionOffset.read(position))
         return RejectDocument(**_fields(row), published=msgspec.json.decode(published.canonical()))
 
     return await ask(question)
 
 
-def find_reject(connection: Connection, position: Position) -> tuple[rejects.Reject, Rejected]:
+def find_reject(connection: Connection, position: PartitionOffset) -> tuple[rejects.Reject, Rejected]:
     """A refused record. Raises Problem (404)."""
     found = rejects.reject_at(connection, position.partition, position.offset)
     if found is None:
@@ -126,7 +126,7 @@ async def redrive(
 ) -> RedriveDocument:
     """Send a refused record again. `changes`: fields of a completion. Raises Problem: 404, 409, 503."""
     rules = await services.log.rules()
-    where = Position.read(position)
+    where = PartitionOffset.read(position)
     _, rejected = await services.store.read(lambda connection: find_reject(connection, where))
     encoded = {name: msgspec.json.encode(value) for name, value in changes.items()}
     outcome = prepare(where, rejected, encoded, rules.partitions)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from streams.http.access import Access
-from streams.http.kafka import Log
+from streams.http.kafka import KafkaConnection
 from streams.http.orders import Desk
 from streams.http.parties import PartiesFile
 from streams.http.proofs import Proofs
@@ -23,7 +23,7 @@ class Services:
 
     settings: Settings
     store: Store
-    log: Log
+    log: KafkaConnection
     access: Access
     sessions: Sessions
     desk: Desk

@@ -8,10 +8,10 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from streams.http.access import caller, need_local
-from streams.http.answers import Age, Seen, tagged
+from streams.http.answers import Age, AsOf, tagged
 from streams.http.callers import Role
 from streams.http.description import describe
-from streams.http.measures import Measures
+from streams.http.measures import HttpMeasures
 from streams.http.problems import Problem
 from streams.http.routes import AskedRoute
 from streams.http.services import AllServices
@@ -49,7 +49,7 @@ async def metrics(request: Request, services: AllServices) -> Response:
     as_of = None
     with suppress(Problem):
         as_of = (await _age(request)).as_of
-    measures: Measures = request.app.state.measures
+    measures: HttpMeasures = request.app.state.measures
     text = measures.text(kafka=services.log.is_up, as_of=as_of)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -65,7 +65,7 @@ async def _need_reader(request: Request, services: AllServices) -> None:
         need_local(request)
 
 
-async def _age(request: Request) -> Seen:
+async def _age(request: Request) -> AsOf:
     """How old figures are. Raises Problem (503) where the store is away."""
     age: Age = request.app.state.age
     return await age.look(request.app.state.services)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from meter.models import Id
 from streams.http.access import Operator
-from streams.http.answers import After, Ask, Instant, Limit, Page, Seen, encoded
+from streams.http.answers import After, Ask, AsOf, Instant, Limit, Page, encoded
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
 from streams.http.commands import Body, Key
@@ -90,7 +90,7 @@ async def make_token(request: Request, services: AllServices, who: Operator, key
 
 
 async def _made(request: Request, document: NewTokenDocument) -> Response:
-    seen: Seen = await request.app.state.age.look(request.app.state.services)
+    seen: AsOf = await request.app.state.age.look(request.app.state.services)
     headers = {"Location": f"/v1/tokens/{segment(document.token_id)}", "Cache-Control": "no-store"}
     return Response(encoded(document, seen.days), 201, headers, "application/json")
 

@@ -19,7 +19,7 @@ from streams.errors import MeterError, SettingError
 from streams.http.callers import Caller, Role
 from streams.store.database import once_committed
 from streams.store.own import api_token, audit_entry, console_session
-from streams.store.queries.pages import Page, page
+from streams.store.queries.pages import RowPage, page
 
 security = structlog.get_logger(__name__, log="security")
 
@@ -120,7 +120,7 @@ def tokens(connection: Connection) -> list[Token]:
     return [_token(row) for row in connection.execute(select(api_token).order_by(api_token.c.created_at))]
 
 
-def token_page(connection: Connection, *, after: str | None = None, limit: int = 100) -> Page[Token]:
+def token_page(connection: Connection, *, after: str | None = None, limit: int = 100) -> RowPage[Token]:
     """All tokens, the latest first."""
     order = (api_token.c.created_at, api_token.c.token_id)
     return page(connection, select(api_token), order, _token, after=after, limit=limit, descending=True)

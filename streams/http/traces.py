@@ -18,7 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.http.callers import Caller
-from streams.http.measures import Measures
+from streams.http.measures import HttpMeasures
 from streams.http.paths import route_of
 from streams.http.problems import Problem
 
@@ -39,7 +39,7 @@ _LIMITS = frozenset({413, 429, 431})
 class Traces:
     """Around everything else of an application: gives each request its id, the log its line, and measures it."""
 
-    def __init__(self, app: ASGIApp, measures: Measures, log_requests: bool) -> None:
+    def __init__(self, app: ASGIApp, measures: HttpMeasures, log_requests: bool) -> None:
         self._app = app
         self._measures = measures
         self._log_requests = log_requests

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from meter.models import Id
 from streams.errors import MeterError, SettingError
 from streams.http.access import Operator
-from streams.http.answers import After, Ask, Limit, Page, Seen, encoded, page_of
+from streams.http.answers import After, Ask, AsOf, Limit, Page, encoded, page_of
 from streams.http.bodies import JsonRoute
 from streams.http.commands import Body, Key
 from streams.http.documents import DeadItem, Event, NewWebhookDocument, RetriedDocument, WebhookItem, webhook_item
@@ -108,7 +108,7 @@ async def add_webhook(request: Request, services: AllServices, who: Operator, ke
 
     document = await services.store.write(work)
     warning = await _warning(body.url, services.settings.webhook_private_addresses)
-    seen: Seen = await request.app.state.age.look(services)
+    seen: AsOf = await request.app.state.age.look(services)
     headers = {"Location": f"/v1/webhooks/{segment(document.webhook_id)}", "Cache-Control": "no-store"}
     shown = encoded(document.model_copy(update={"warning": warning}), seen.days)
     return Response(shown, 201, headers, "application/json")

@@ -21,7 +21,7 @@ from meter.snapshot import BEFORE, IDENTITY, POSITION, account_key, changes
 from meter.step import Step
 from streams.proof.differences import Difference, Report, differs, named, short
 from streams.proof.log import Cursor, PartitionLog
-from streams.proof.rerouted import Rerouted
+from streams.proof.rerouted import RerouteCheck
 
 #: Journal entries that are read ahead at a time.
 BATCH_STEPS = 200
@@ -38,7 +38,7 @@ NOBODYS = ("position", "book", "command")
 class PartitionProof:
     """Replays one partition and compares as it goes."""
 
-    def __init__(self, log: PartitionLog, rules: Rules, report: Report, rerouted: Rerouted) -> None:
+    def __init__(self, log: PartitionLog, rules: Rules, report: Report, rerouted: RerouteCheck) -> None:
         self._log = log
         self._rules = rules
         self._report = report

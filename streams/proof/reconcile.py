@@ -29,7 +29,7 @@ from streams.topics import check
 Say = Callable[[str], None]
 
 
-class Sums(NamedTuple):
+class ReconciledSums(NamedTuple):
     """What one partition, or all of them, come to; money in CNY."""
 
     read: int = 0
@@ -49,18 +49,18 @@ class Sums(NamedTuple):
     balances: Decimal = ZERO
     receivable: Decimal = ZERO
 
-    def plus(self, other: "Sums") -> "Sums":
+    def plus(self, other: "ReconciledSums") -> "ReconciledSums":
         """Both together."""
         pairs: Iterator[tuple[Any, Any]] = zip(self, other, strict=True)
         added: Any = (a + b if isinstance(a, int) else EXACT.add(a, b) for a, b in pairs)
-        return Sums(*added)
+        return ReconciledSums(*added)
 
 
 @dataclass
 class Reconciliation:
     """The sums, and every place where two of them that should be equal are not."""
 
-    sums: Sums = field(default_factory=Sums)
+    sums: ReconciledSums = field(default_factory=ReconciledSums)
     differences: list[str] = field(default_factory=list)
     unprovable: str | None = None
 
@@ -71,7 +71,7 @@ class Reconciliation:
         return EXACT.subtract(sums.priced_amount, EXACT.add(sums.billed_amount, sums.unbilled_amount))
 
 
-class _Priced(msgspec.Struct, gc=False):
+class _PricedAmount(msgspec.Struct, gc=False):
     account_id: str
     region: str
     day: str
@@ -149,12 +149,12 @@ class _Partition:
     def __init__(self, log: PartitionLog, rules: Rules) -> None:
         self._log = log
         self._state = PartitionState(rules, log.partition)
-        self._sums = Sums()
+        self._sums = ReconciledSums()
         self._daily: dict[tuple[str, str, str], tuple[int, Decimal]] = {}
         self._balances: dict[str, Decimal] = {}
         self._receivable: dict[str, Decimal] = {}
 
-    async def reconcile(self) -> tuple[Sums, list[str]]:
+    async def reconcile(self) -> tuple[ReconciledSums, list[str]]:
         await self._read_state()
         steps = [step for step in await self._log.journal() if step.seq <= self._state.position.seq]
         found = [
@@ -193,7 +193,7 @@ class _Partition:
             yield record.value
 
     async def _usage(self, count: int) -> list[str]:
-        decode = msgspec.json.Decoder(_Priced).decode
+        decode = msgspec.json.Decoder(_PricedAmount).decode
         total, rows = ZERO, 0
         async for value in self._first(topics.PRICED, count):
             row = decode(value)

@@ -13,7 +13,7 @@ from streams.proof.differences import Difference
 from streams.settings import Settings
 
 
-class Rerouted:
+class RerouteCheck:
     """What the steps of all partitions forwarded, by origin, to be found on the rerouted topic exactly once."""
 
     def __init__(self) -> None:

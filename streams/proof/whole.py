@@ -8,7 +8,7 @@ from streams.errors import MeterError
 from streams.proof.differences import Report, Scope, UnprovableError
 from streams.proof.log import PartitionLog, readers
 from streams.proof.partition import PartitionProof
-from streams.proof.rerouted import Rerouted
+from streams.proof.rerouted import RerouteCheck
 from streams.rights import AUDITOR
 from streams.settings import Settings
 from streams.topics import check
@@ -27,7 +27,7 @@ async def verify(settings: Settings, scope: Scope = EVERYTHING, *, say: Say) -> 
     account = scope.account
     partitions = range(rules.partitions) if account is None else [owner(account, rules.partitions)]
     report = Report(differences=await samelog.differences(settings, partitions, rules))
-    rerouted = Rerouted()
+    rerouted = RerouteCheck()
     try:
         async with readers(settings) as log_readers:
             for partition in partitions:

@@ -57,7 +57,7 @@ class AccountRow:
         )
 
 
-class Seen:
+class KnownAccounts:
     """Accounts that the store has, and since when: a job of one of them changes nothing of its row."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Seen:
             self._since[row.account_id] = row.seen_at
 
 
-class Accounts:
+class BatchAccounts:
     """The accounts of a batch, with what it has made of them."""
 
     def __init__(self, connection: Connection, touched: Iterable[str]) -> None:

@@ -24,7 +24,7 @@ Row = tuple[Any, ...]
 _Published = TypeVar("_Published", bound=msgspec.Struct)
 
 
-class Published(NamedTuple):
+class OutwardRecord(NamedTuple):
     """A record of an outward topic: where it is, its key and value, and the broker's time in ms."""
 
     partition: int
@@ -34,7 +34,7 @@ class Published(NamedTuple):
     timestamp: int
 
 
-class Source(msgspec.Struct, gc=False):
+class PublishedSource(msgspec.Struct, gc=False):
     """Where a record was read; `timestamp` in ms."""
 
     topic: str
@@ -43,7 +43,7 @@ class Source(msgspec.Struct, gc=False):
     timestamp: int = 0
 
 
-class Priced(msgspec.Struct, gc=False):
+class PublishedPriced(msgspec.Struct, gc=False):
     """A value of `usage.priced`."""
 
     job_id: str
@@ -57,11 +57,11 @@ class Priced(msgspec.Struct, gc=False):
     unit_price: str
     amount: str
     price_version: str
-    source: Source
-    origin: Source | None = None
+    source: PublishedSource
+    origin: PublishedSource | None = None
 
 
-class Daily(msgspec.Struct, gc=False):
+class PublishedTotal(msgspec.Struct, gc=False):
     """A value of `usage.daily`."""
 
     account_id: str
@@ -72,18 +72,18 @@ class Daily(msgspec.Struct, gc=False):
     amount: str
 
 
-class Refused(msgspec.Struct, gc=False):
+class PublishedRejected(msgspec.Struct, gc=False):
     """A value of `usage.rejected`."""
 
     code: str
     message: str
-    source: Source
+    source: PublishedSource
     account_id: str | None = None
     job_id: str | None = None
     amount_at_risk: str | None = None
 
 
-class BillLine(msgspec.Struct, gc=False):
+class PublishedBillLine(msgspec.Struct, gc=False):
     """A line of a bill."""
 
     kind: str
@@ -96,21 +96,21 @@ class BillLine(msgspec.Struct, gc=False):
     original_bill_id: str | None = None
 
 
-class Bill(msgspec.Struct, gc=False):
+class PublishedBill(msgspec.Struct, gc=False):
     """A value of `billing.bills`."""
 
     bill_id: str
     account_id: str
     period: str
     mode: str
-    lines: list[BillLine]
+    lines: list[PublishedBillLine]
     total: str
     payable: str
     rounding: str
     issued_at: str
 
 
-class Note(msgspec.Struct, gc=False):
+class PublishedNote(msgspec.Struct, gc=False):
     """A value of `billing.notes`."""
 
     note_id: str
@@ -125,14 +125,14 @@ class Note(msgspec.Struct, gc=False):
     line: int | None = None
 
 
-class Posting(msgspec.Struct, gc=False):
+class PublishedPosting(msgspec.Struct, gc=False):
     """One side of an entry."""
 
     book: str
     amount: str
 
 
-class Entry(msgspec.Struct, gc=False):
+class PublishedEntry(msgspec.Struct, gc=False):
     """A value of `billing.ledger`."""
 
     entry_id: str
@@ -140,7 +140,7 @@ class Entry(msgspec.Struct, gc=False):
     at: str
     cause: str
     reference: str
-    postings: list[Posting]
+    postings: list[PublishedPosting]
     reason: str | None = None
 
     def posted(self, book: str) -> Decimal:
@@ -152,7 +152,7 @@ class Entry(msgspec.Struct, gc=False):
         return total
 
 
-class Notice(msgspec.Struct, gc=False):
+class PublishedNotice(msgspec.Struct, gc=False):
     """A value of `billing.notices`."""
 
     notice_id: str
@@ -166,7 +166,7 @@ class Notice(msgspec.Struct, gc=False):
     deadline: str | None = None
 
 
-class Service(msgspec.Struct, gc=False):
+class PublishedService(msgspec.Struct, gc=False):
     """A value of `account.service`."""
 
     account_id: str
@@ -175,12 +175,12 @@ class Service(msgspec.Struct, gc=False):
     reason: str
 
 
-class Result(msgspec.Struct, gc=False):
+class PublishedResult(msgspec.Struct, gc=False):
     """A value of `meter.command-results`."""
 
     command_id: str
     status: str
-    source: Source
+    source: PublishedSource
     account_id: str | None = None
     code: str | None = None
     message: str | None = None
@@ -194,7 +194,7 @@ class UnreadableError(RefusalToStartError):
 _DECODERS: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
 
 
-def decoded(record: Published, kind: type[_Published], topic: str) -> _Published:
+def decoded(record: OutwardRecord, kind: type[_Published], topic: str) -> _Published:
     """A record's value. Raises UnreadableError."""
     decoder = _DECODERS.get(kind)
     if decoder is None:
@@ -207,7 +207,7 @@ def decoded(record: Published, kind: type[_Published], topic: str) -> _Published
     return value
 
 
-def priced_row(record: Published, job: Priced) -> Row:
+def priced_row(record: OutwardRecord, job: PublishedPriced) -> Row:
     """The row of `priced_usage`."""
     source, origin = job.source, job.origin
     return (
@@ -235,7 +235,7 @@ def priced_row(record: Published, job: Priced) -> Row:
     )
 
 
-def rejected_row(record: Published, refused: Refused, day: str, at: str, priced_later: bool) -> Row:
+def rejected_row(record: OutwardRecord, refused: PublishedRejected, day: str, at: str, priced_later: bool) -> Row:
     """The row of `rejected`; `at` is when it was refused, `day` the billing day of that: see `refused_at`."""
     source = refused.source
     return (
@@ -256,7 +256,7 @@ def rejected_row(record: Published, refused: Refused, day: str, at: str, priced_
     )
 
 
-def bill_row(record: Published, bill: Bill) -> Row:
+def bill_row(record: OutwardRecord, bill: PublishedBill) -> Row:
     """The row of `bill`."""
     return (
         escaped(bill.bill_id),
@@ -274,7 +274,7 @@ def bill_row(record: Published, bill: Bill) -> Row:
     )
 
 
-def line_rows(bill: Bill) -> list[Row]:
+def line_rows(bill: PublishedBill) -> list[Row]:
     """The rows of `bill_line`."""
     return [
         (
@@ -294,7 +294,7 @@ def line_rows(bill: Bill) -> list[Row]:
     ]
 
 
-def note_row(record: Published, note: Note) -> Row:
+def note_row(record: OutwardRecord, note: PublishedNote) -> Row:
     """The row of `note`."""
     return (
         record.partition,
@@ -313,7 +313,7 @@ def note_row(record: Published, note: Note) -> Row:
     )
 
 
-def notice_row(record: Published, notice: Notice) -> Row:
+def notice_row(record: OutwardRecord, notice: PublishedNotice) -> Row:
     """The row of `notice`."""
     return (
         record.partition,
@@ -331,7 +331,7 @@ def notice_row(record: Published, notice: Notice) -> Row:
     )
 
 
-def command_row(record: Published) -> Row:
+def command_row(record: OutwardRecord) -> Row:
     """The row of `command`: its fields where they are what they should be."""
     value = record.value or b""
     try:
@@ -348,7 +348,7 @@ def command_row(record: Published) -> Row:
     )
 
 
-def result_row(record: Published, result: Result) -> Row:
+def result_row(record: OutwardRecord, result: PublishedResult) -> Row:
     """The row of `command_result`."""
     return (
         record.partition,
@@ -373,7 +373,7 @@ def words(text: str | None) -> str | None:
     return None if text is None else escaped(text)
 
 
-def as_published(record: Published) -> str:
+def as_published(record: OutwardRecord) -> str:
     """A record's value as it is kept; bytes that are no text show as `\\xff`."""
     return escaped((record.value or b"").decode(errors="backslashreplace"))
 
@@ -410,7 +410,7 @@ def _moment(microseconds: int) -> str:
 _KEY_OF_TOTAL = msgspec.json.Decoder(tuple[str, str, str])
 
 
-def key_of_total(record: Published) -> tuple[str, str, str]:
+def key_of_total(record: OutwardRecord) -> tuple[str, str, str]:
     """Account (as it is kept), day and region of a record of `usage.daily`. Raises UnreadableError."""
     try:
         account_id, region, day = _KEY_OF_TOTAL.decode(record.key or b"")

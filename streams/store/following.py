@@ -13,8 +13,8 @@ from streams.cluster import identify
 from streams.errors import RefusalToStartError
 from streams.settings import Settings
 from streams.specs import SPECS
-from streams.store.decode import Published
-from streams.store.positions import PROJECTED, Moved, Place, Position
+from streams.store.decode import OutwardRecord
+from streams.store.positions import PROJECTED, PartitionAdvance, Place, ProjectedPosition
 from streams.store.project import Batch
 
 MAX_RECORDS = 20_000
@@ -51,7 +51,7 @@ class Follower:
         """The ids of the topics, now."""
         return (await identify(self._consumer, self._settings, PROJECTED)).topics
 
-    async def prove(self, positions: Mapping[Place, Position]) -> None:
+    async def prove(self, positions: Mapping[Place, ProjectedPosition]) -> None:
         """See that the last records projected are still where they were. Raises RefusalToStartError.
 
         Of compacted topics they may be gone, and elsewhere they may have expired.
@@ -90,19 +90,19 @@ class Follower:
         except OffsetOutOfRangeError as error:
             raise expired(str(error)) from error
         moves = []
-        records: dict[str, list[Published]] = defaultdict(list)
+        records: dict[str, list[OutwardRecord]] = defaultdict(list)
         for tp, place in self._places.items():
             position = await self._consumer.position(tp)
             batch = found.get(tp, ())
             moves.append(self._moved(tp, place, position, batch[-1] if batch else None))
-            records[place[0]] += [Published(tp.partition, r.offset, r.key, r.value, r.timestamp) for r in batch]
+            records[place[0]] += [OutwardRecord(tp.partition, r.offset, r.key, r.value, r.timestamp) for r in batch]
             self._at[place] = position
         return Batch(moves, records)
 
-    def _moved(self, tp: TopicPartition, place: Place, position: int, last: ConsumerRecord | None) -> Moved:
+    def _moved(self, tp: TopicPartition, place: Place, position: int, last: ConsumerRecord | None) -> PartitionAdvance:
         stable = self._consumer.last_stable_offset(tp)
         polled_ms = self._consumer.last_poll_timestamp(tp)
-        return Moved(
+        return PartitionAdvance(
             place,
             self._at[place],
             position,
@@ -134,7 +134,7 @@ def _other_log(tp: TopicPartition, last: Seal) -> RefusalToStartError:
     )
 
 
-def check_ids(known: Mapping[Place, Position], topic_ids: Mapping[str, str]) -> None:
+def check_ids(known: Mapping[Place, ProjectedPosition], topic_ids: Mapping[str, str]) -> None:
     """See that no topic was made anew. Raises RefusalToStartError."""
     for (topic, _), position in sorted(known.items()):
         now = topic_ids.get(topic)
@@ -145,7 +145,9 @@ def check_ids(known: Mapping[Place, Position], topic_ids: Mapping[str, str]) -> 
             )
 
 
-def check_bounds(positions: Mapping[Place, Position], starts: Mapping[Place, int], ends: Mapping[Place, int]) -> None:
+def check_bounds(
+    positions: Mapping[Place, ProjectedPosition], starts: Mapping[Place, int], ends: Mapping[Place, int]
+) -> None:
     """See that the logs are those that the positions are of. Raises RefusalToStartError."""
     for place, (_, position, _, _) in sorted(positions.items()):
         if place not in starts:

@@ -11,7 +11,7 @@ from streams.store.project import Batch
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
 
-class Measures:
+class ProjectorMeasures:
     """The metrics of one projector, in a registry of their own."""
 
     def __init__(self) -> None:

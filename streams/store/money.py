@@ -11,26 +11,33 @@ from meter.ledger import Book, Cause
 from meter.money import EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
 from streams.store import decode
-from streams.store.accounts import Accounts
-from streams.store.decode import Bill, Entry, Note, Published, Row
+from streams.store.accounts import BatchAccounts
+from streams.store.decode import OutwardRecord, PublishedBill, PublishedEntry, PublishedNote, Row
 from streams.store.schema import bill, bill_line, bill_standing, ledger_entry, note, posting
 from streams.store.types import escaped, moment_text
 from streams.store.writing import given, insert, upsert
 
 
-def put_bills(connection: Connection, read: Sequence[tuple[Published, Bill]], _: Accounts, __: BillingDays) -> None:
+def put_bills(
+    connection: Connection, read: Sequence[tuple[OutwardRecord, PublishedBill]], _: BatchAccounts, __: BillingDays
+) -> None:
     """`billing.bills` with their lines."""
     insert(connection, bill, [decode.bill_row(record, issued) for record, issued in read])
     insert(connection, bill_line, [row for _, issued in read for row in decode.line_rows(issued)])
 
 
-def put_notes(connection: Connection, read: Sequence[tuple[Published, Note]], _: Accounts, __: BillingDays) -> None:
+def put_notes(
+    connection: Connection, read: Sequence[tuple[OutwardRecord, PublishedNote]], _: BatchAccounts, __: BillingDays
+) -> None:
     """`billing.notes`."""
     insert(connection, note, [decode.note_row(record, issued) for record, issued in read])
 
 
 def put_ledger(
-    connection: Connection, read: Sequence[tuple[Published, Entry]], accounts: Accounts, _: BillingDays
+    connection: Connection,
+    read: Sequence[tuple[OutwardRecord, PublishedEntry]],
+    accounts: BatchAccounts,
+    _: BillingDays,
 ) -> None:
     """`billing.ledger`: entries with the balance after each, postings, accounts, and the standings of bills."""
     insert(connection, ledger_entry, [_enter(record, entry, accounts) for record, entry in read])
@@ -38,7 +45,7 @@ def put_ledger(
     _put_standings(connection, [entry for _, entry in read])
 
 
-def _enter(record: Published, entry: Entry, accounts: Accounts) -> Row:
+def _enter(record: OutwardRecord, entry: PublishedEntry, accounts: BatchAccounts) -> Row:
     """The row of an entry; the account's balance goes on with it. A customer's balance is a liability: credit."""
     at = decode.instant(entry.at)
     account = accounts.seen(escaped(entry.account_id), record.partition, at)
@@ -61,7 +68,7 @@ def _enter(record: Published, entry: Entry, accounts: Accounts) -> Row:
     )
 
 
-def _posting_rows(record: Published, entry: Entry) -> list[Row]:
+def _posting_rows(record: OutwardRecord, entry: PublishedEntry) -> list[Row]:
     return [
         (record.partition, record.position, line, each.book, each.amount) for line, each in enumerate(entry.postings)
     ]
@@ -90,14 +97,14 @@ class _Standing:
             decimal_text(self.credited),
         )
 
-    def credit(self, entry: Entry, at: str) -> None:
+    def credit(self, entry: PublishedEntry, at: str) -> None:
         """A credit note; one on all that was still to be paid of an open bill settles it."""
         self.credited = EXACT.add(self.credited, entry.posted(Book.CREDITS))
         if self.paid_at is None and self.credited == self.payable:
             self.paid_at = at
 
 
-def _put_standings(connection: Connection, entries: Sequence[Entry]) -> None:
+def _put_standings(connection: Connection, entries: Sequence[PublishedEntry]) -> None:
     """The entry of a bill or debit note opens it, its payment closes it, refunds and credit notes add up."""
     of_bills = [entry for entry in entries if entry.cause not in (Cause.TOP_UP, Cause.ADJUSTMENT)]
     standings = _load_standings(connection, sorted({escaped(entry.reference) for entry in of_bills}))

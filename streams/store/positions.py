@@ -31,7 +31,7 @@ PROJECTED = (
 Place = tuple[str, int]
 
 
-class Position(NamedTuple):
+class ProjectedPosition(NamedTuple):
     """How far a partition is projected, where its log began when it was first read, and what proves which log it is."""
 
     first_offset: int
@@ -46,7 +46,7 @@ class OtherProjectorError(MeterError):
     code = Exit.FENCED
 
 
-class Moved(NamedTuple):
+class PartitionAdvance(NamedTuple):
     """A partition's position, from one offset to the next.
 
     `record_at`: the broker's time of the last record, if there was one; `end_offset` and `polled_at`: where the log
@@ -82,12 +82,12 @@ def claim(connection: Connection, settings: Settings, rules: Rules, now: datetim
         )
 
 
-def load(connection: Connection) -> dict[Place, Position]:
+def load(connection: Connection) -> dict[Place, ProjectedPosition]:
     """The position in each partition of each topic."""
     found = {}
     for row in connection.execute(select(projector_position)):
         last = None if row.last_offset is None else Seal(row.last_offset, row.last_ms, row.last_checksum)
-        found[row.topic, row.partition] = Position(row.first_offset, row.next_offset, row.topic_id, last)
+        found[row.topic, row.partition] = ProjectedPosition(row.first_offset, row.next_offset, row.topic_id, last)
     return found
 
 
@@ -131,7 +131,7 @@ _MOVE = (
 )
 
 
-def move(connection: Connection, moves: Iterable[Moved]) -> None:
+def move(connection: Connection, moves: Iterable[PartitionAdvance]) -> None:
     """Move positions by compare-and-set, in one order. Raises OtherProjectorError where one is not as expected.
 
     One projector at a time: where two are at work, their batches may move different positions and still add to the same

@@ -22,7 +22,7 @@ from streams.settings import Settings
 from streams.store import positions
 from streams.store.database import is_postgres, opened_store, reason, shown, store_errors, writing
 from streams.store.following import Follower
-from streams.store.measures import Measures
+from streams.store.measures import ProjectorMeasures
 from streams.store.migrate import migrate
 from streams.store.positions import Place
 from streams.store.projector import Projector, wait_for_store
@@ -56,7 +56,7 @@ async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    measures = Measures()
+    measures = ProjectorMeasures()
     log.info("projector starts", version=__version__, kafka=settings.bootstrap_servers, store=shown(engine))
     with suppress(AskedToStop):
         async with _pages(settings, measures):
@@ -69,7 +69,7 @@ async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
     log.info("projector stopped" if asked.is_set() else "all is projected")
 
 
-def _pages(settings: Settings, measures: Measures) -> AbstractAsyncContextManager[None]:
+def _pages(settings: Settings, measures: ProjectorMeasures) -> AbstractAsyncContextManager[None]:
     """Its pages, while the block runs."""
 
     async def metrics() -> bytes:

@@ -11,10 +11,10 @@ from meter import topics
 from meter.money import EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
 from streams.store import decode
-from streams.store.accounts import AccountRow, Accounts, Seen
-from streams.store.decode import Daily, Priced, Published, Refused, decoded
+from streams.store.accounts import AccountRow, BatchAccounts, KnownAccounts
+from streams.store.decode import OutwardRecord, PublishedPriced, PublishedRejected, PublishedTotal, decoded
 from streams.store.money import put_bills, put_ledger, put_notes
-from streams.store.positions import Moved, move
+from streams.store.positions import PartitionAdvance, move
 from streams.store.refusals import put_priced_later, put_rejected
 from streams.store.schema import command, command_result, daily_total, notice, priced_usage, region_total
 from streams.store.types import Day, escaped
@@ -24,18 +24,18 @@ from streams.store.writing import given, insert, upsert
 class Batch(NamedTuple):
     """What was fetched: the positions that it moves, and the records, by topic, each partition's in order."""
 
-    moves: Sequence[Moved]
-    records: Mapping[str, Sequence[Published]]
+    moves: Sequence[PartitionAdvance]
+    records: Mapping[str, Sequence[OutwardRecord]]
 
 
-def apply(connection: Connection, batch: Batch, days: BillingDays, seen: Seen) -> list[AccountRow]:
+def apply(connection: Connection, batch: Batch, days: BillingDays, seen: KnownAccounts) -> list[AccountRow]:
     """Write a batch; the caller commits, and then notes the accounts that this gives.
 
     Raises OtherProjectorError where a position is not as expected; then nothing may be committed.
     """
     move(connection, batch.moves)
     read = {topic: _read(topic, records) for topic, records in batch.records.items() if records}
-    accounts = Accounts(connection, _touched(read, seen))
+    accounts = BatchAccounts(connection, _touched(read, seen))
     for topic, put in _PUT.items():
         if topic in read:
             put(connection, read[topic], accounts, days)
@@ -43,31 +43,33 @@ def apply(connection: Connection, batch: Batch, days: BillingDays, seen: Seen) -
     return list(accounts.rows.values())
 
 
-_Read = Sequence[tuple[Published, Any]]
+_Read = Sequence[tuple[OutwardRecord, Any]]
 
 _KINDS: dict[str, type[Any]] = {
-    topics.PRICED: Priced,
-    topics.REJECTED: Refused,
-    topics.BILLS: decode.Bill,
-    topics.NOTES: decode.Note,
-    topics.LEDGER: decode.Entry,
-    topics.NOTICES: decode.Notice,
-    topics.SERVICE: decode.Service,
-    topics.COMMAND_RESULTS: decode.Result,
+    topics.PRICED: PublishedPriced,
+    topics.REJECTED: PublishedRejected,
+    topics.BILLS: decode.PublishedBill,
+    topics.NOTES: decode.PublishedNote,
+    topics.LEDGER: decode.PublishedEntry,
+    topics.NOTICES: decode.PublishedNotice,
+    topics.SERVICE: decode.PublishedService,
+    topics.COMMAND_RESULTS: decode.PublishedResult,
 }
 
 
-def _read(topic: str, records: Sequence[Published]) -> _Read:
+def _read(topic: str, records: Sequence[OutwardRecord]) -> _Read:
     if topic == topics.COMMANDS:
         return [(record, None) for record in records]
     if topic == topics.DAILY:  # a tombstone takes its total away
-        return [(record, None if record.value is None else decoded(record, Daily, topic)) for record in records]
+        return [
+            (record, None if record.value is None else decoded(record, PublishedTotal, topic)) for record in records
+        ]
     if topic == topics.SERVICE:
         records = [record for record in records if record.value is not None]
     return [(record, decoded(record, _KINDS[topic], topic)) for record in records]
 
 
-def _touched(read: Mapping[str, _Read], seen: Seen) -> Iterable[str]:
+def _touched(read: Mapping[str, _Read], seen: KnownAccounts) -> Iterable[str]:
     """The accounts whose rows may change, ids as they are kept."""
     for topic in (topics.LEDGER, topics.NOTICES, topics.SERVICE):
         yield from (escaped(value.account_id) for _, value in read.get(topic, ()))
@@ -80,7 +82,7 @@ def _touched(read: Mapping[str, _Read], seen: Seen) -> Iterable[str]:
             yield account_id
 
 
-def _made_sure(result: decode.Result) -> bool:
+def _made_sure(result: decode.PublishedResult) -> bool:
     """Whether an answer says that its account is there."""
     return result.status == "done" and result.account_id is not None
 
@@ -88,11 +90,11 @@ def _made_sure(result: decode.Result) -> bool:
 # -- one function for each topic ---------------------------------------------------------------------------------
 
 
-def _put_commands(connection: Connection, read: _Read, _: Accounts, __: BillingDays) -> None:
+def _put_commands(connection: Connection, read: _Read, _: BatchAccounts, __: BillingDays) -> None:
     insert(connection, command, [decode.command_row(record) for record, _ in read])
 
 
-def _put_results(connection: Connection, read: _Read, accounts: Accounts, _: BillingDays) -> None:
+def _put_results(connection: Connection, read: _Read, accounts: BatchAccounts, _: BillingDays) -> None:
     insert(connection, command_result, [decode.result_row(record, result) for record, result in read])
     for record, result in read:
         if _made_sure(result):
@@ -100,7 +102,7 @@ def _put_results(connection: Connection, read: _Read, accounts: Accounts, _: Bil
             accounts.seen(account_id, record.partition, decode.of_ms(result.source.timestamp))
 
 
-def _put_priced(connection: Connection, read: _Read, accounts: Accounts, _: BillingDays) -> None:
+def _put_priced(connection: Connection, read: _Read, accounts: BatchAccounts, _: BillingDays) -> None:
     rows = [decode.priced_row(record, job) for record, job in read]
     insert(connection, priced_usage, rows)
     first: dict[str, tuple[int, str]] = {}
@@ -116,8 +118,8 @@ def _put_priced(connection: Connection, read: _Read, accounts: Accounts, _: Bill
     put_priced_later(connection, rows)
 
 
-def _put_daily(connection: Connection, read: _Read, _: Accounts, __: BillingDays) -> None:
-    last: dict[_TotalKey, Daily | None] = {decode.key_of_total(record): total for record, total in read}
+def _put_daily(connection: Connection, read: _Read, _: BatchAccounts, __: BillingDays) -> None:
+    last: dict[_TotalKey, PublishedTotal | None] = {decode.key_of_total(record): total for record, total in read}
     before = _totals_before(connection, last)
     for account_id, day, region in [key for key, total in last.items() if total is None and key in before]:
         at = (daily_total.c.account_id == account_id) & (daily_total.c.day == day) & (daily_total.c.region == region)
@@ -148,7 +150,7 @@ def _totals_before(connection: Connection, keys: Iterable[_TotalKey]) -> dict[_T
 
 def _put_region_totals(
     connection: Connection,
-    after: Mapping[_TotalKey, Daily | None],
+    after: Mapping[_TotalKey, PublishedTotal | None],
     before: Mapping[_TotalKey, _Sum],
 ) -> None:
     changes: dict[tuple[str, str], _Sum] = defaultdict(lambda: _NOTHING)
@@ -174,7 +176,7 @@ def _plus(total: _Sum, more: _Sum, less: _Sum) -> _Sum:
     )
 
 
-def _put_notices(connection: Connection, read: _Read, accounts: Accounts, _: BillingDays) -> None:
+def _put_notices(connection: Connection, read: _Read, accounts: BatchAccounts, _: BillingDays) -> None:
     insert(connection, notice, [decode.notice_row(record, told) for record, told in read])
     for record, told in read:
         at = decode.instant(told.at)
@@ -184,7 +186,7 @@ def _put_notices(connection: Connection, read: _Read, accounts: Accounts, _: Bil
             account.deadline = None if told.deadline is None else decode.instant(told.deadline)
 
 
-def _put_services(_: Connection, read: _Read, accounts: Accounts, __: BillingDays) -> None:
+def _put_services(_: Connection, read: _Read, accounts: BatchAccounts, __: BillingDays) -> None:
     for record, service in read:
         since = decode.instant(service.since)
         account = accounts.seen(escaped(service.account_id), record.partition, since)
@@ -194,7 +196,7 @@ def _put_services(_: Connection, read: _Read, accounts: Accounts, __: BillingDay
         account.service_value = decode.as_published(record)
 
 
-_PUT: dict[str, Callable[[Connection, _Read, Accounts, BillingDays], None]] = {
+_PUT: dict[str, Callable[[Connection, _Read, BatchAccounts, BillingDays], None]] = {
     topics.COMMANDS: _put_commands,
     topics.COMMAND_RESULTS: _put_results,
     topics.PRICED: _put_priced,

@@ -24,11 +24,11 @@ from streams.errors import BrokerLostError
 from streams.kafka import reader
 from streams.settings import Settings
 from streams.store import positions
-from streams.store.accounts import AccountRow, Seen
+from streams.store.accounts import AccountRow, KnownAccounts
 from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
 from streams.store.following import FETCH_WAIT_MS, Follower, check_bounds, check_ids, check_whole
-from streams.store.measures import Measures
-from streams.store.positions import Place, Position
+from streams.store.measures import ProjectorMeasures
+from streams.store.positions import Place, ProjectedPosition
 from streams.store.project import Batch, apply
 from streams.waiting import AskedToStop, in_daemon_thread, unless
 
@@ -48,14 +48,14 @@ _T = TypeVar("_T")
 class Projector:
     """One projector of a meter's topics into one store."""
 
-    def __init__(self, settings: Settings, rules: Rules, engine: Engine, measures: Measures) -> None:
+    def __init__(self, settings: Settings, rules: Rules, engine: Engine, measures: ProjectorMeasures) -> None:
         self._settings = settings
         self._rules = rules
         self._engine = engine
         self._days = BillingDays(rules.time_zone)
-        self._seen = Seen()
+        self._seen = KnownAccounts()
         self._measures = measures
-        self._known: Mapping[Place, Position] = {}
+        self._known: Mapping[Place, ProjectedPosition] = {}
         self._looked = self._touched = 0.0
         self._has_written = False
 
@@ -85,7 +85,7 @@ class Projector:
                     delay_s = FIRST_BACKOFF_S if self._has_written else min(delay_s * 2, MAX_BACKOFF_S)
                     log.warning(str(error), what="the store is away; what comes in waits in Kafka", retry_in_s=delay_s)
                     await _pause(asked, delay_s)
-                    self._seen = Seen()
+                    self._seen = KnownAccounts()
                     follower.seek(await self._waiting(self._positions, asked))
 
     async def _follow(self, follower: Follower, asked: asyncio.Event, until: dict[Place, int] | None) -> None:
@@ -132,7 +132,7 @@ class Projector:
 
     def _begin(
         self, starts: dict[Place, int], ends: dict[Place, int], topic_ids: Mapping[str, str]
-    ) -> dict[Place, Position]:
+    ) -> dict[Place, ProjectedPosition]:
         """The positions to read on from; the store is this meter's from now on. Raises RefusalToStartError."""
         now = datetime.now(UTC)
         with store_errors(self._engine), writing(self._engine) as connection:
@@ -153,7 +153,7 @@ class Projector:
 
 
 async def wait_for_store(
-    ask: Callable[[], _T], asked: asyncio.Event, measures: Measures, *, starting: bool = False
+    ask: Callable[[], _T], asked: asyncio.Event, measures: ProjectorMeasures, *, starting: bool = False
 ) -> _T:
     """What the store answers; while it is away it is asked again, with backoff and without end, until asked to stop.
 

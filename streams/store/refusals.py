@@ -11,8 +11,8 @@ from meter.money import EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
 from meter.rejects import refused_at
 from streams.store import decode
-from streams.store.accounts import Accounts
-from streams.store.decode import Published, Refused, Row
+from streams.store.accounts import BatchAccounts
+from streams.store.decode import OutwardRecord, PublishedRejected, Row
 from streams.store.schema import priced_usage, rejected, rejected_total
 from streams.store.types import escaped, moment_text
 from streams.store.writing import given, insert, upsert
@@ -47,7 +47,7 @@ _Changes = dict[tuple[str, str], _Change]  # by day and code
 
 
 def put_rejected(
-    connection: Connection, read: Sequence[tuple[Published, Refused]], _: Accounts, days: BillingDays
+    connection: Connection, read: Sequence[tuple[OutwardRecord, PublishedRejected]], _: BatchAccounts, days: BillingDays
 ) -> None:
     """`usage.rejected`, and its sums."""
     priced = _priced_at(connection, {key for _, refused in read if (key := _key(refused)) is not None})
@@ -67,7 +67,7 @@ def put_rejected(
     _add(connection, changes)
 
 
-def _key(refused: Refused) -> _JobKey | None:
+def _key(refused: PublishedRejected) -> _JobKey | None:
     if refused.account_id is None or refused.job_id is None or refused.code == _NEVER_PUT_RIGHT:
         return None
     return escaped(refused.account_id), escaped(refused.job_id)

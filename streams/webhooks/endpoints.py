@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from streams.errors import MeterError, SettingError
 from streams.store.own import webhook_delivery, webhook_endpoint, webhook_position
-from streams.store.queries.pages import Page, page
+from streams.store.queries.pages import RowPage, page
 from streams.webhooks.addresses import read_url
 from streams.webhooks.events import EVENTS
 
@@ -121,12 +121,12 @@ def listed(connection: Connection) -> list[Listed]:
     return _listed(connection, endpoints(connection))
 
 
-def listed_page(connection: Connection, *, after: str | None = None, limit: int = 100) -> Page[Listed]:
+def listed_page(connection: Connection, *, after: str | None = None, limit: int = 100) -> RowPage[Listed]:
     """The endpoints with what waits for them, the oldest first."""
     table = webhook_endpoint.c
     order = (table.created_at, table.endpoint_id)
     found = page(connection, _present(), order, _endpoint, after=after, limit=limit)
-    return Page(tuple(_listed(connection, found.rows)), found.next)
+    return RowPage(tuple(_listed(connection, found.rows)), found.next)
 
 
 def listed_one(connection: Connection, endpoint_id: str) -> Listed | None:

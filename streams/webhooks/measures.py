@@ -11,7 +11,7 @@ _SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 15, 30, 60)
 STATES = ("waiting", "dead")
 
 
-class Measures:
+class WebhookMeasures:
     """The metrics of one sender, in a registry of their own."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from streams.errors import Exit, MeterError
 from streams.store.database import is_postgres
 from streams.store.own import webhook_delivery, webhook_endpoint, webhook_position
-from streams.store.queries.pages import Page, page
+from streams.store.queries.pages import RowPage, page
 from streams.webhooks.endpoints import Endpoint
 from streams.webhooks.events import EVENTS, Message
 
@@ -53,7 +53,7 @@ class Dead(NamedTuple):
     last_error: str | None
 
 
-class Moved(NamedTuple):
+class EndpointAdvance(NamedTuple):
     """An endpoint's position in a partition of a topic, before and after."""
 
     endpoint_id: str
@@ -72,7 +72,7 @@ class Put(NamedTuple):
     message: Message
 
 
-def put(connection: Connection, messages: Sequence[Put], moves: Iterable[Moved], now: datetime) -> None:
+def put(connection: Connection, messages: Sequence[Put], moves: Iterable[EndpointAdvance], now: datetime) -> None:
     """Put messages down and move the positions past them. Raises OtherSenderError, and nothing is to be committed.
 
     `messages` in the order of their logs, which is the order in which those of one event go out, whatever the brokers'
@@ -203,7 +203,7 @@ def dead(connection: Connection, endpoint_id: str | None = None) -> list[Dead]:
 
 def dead_page(
     connection: Connection, endpoint_id: str | None = None, *, after: str | None = None, limit: int = 50
-) -> Page[Dead]:
+) -> RowPage[Dead]:
     """The same, the latest first, page by page."""
     table = webhook_delivery.c
     order = (table.created_at, table.event_id, table.endpoint_id)
@@ -244,7 +244,7 @@ def retry(connection: Connection, chosen: Iterable[Dead], now: datetime) -> int:
 __all__ = [
     "Dead",
     "Delivery",
-    "Moved",
+    "EndpointAdvance",
     "OtherSenderError",
     "Put",
     "claim",

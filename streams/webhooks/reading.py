@@ -17,7 +17,7 @@ from streams.store.database import store_errors, writing
 from streams.webhooks import queue
 from streams.webhooks.endpoints import Endpoint, endpoints, positions_of, topic_ids_of
 from streams.webhooks.events import EVENTS, message_of
-from streams.webhooks.queue import Moved, Put
+from streams.webhooks.queue import EndpointAdvance, Put
 
 MAX_RECORDS = 2_000
 POLL_MS = 500
@@ -37,7 +37,7 @@ async def committed_ends(settings: Settings, partitions: int) -> tuple[dict[tupl
         return ends, (await identify(consumer, settings, EVENTS.values())).topics
 
 
-class Reading:
+class WebhookReader:
     """Reads the topics once for all endpoints. `tell` is called with the endpoints there are, after each look."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Reading:
             for endpoint in known:
                 before = positions[endpoint.endpoint_id][place]
                 if after > before:
-                    moves.append(Moved(endpoint.endpoint_id, topic, partition, before, after))
+                    moves.append(EndpointAdvance(endpoint.endpoint_id, topic, partition, before, after))
             for record in records:
                 message = message_of(topic, record.value, record.timestamp)
                 messages += [

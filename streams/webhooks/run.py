@@ -26,8 +26,8 @@ from streams.waiting import in_daemon_thread
 from streams.webhooks import queue
 from streams.webhooks.endpoints import Endpoint
 from streams.webhooks.events import EVENTS
-from streams.webhooks.measures import Measures
-from streams.webhooks.reading import Reading
+from streams.webhooks.measures import WebhookMeasures
+from streams.webhooks.reading import WebhookReader
 from streams.webhooks.sending import Client, attempt, new_client
 
 log = structlog.get_logger(__name__)
@@ -58,12 +58,12 @@ class Sender:
         partitions: int,
         retry_after_s: Sequence[float] = RETRY_AFTER_S,
         pause_s: tuple[float, float] = PAUSE_S,
-        measures: Measures | None = None,
+        measures: WebhookMeasures | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
-        self._measures = measures or Measures()
-        self._reading = Reading(settings, engine, partitions, self._told)
+        self._measures = measures or WebhookMeasures()
+        self._reading = WebhookReader(settings, engine, partitions, self._told)
         self._retry_after_s = retry_after_s
         self._pause_s = pause_s
         self._lease = timedelta(seconds=settings.webhook_timeout_s + LEASE_MARGIN_S)
@@ -162,7 +162,7 @@ class Sender:
         return now + timedelta(seconds=wait_s)
 
 
-async def _patiently(work: Callable[[], Awaitable[_T]], measures: Measures, *, starting: bool = False) -> _T:
+async def _patiently(work: Callable[[], Awaitable[_T]], measures: WebhookMeasures, *, starting: bool = False) -> _T:
     """What work gives; it is done again, after a while, when Kafka or the store was away.
 
     Raises StoreRefusedError where the store will not have us, if the process is only `starting`.
@@ -188,7 +188,7 @@ async def run_webhooks(settings: Settings, engine: Engine) -> None:
 
     Raises what `Sender.run` and `check` raise, and StoreRefusedError.
     """
-    measures = Measures()
+    measures = WebhookMeasures()
 
     async def metrics() -> bytes:
         await asyncio.to_thread(_count, engine, measures)
@@ -208,7 +208,7 @@ async def run_webhooks(settings: Settings, engine: Engine) -> None:
         await Sender(settings, engine, rules.partitions, measures=measures).run()
 
 
-def _count(engine: Engine, measures: Measures) -> None:
+def _count(engine: Engine, measures: WebhookMeasures) -> None:
     """What waits and what is dead, as the store has it; while it is away, as it had it."""
     with suppress(StoreLostError), store_errors(engine), engine.connect() as connection:
         measures.counted(queue.counts(connection))

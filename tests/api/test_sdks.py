@@ -9,7 +9,7 @@ import pytest
 
 from meter.routing import owner
 from tests.integration.running import COMPLETED, Meter
-from tests.sdk.messages import Sent, all_sent
+from tests.sdk.messages import SentMessage, all_sent
 
 pytestmark = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 
@@ -20,7 +20,7 @@ AT_MS = 1_546_516_801_000
 OF_THE_CLIENT = {"content-length", "accept-encoding", "user-agent"}
 
 
-def as_now(sent: Sent, number: int) -> bytes:
+def as_now(sent: SentMessage, number: int) -> bytes:
     """A body whose job is one of its own, and of today; all else is as it was sent."""
     document = json.loads(sent.body)
     coded = document.get("data_base64")

@@ -13,7 +13,7 @@ from streams.http.callers import Role
 from tests.api.conftest import project
 from tests.api.serving import Api, at, make_token, problem
 from tests.integration.running import PATIENCE_S, Meter
-from tests.store.following import Projector
+from tests.store.following import RunningProjector
 from tests.store.stage import ODD
 
 
@@ -148,7 +148,7 @@ def test_an_account_is_opened_under_an_address_of_its_own(
 ) -> None:
     monkeypatch.setattr(commands, "SHOWN_WITHIN_S", PATIENCE_S)  # the projector only begins
     assert api.settings.database_url is not None
-    projector = Projector(meter, api.settings.database_url.get_secret_value(), tmp_path / "projector.log")
+    projector = RunningProjector(meter, api.settings.database_url.get_secret_value(), tmp_path / "projector.log")
     try:
         open_and_look(operator, mine)
     finally:

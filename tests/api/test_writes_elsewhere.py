@@ -11,7 +11,7 @@ import pytest
 
 from meter import topics
 from meter.models import CommandResult
-from streams.http.kafka import Log
+from streams.http.kafka import KafkaConnection
 from streams.settings import Settings
 from tests.api.conftest import project
 from tests.api.serving import Api, at, problem
@@ -149,7 +149,7 @@ def test_a_record_that_is_no_answer_does_not_cut_off_those_who_wait_for_theirs(k
         }  # fmt: skip
 
         async def ask() -> CommandResult:
-            async with Log(settings) as log:
+            async with KafkaConnection(settings) as log:
                 await log.need()
                 async with log.answers("c1") as queue:
                     for value in (b"no answer", json.dumps(answer).encode()):

@@ -21,7 +21,7 @@ LARGEST_BYTES = 250_000
 LONGEST_PX = 7000
 
 
-class Look(NamedTuple):
+class PageLook(NamedTuple):
     """A page: who looks, where, and what its picture is called if the docs have one."""
 
     who: str | None
@@ -29,29 +29,29 @@ class Look(NamedTuple):
     picture: str | None = None
 
 
-def looks(bill: str) -> list[Look]:
+def looks(bill: str) -> list[PageLook]:
     """All pages."""
     operators = [
-        Look("operator", "/console/overview", "overview"),
-        Look("operator", "/console/accounts", "accounts"),
-        Look("operator", "/console/accounts?q=nobody"),
-        Look("operator", account_path("harbour-news"), "account"),
-        Look("operator", account_path("A", "/bills")),
-        Look("operator", account_path("A", "/ledger"), "ledger"),
-        Look("operator", account_path(IN_ARREARS, "/notices"), "notices"),
-        Look("operator", account_path("starlight-video", "/contract")),
-        Look("operator", f"/console/bills/{bill}", "bill"),
-        Look("operator", f"/console/bills/{bill}/print", "bill-print"),
-        Look("operator", "/console/rejects", "rejects"),
-        Look("operator", "/console/prices"),
-        Look("operator", "/console/health", "health"),
-        Look("operator", "/console/webhooks"),
-        Look("operator", f"/console/days?day={TODAY}"),
-        Look("operator", "/console/audit"),
-        Look("operator", "/console/nowhere"),
+        PageLook("operator", "/console/overview", "overview"),
+        PageLook("operator", "/console/accounts", "accounts"),
+        PageLook("operator", "/console/accounts?q=nobody"),
+        PageLook("operator", account_path("harbour-news"), "account"),
+        PageLook("operator", account_path("A", "/bills")),
+        PageLook("operator", account_path("A", "/ledger"), "ledger"),
+        PageLook("operator", account_path(IN_ARREARS, "/notices"), "notices"),
+        PageLook("operator", account_path("starlight-video", "/contract")),
+        PageLook("operator", f"/console/bills/{bill}", "bill"),
+        PageLook("operator", f"/console/bills/{bill}/print", "bill-print"),
+        PageLook("operator", "/console/rejects", "rejects"),
+        PageLook("operator", "/console/prices"),
+        PageLook("operator", "/console/health", "health"),
+        PageLook("operator", "/console/webhooks"),
+        PageLook("operator", f"/console/days?day={TODAY}"),
+        PageLook("operator", "/console/audit"),
+        PageLook("operator", "/console/nowhere"),
     ]
     tabs = ("", "/bills", "/ledger", "/notices", "/contract")
-    return [*operators, *[Look("A", f"/console/account{tab}", "customer" if not tab else None) for tab in tabs]]
+    return [*operators, *[PageLook("A", f"/console/account{tab}", "customer" if not tab else None) for tab in tabs]]
 
 
 def first_bill(page: Page) -> str:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from tests.chaos.days import COMPLETED, FIRST_DAY, Days, Event
+from tests.chaos.days import COMPLETED, FIRST_DAY, DayEvent, Days
 
 ACCOUNTS = 300
 PATIENCE_S = 120.0
@@ -30,7 +30,7 @@ class Acknowledged(NamedTuple):
     value: bytes
 
 
-class Clients:
+class ChaosClients:
     """A thread that sends day after day until it is told to stop; the last day is sent to its end."""
 
     def __init__(self, bootstrap_servers: str, seed: int, partitions: int, rate_per_s: int) -> None:
@@ -92,7 +92,7 @@ class Clients:
         if self._plain.flush(PATIENCE_S):
             raise TimeoutError("Kafka does not take the events")
 
-    def _send(self, event: Event) -> None:
+    def _send(self, event: DayEvent) -> None:
         self._produce(self._plain, event, self._told)
         if event.topic == COMPLETED and self._rng.random() < 0.02:
             self._produce(self._plain, event, self._told)  # a client that was not sure
@@ -105,7 +105,7 @@ class Clients:
             return
         self.acknowledged.append(_acknowledged(message))
 
-    def _produce(self, producer: Producer, event: Event, told: Callable[[Any, Message], None]) -> None:
+    def _produce(self, producer: Producer, event: DayEvent, told: Callable[[Any, Message], None]) -> None:
         while True:
             try:
                 producer.produce(
@@ -116,7 +116,7 @@ class Clients:
             else:
                 return
 
-    def _transact(self, events: list[Event]) -> None:
+    def _transact(self, events: list[DayEvent]) -> None:
         """One block in a transaction. What is aborted is sent again by itself, or never."""
         self._plain.flush(PATIENCE_S)  # a partition's stamps never fall
         commits = self._rng.random() < 0.5
@@ -136,7 +136,7 @@ class Clients:
             self.counts["aborted"] += len(events)
             self._after_abort(events)
 
-    def _after_abort(self, events: list[Event]) -> None:
+    def _after_abort(self, events: list[DayEvent]) -> None:
         for event in events:
             if event.topic != COMPLETED or self._rng.random() < 0.5:
                 self._send(event)
@@ -153,7 +153,7 @@ class Clients:
                 if not refused.args[0].retriable() or time.monotonic() > deadline:
                     raise
 
-    def _give_up(self, events: list[Event]) -> None:
+    def _give_up(self, events: list[DayEvent]) -> None:
         """Whether it was done is not known. A new producer settles it; what counts is sent again by itself."""
         self.counts["unknown"] += len(events)
         self._transactional = self._new_transactional()

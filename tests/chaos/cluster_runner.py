@@ -13,10 +13,10 @@ from confluent_kafka import KafkaException
 
 from streams.broker import BrokerError
 from tests.chaos.blows import QUICK_LEADERS, Blow, BrokerBlows, Missed, WorkerBlows, until
-from tests.chaos.clients import Clients
+from tests.chaos.clients import ChaosClients
 from tests.chaos.cluster_plan import WORKERS, ClusterPlan, Wave
 from tests.chaos.days import FIRST_DAY
-from tests.chaos.reader import Reader
+from tests.chaos.reader import CommittedReader
 from tests.chaos.runner import Say
 from tests.chaos.verdict import HONEST_EXITS
 from tests.chaos.workers import METER, STOP_PATIENCE_S, Worker, environment
@@ -80,8 +80,8 @@ class ClusterChaos:
             raise RuntimeError(f"meter topics create: {created.stderr}")
         servers = [wire.bootstrap_servers for wire in self.wires]
         self.workers = [Worker(n, servers[n], self.root, self.plan.fault) for n in range(WORKERS)]
-        self.reader = Reader(self.bootstrap, PARTITIONS)
-        self.clients = Clients(self.bootstrap, self.plan.seed, PARTITIONS, self.plan.rate_per_s)
+        self.reader = CommittedReader(self.bootstrap, PARTITIONS)
+        self.clients = ChaosClients(self.bootstrap, self.plan.seed, PARTITIONS, self.plan.rate_per_s)
         try:
             self._strike_all()
             if self._is_red():

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.chaos.clients import Acknowledged, Clients, job_of
+from tests.chaos.clients import Acknowledged, ChaosClients, job_of
 from tests.chaos.cluster_runner import PARTITIONS, ClusterChaos, ClusterRun
 from tests.chaos.days import COMMANDS, COMPLETED
 from tests.chaos.runner import Say
@@ -43,7 +43,7 @@ def proofs(chaos: ClusterChaos) -> Iterator[str]:
             yield f"meter {command} exited with {ended.returncode}: {ended.stdout[-1000:]}{ended.stderr[-1000:]}"
 
 
-def outcomes(bootstrap_servers: str, clients: Clients) -> list[str]:
+def outcomes(bootstrap_servers: str, clients: ChaosClients) -> list[str]:
     """Every acknowledged record is where its producer was told, and has become exactly one thing."""
     log = Log(bootstrap_servers)
     try:
@@ -76,7 +76,7 @@ class Outcomes:
         if "unit_price" in row:
             self._jobs[str(row["account_id"]), str(row["job_id"])] += 1
 
-    def wrong(self, clients: Clients) -> Iterator[str]:
+    def wrong(self, clients: ChaosClients) -> Iterator[str]:
         """Everything that is not as the clients were told."""
         for told in clients.acknowledged:
             yield from self._wrong_record(told)

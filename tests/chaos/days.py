@@ -19,7 +19,7 @@ COMPLETED, COMMANDS = "recognition.jobs.completed", "meter.commands"
 REGIONS = ["ap-guangzhou", "ap-tokyo", "na-ashburn", "Mainland China", "eu-frankfurt"]
 
 
-class Event(NamedTuple):
+class DayEvent(NamedTuple):
     """One record: topic, partition, simulated record time in ms, key, value."""
 
     topic: str
@@ -42,20 +42,20 @@ class Days:
         self._recent: list[dict[str, Any]] = []
         self._paid_in: list[tuple[str, str]] = []  # account and command id of top-ups
 
-    def day(self, number: int) -> list[Event]:
+    def day(self, number: int) -> list[DayEvent]:
         """What happens on one day; day 0 opens and pays in."""
         start = FIRST_DAY + timedelta(days=number)
         events = [*self._opening(start)] if number == 0 else []
         events += [*self._payments(start), *self._jobs(start), *self._odd_commands(start, number)]
         return sorted(events, key=lambda event: event.at_ms)
 
-    def tick(self, moment: datetime) -> list[Event]:
+    def tick(self, moment: datetime) -> list[DayEvent]:
         """Time passes on every partition, also where nothing happens."""
         body = {"v": 1, "command_id": f"tick-{moment.isoformat()}", "type": "tick", "issued_at": moment.isoformat()}
         value = json.dumps(body).encode()
-        return [Event(COMMANDS, p, _ms(moment), b"tick", value) for p in range(self._partitions)]
+        return [DayEvent(COMMANDS, p, _ms(moment), b"tick", value) for p in range(self._partitions)]
 
-    def _opening(self, start: datetime) -> Iterator[Event]:
+    def _opening(self, start: datetime) -> Iterator[DayEvent]:
         for account in self._accounts:
             yield self._command(start, "open_account", account)
             if account not in self._poor:
@@ -69,7 +69,7 @@ class Days:
             if self._rng.random() < 0.3:
                 yield self._command(start + timedelta(seconds=3), "low_balance", account, threshold="50.00")
 
-    def _payments(self, start: datetime) -> Iterator[Event]:
+    def _payments(self, start: datetime) -> Iterator[DayEvent]:
         for account in self._accounts:
             if account not in self._poor and self._rng.random() < 0.12:
                 at = start + timedelta(seconds=self._rng.randrange(86_400))
@@ -80,12 +80,12 @@ class Days:
                 if self._rng.random() < 0.1:
                     yield event._replace(at_ms=event.at_ms + 5)
 
-    def _jobs(self, start: datetime) -> Iterator[Event]:
+    def _jobs(self, start: datetime) -> Iterator[DayEvent]:
         for account in self._accounts:
             for _ in range(self._rng.choice((0, 1, 1, 2, 3))):
                 yield from self._job(account, start + timedelta(seconds=self._rng.randrange(86_400)))
 
-    def _job(self, account: str, moment: datetime) -> Iterator[Event]:
+    def _job(self, account: str, moment: datetime) -> Iterator[DayEvent]:
         rng = self._rng
         late = timedelta(hours=rng.randrange(1, 90)) if rng.random() < 0.08 else timedelta()
         job = {
@@ -101,12 +101,12 @@ class Days:
         if rng.random() < 0.03:
             yield self._completion(rng.choice(self._recent), moment + timedelta(seconds=1))
 
-    def _completion(self, job: dict[str, Any], moment: datetime) -> Event:
+    def _completion(self, job: dict[str, Any], moment: datetime) -> DayEvent:
         home = owner(job["account_id"], self._partitions)
         astray = self._rng.randrange(self._partitions) if self._rng.random() < 0.02 else home
-        return Event(COMPLETED, astray, _ms(moment), job["account_id"].encode(), json.dumps(job).encode())
+        return DayEvent(COMPLETED, astray, _ms(moment), job["account_id"].encode(), json.dumps(job).encode())
 
-    def _odd_commands(self, start: datetime, number: int) -> Iterator[Event]:
+    def _odd_commands(self, start: datetime, number: int) -> Iterator[DayEvent]:
         """Refunds, adjustments, and commands that must be refused."""
         for account in self._rng.sample(self._accounts, max(1, len(self._accounts) // 50)):
             at = start + timedelta(seconds=self._rng.randrange(86_400))
@@ -124,7 +124,7 @@ class Days:
             yield self._command(at, "credit_note", account, **credit)
             yield from self._corrections(at)
 
-    def _corrections(self, at: datetime) -> Iterator[Event]:
+    def _corrections(self, at: datetime) -> Iterator[DayEvent]:
         """A top-up that bounced, now and then twice; a contract that is taken back."""
         if self._paid_in:
             account, top_up = self._rng.choice(self._paid_in[-100:])
@@ -135,11 +135,11 @@ class Days:
         later = at + timedelta(seconds=self._rng.randrange(1, 60))
         yield self._command(later, "withdraw_contract", account, contract_id=typo.key.decode())
 
-    def _command(self, moment: datetime, kind: str, account: str, **fields: Any) -> Event:
+    def _command(self, moment: datetime, kind: str, account: str, **fields: Any) -> DayEvent:
         command_id = f"command-{next(self._numbers)}"
         body = {"v": 1, "command_id": command_id, "type": kind, "issued_at": moment.isoformat(), "account_id": account}
         place = owner(account, self._partitions)
-        return Event(COMMANDS, place, _ms(moment), command_id.encode(), json.dumps(body | fields).encode())
+        return DayEvent(COMMANDS, place, _ms(moment), command_id.encode(), json.dumps(body | fields).encode())
 
 
 def _ms(moment: datetime) -> int:

@@ -10,11 +10,11 @@ from random import Random
 
 from confluent_kafka import Producer
 
-from tests.chaos.days import FIRST_DAY, Days, Event
+from tests.chaos.days import FIRST_DAY, DayEvent, Days
 from tests.chaos.plan import Plan
 from tests.chaos.runner import PARTITIONS, WORKERS, Chaos, Say, Stalled
 from tests.chaos.verdict import aborted_steps, wrong_exits, wrong_results
-from tests.chaos.watch import Watch
+from tests.chaos.watch import OutputWatch
 from tests.chaos.workers import Worker
 from tests.recount.log import Log
 from tests.recount.recount import recount
@@ -75,7 +75,7 @@ class DaysChaos(Chaos):
         if created.returncode:
             raise RuntimeError(f"meter topics create: {created.stderr}")
         self.workers = [Worker(number, self.bootstrap, self.root, None) for number in range(WORKERS)]
-        self.watch = Watch(self.bootstrap)
+        self.watch = OutputWatch(self.bootstrap)
         try:
             self._pass_days()
         except Stalled as stalled:
@@ -107,7 +107,7 @@ class DaysChaos(Chaos):
         self._wait("all workers to be up", lambda: all(worker.healthy() for worker in self.workers))
         self._settle_all(THE_END)
 
-    def _send(self, events: list[Event]) -> None:
+    def _send(self, events: list[DayEvent]) -> None:
         for event in events:
             self.events[event.topic] += 1
             self._producer.produce(

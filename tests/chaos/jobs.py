@@ -37,7 +37,7 @@ LITERAL = re.compile('"#([^"#]+)#"')
 Headers = list[tuple[str, bytes]]
 
 
-class Job(NamedTuple):
+class PlannedJob(NamedTuple):
     """What happened, apart from how it is written down."""
 
     job_id: str
@@ -53,9 +53,9 @@ def literal(text: str) -> str:
     return f"#{text}#"
 
 
-def new_job(rng: Random, job_id: str, account_id: str, base: datetime) -> Job:
+def new_job(rng: Random, job_id: str, account_id: str, base: datetime) -> PlannedJob:
     """A job that ended within the last two days."""
-    return Job(
+    return PlannedJob(
         job_id,
         account_id,
         rng.choice(NAMES),
@@ -72,7 +72,7 @@ def duration(rng: Random) -> int:
     return rng.randint(1, 3 * 3_600_000)
 
 
-def fields(rng: Random, job: Job) -> dict[str, Any]:
+def fields(rng: Random, job: PlannedJob) -> dict[str, Any]:
     """The contract's fields of a job, in one of the spellings that mean the same."""
     kinds = rng.sample(job.kinds, len(job.kinds))
     content: dict[str, Any] = {
@@ -109,7 +109,7 @@ def spell_instant(rng: Random, instant: datetime) -> str:
     return text.replace("+00:00", rng.choice(("Z", "+00:00")))
 
 
-def written(rng: Random, job: Job) -> tuple[bytes, Headers]:
+def written(rng: Random, job: PlannedJob) -> tuple[bytes, Headers]:
     """A record's value and headers: plain JSON mostly, or a CloudEvent, structured or binary."""
     return packed(rng, fields(rng, job), job.instant)
 
@@ -142,7 +142,7 @@ def dump(rng: Random, content: dict[str, Any]) -> bytes:
     return LITERAL.sub(r"\1", text).encode()
 
 
-def altered(rng: Random, job: Job) -> Job:
+def altered(rng: Random, job: PlannedJob) -> PlannedJob:
     """The same job id with other content: a conflict."""
     change = rng.randrange(4)
     if change == 0:
@@ -154,7 +154,7 @@ def altered(rng: Random, job: Job) -> Job:
     return job._replace(kinds=tuple(KINDS) if len(job.kinds) < len(KINDS) else job.kinds[:1])
 
 
-def broken(rng: Random, job: Job) -> bytes | None:
+def broken(rng: Random, job: PlannedJob) -> bytes | None:
     """A value that no meter can price, for any of the reasons that need no clock."""
     content = fields(rng, job)
     fault = rng.choice(FAULTS)

@@ -29,7 +29,7 @@ FIRST = 10
 PATIENCE_S = 120.0
 
 
-class Reader:
+class CommittedReader:
     """A thread that reads until it is told to stop. `wrong` is what it has found, in words."""
 
     def __init__(self, bootstrap_servers: str, partitions: int) -> None:

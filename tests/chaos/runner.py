@@ -14,7 +14,7 @@ from random import Random
 
 from streams.broker.config import Files
 from tests.chaos.plan import BROKER, FREEZE, KILL, Plan, Run
-from tests.chaos.watch import Watch
+from tests.chaos.watch import OutputWatch
 from tests.chaos.workers import METER, SESSION_TIMEOUT_S, STOP_PATIENCE_S, Worker, environment
 from tests.open_kafka import OpenBroker
 from tests.recount.count import COMPLETED
@@ -55,7 +55,7 @@ class Chaos:
         if created.returncode:
             raise RuntimeError(f"meter topics create: {created.stderr}")
         self.workers = [Worker(number, self.bootstrap, self.root, self.plan.fault) for number in range(WORKERS)]
-        self.watch = Watch(self.bootstrap)
+        self.watch = OutputWatch(self.bootstrap)
         try:
             with self._traffic() as traffic:
                 self._blows(traffic)

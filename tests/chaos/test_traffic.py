@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from meter import topics
-from meter.dedupe import MemorySeen
+from meter.dedupe import MemoryDedupeIndex
 from meter.fold import fold
 from meter.records import Chunk
 from meter.rules import Rules
@@ -87,7 +87,7 @@ def metered(rng: Random, log: MemoryLog) -> None:
     """Let the domain meter everything, its partitions in random turns."""
     rules = Rules(meter_id="m", partitions=PARTITIONS)
     states = [PartitionState(rules, partition) for partition in range(PARTITIONS)]
-    memories = [MemorySeen() for _ in states]
+    memories = [MemoryDedupeIndex() for _ in states]
     while any(log.ends[topic, s.partition] > s.position.next[topic] for s in states for topic in (COMPLETED, REROUTED)):
         state = rng.choice(states)
         step = Step(state, memories[state.partition])

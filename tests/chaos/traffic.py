@@ -12,7 +12,7 @@ from itertools import count, islice
 from random import Random
 from typing import NamedTuple
 
-from tests.chaos.jobs import Headers, Job, altered, broken, fields, literal, new_job, packed, written
+from tests.chaos.jobs import Headers, PlannedJob, altered, broken, fields, literal, new_job, packed, written
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 CRC32 = "crc32"
@@ -45,9 +45,9 @@ class Traffic:
         self.partitions = partitions
         self.accounts = [account(n) for n in range(400)]
         self._numbers = count(1)
-        self._recent: deque[Job] = deque(maxlen=3000)
-        self._early: list[Job] = []
-        self._aborted: list[Job] = []
+        self._recent: deque[PlannedJob] = deque(maxlen=3000)
+        self._early: list[PlannedJob] = []
+        self._aborted: list[PlannedJob] = []
 
     def __iter__(self) -> Iterator[Send]:
         return islice(self._sends(), self.records)
@@ -76,23 +76,23 @@ class Traffic:
             self._remember(job)
         return self._placed(job, *written(self.rng, job))
 
-    def _again(self, content: float) -> Job:
+    def _again(self, content: float) -> PlannedJob:
         """A job that was sent before: a resend, in whatever bytes, or a conflict."""
         known = self._early if self.rng.random() < 0.3 and self._early else self._recent
         job = self.rng.choice(known) if known else self._pick()
         return altered(self.rng, job) if content < 0.06 else job
 
-    def _pick(self) -> Job:
+    def _pick(self) -> PlannedJob:
         # A few accounts do most of the work, as in life.
         chosen = self.accounts[int(len(self.accounts) * self.rng.random() ** 2)]
         return new_job(self.rng, f"job-{next(self._numbers):x}", chosen, self.base)
 
-    def _remember(self, job: Job) -> None:
+    def _remember(self, job: PlannedJob) -> None:
         self._recent.append(job)
         if len(self._early) < 3000 and self.rng.random() < 0.2:
             self._early.append(job)
 
-    def _out_of_time(self) -> Job:
+    def _out_of_time(self) -> PlannedJob:
         """Too late, too early, or within minutes of either limit, so that the append time decides."""
         minutes = self.rng.uniform(0, 6)
         shift = self.rng.choice(
@@ -108,7 +108,7 @@ class Traffic:
             self._remember(job)
         return job
 
-    def _placed(self, job: Job, value: bytes | None, headers: Headers) -> Send:
+    def _placed(self, job: PlannedJob, value: bytes | None, headers: Headers) -> Send:
         key = job.account_id.encode()
         place = self.rng.random()
         codec = self.rng.choice(CODECS)
@@ -142,7 +142,7 @@ class Traffic:
             end = (ABORT if abort else COMMIT) if left == 0 else None
             yield send._replace(producer=TRANSACTIONAL, end=end)
 
-    def _block_job(self, abort: bool) -> Job:
+    def _block_job(self, abort: bool) -> PlannedJob:
         job = self._pick()
         if not abort:
             return altered(self.rng, self._aborted.pop()) if self._aborted else job

@@ -16,7 +16,7 @@ WRITTEN_IN_STEPS = (JOURNAL, "meter.state", "usage.priced")
 Ends = dict[tuple[str, int], int]
 
 
-class Watch:
+class OutputWatch:
     """A reader of one meter's log, beside its workers."""
 
     def __init__(self, bootstrap_servers: str) -> None:

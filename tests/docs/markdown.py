@@ -22,7 +22,7 @@ class Block(NamedTuple):
     line: int
 
 
-class Step(NamedTuple):
+class DocumentStep(NamedTuple):
     """Something to run. `expected` is what it must print, None where the document shows none of it."""
 
     script: str
@@ -88,18 +88,18 @@ def _exchange(text: str) -> Exchange:
     return Exchange(method, path, dict(line.split(": ", 1) for line in headers), "".join(body), int(status), document)
 
 
-def steps(path: Path) -> list[Step]:
+def steps(path: Path) -> list[DocumentStep]:
     """What a reader of this document runs."""
-    found: list[Step] = []
+    found: list[DocumentStep] = []
     for block in blocks(path.read_text("utf-8")):
         if block.language == RUN_AS_SCRIPT:
-            found.append(Step(f"set -e\n{block.text}set +e\n", block.line))
+            found.append(DocumentStep(f"set -e\n{block.text}set +e\n", block.line))
         elif block.language == RUN_AND_COMPARE:
             found += _commands(block)
     return found
 
 
-def _commands(block: Block) -> Iterator[Step]:
+def _commands(block: Block) -> Iterator[DocumentStep]:
     """The commands of a console block, each with the lines that it must print: they go up to the next prompt."""
     command: list[str] = []
     output: list[str] = []
@@ -119,10 +119,10 @@ def _commands(block: Block) -> Iterator[Step]:
         yield _command(command, output, start)
 
 
-def _command(command: list[str], output: list[str], line: int) -> Step:
+def _command(command: list[str], output: list[str], line: int) -> DocumentStep:
     script = "\n".join(command)
     code = EXIT_CODE.search(script)
-    return Step(f"{script}\n", line, int(code[1]) if code else 0, "\n".join(output), LATER in script)
+    return DocumentStep(f"{script}\n", line, int(code[1]) if code else 0, "\n".join(output), LATER in script)
 
 
 def matches(expected: str, actual: str) -> bool:

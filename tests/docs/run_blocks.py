@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from tests.docs.markdown import Step, matches, steps
+from tests.docs.markdown import DocumentStep, matches, steps
 
 ROOT = Path(__file__).parents[2]
 #: Of one command; `make demo` is the longest.
@@ -35,7 +35,7 @@ class BlockError(AssertionError):
     """A document's command did not do what the document says."""
 
 
-class Outcome(NamedTuple):
+class BlockOutcome(NamedTuple):
     """What a command did: its exit code (None: the shell has ended) and what it printed."""
 
     exit_code: int | None
@@ -95,7 +95,7 @@ class Shell:
         os.close(writing)
         self._code_fd = writing
 
-    def run(self, script: str, timeout_s: float) -> Outcome:
+    def run(self, script: str, timeout_s: float) -> BlockOutcome:
         """Run a script in the shell. Raises BlockError when it does not end in time."""
         self._count += 1
         source, output = (self._directory / f"{self._count}.{suffix}" for suffix in ("sh", "out"))
@@ -105,7 +105,7 @@ class Shell:
             self._is_stuck = True
             raise BlockError(f"no end after {timeout_s:g} s; so far:\n{_text(output)}")
         code = os.read(self._codes, 16)
-        return Outcome(int(code) if code else None, _text(output))
+        return BlockOutcome(int(code) if code else None, _text(output))
 
     def _tell(self, line: str) -> None:
         assert self._bash.stdin is not None
@@ -144,7 +144,7 @@ def _text(path: Path) -> str:
     return path.read_text("utf-8", errors="replace") if path.exists() else ""
 
 
-def run_step(shell: Shell, step: Step) -> None:
+def run_step(shell: Shell, step: DocumentStep) -> None:
     """Run one step. Raises BlockError where it does not do what the document says."""
     deadline = time.monotonic() + LATER_TIMEOUT_S
     while True:
@@ -157,7 +157,7 @@ def run_step(shell: Shell, step: Step) -> None:
         time.sleep(RETRY_S)
 
 
-def _difference(step: Step, outcome: Outcome) -> str | None:
+def _difference(step: DocumentStep, outcome: BlockOutcome) -> str | None:
     if outcome.exit_code is None:
         return f"a command of this block failed; it printed\n{outcome.output}"
     if outcome.exit_code != step.exit_code:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from streams.broker.jars import class_path, default_cache_dir
-from tests.docs.markdown import Step, matches, steps
+from tests.docs.markdown import DocumentStep, matches, steps
 from tests.docs.run_blocks import BlockError, Shell, fresh_clone, run_document, run_step
 
 ROOT = Path(__file__).parents[2]
@@ -59,9 +59,9 @@ def test_blocks_become_commands_with_what_they_print(tmp_path: Path) -> None:
         "more\n$ c   # a moment later\n```\n"
     )
     assert steps(document) == [
-        Step("set -e\none\ntwo\nset +e\n", 2),
-        Step("a \\\nb   # (exit code 3)\n", 9, 3, "out\n\nmore"),
-        Step("c   # a moment later\n", 14, 0, "", True),
+        DocumentStep("set -e\none\ntwo\nset +e\n", 2),
+        DocumentStep("a \\\nb   # (exit code 3)\n", 9, 3, "out\n\nmore"),
+        DocumentStep("c   # a moment later\n", 14, 0, "", True),
     ]
 
 
@@ -82,20 +82,20 @@ class TestShell:
 
     def test_what_one_step_sets_the_next_one_has(self, shell: Shell) -> None:
         with shell:
-            run_step(shell, Step("set -e\nname=value; cd /\nset +e\n", 1))
-            run_step(shell, Step("echo $name $PWD\n", 2, 0, "value /"))
+            run_step(shell, DocumentStep("set -e\nname=value; cd /\nset +e\n", 1))
+            run_step(shell, DocumentStep("echo $name $PWD\n", 2, 0, "value /"))
 
     @pytest.mark.parametrize(
         "step",
         [
-            Step("set -e\nfalse\ntrue\nset +e\n", 1),
-            Step("false\n", 1, 0, ""),
-            Step("true   # (exit code 1)\n", 1, 1, ""),
-            Step("echo 1\n", 1, 0, "2"),
-            Step("echo 1\n", 1, 0, ""),
+            DocumentStep("set -e\nfalse\ntrue\nset +e\n", 1),
+            DocumentStep("false\n", 1, 0, ""),
+            DocumentStep("true   # (exit code 1)\n", 1, 1, ""),
+            DocumentStep("echo 1\n", 1, 0, "2"),
+            DocumentStep("echo 1\n", 1, 0, ""),
         ],
     )
-    def test_what_fails_or_prints_something_else_is_found(self, shell: Shell, step: Step) -> None:
+    def test_what_fails_or_prints_something_else_is_found(self, shell: Shell, step: DocumentStep) -> None:
         with shell, pytest.raises(BlockError):
             run_step(shell, step)
 
@@ -105,7 +105,7 @@ class TestShell:
 
     def test_a_moment_later_is_waited_for(self, shell: Shell) -> None:
         with shell:
-            run_step(shell, Step("n=$((n + 1)); echo $n   # a moment later\n", 1, 0, "2", True))
+            run_step(shell, DocumentStep("n=$((n + 1)); echo $n   # a moment later\n", 1, 0, "2", True))
 
     def test_there_is_no_java_and_no_setting_of_the_meter(self, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("METER_DATA_DIR", "/elsewhere")

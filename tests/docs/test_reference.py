@@ -21,12 +21,12 @@ from meter.rejects import FINAL_CODES, Code, Refusal
 from meter.rules import Rules
 from streams.cli import app
 from streams.errors import Exit
-from streams.http.measures import Measures as Api
+from streams.http.measures import HttpMeasures as Api
 from streams.observe.metrics import Metrics
 from streams.settings import PREFIX, Settings
 from streams.specs import DAY_MS, FOR_EVER, SPECS
-from streams.store.measures import Measures as Projector
-from streams.webhooks.measures import Measures as Sender
+from streams.store.measures import ProjectorMeasures as Projector
+from streams.webhooks.measures import WebhookMeasures as Sender
 from tests.docs.markdown import blocks, rows, section
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from meter.regions import ZONES
-from tests.chaos.days import COMMANDS, FIRST_DAY, Event
+from tests.chaos.days import COMMANDS, FIRST_DAY, DayEvent
 from tests.chaos.days_runner import DaysChaos, DaysPlan
 from tests.chaos.runner import PARTITIONS
 from tests.golden.golden import KEPT, LOGS, keep
@@ -39,7 +39,7 @@ def simulated() -> Iterator[Record]:
 class WithPrices(DaysChaos):
     """Days of customers; on the third one a price book is published, for the tenth."""
 
-    def _send(self, events: list[Event]) -> None:
+    def _send(self, events: list[DayEvent]) -> None:
         super()._send(events)
         if not self.published and self.events[COMMANDS] > 3 * PARTITIONS:
             self.published = True
@@ -48,12 +48,14 @@ class WithPrices(DaysChaos):
     published = False
 
     @staticmethod
-    def prices(at_ms: int) -> list[Event]:
+    def prices(at_ms: int) -> list[DayEvent]:
         issued = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
         prices = dict(zip(ZONES, ("0.27", "0.31", "0.32"), strict=True))
         body = {"v": 1, "command_id": "prices-2", "type": "price_book", "issued_at": issued, "version": "2026-02",
                 "effective_from": (FIRST_DAY + timedelta(days=9)).date().isoformat(), "prices": prices}  # fmt: skip
-        return [Event(COMMANDS, p, at_ms, b"prices-2", json.dumps(body).encode()) for p in range(SIMULATED_PARTITIONS)]
+        return [
+            DayEvent(COMMANDS, p, at_ms, b"prices-2", json.dumps(body).encode()) for p in range(SIMULATED_PARTITIONS)
+        ]
 
 
 def on_kafka(root: Path) -> Iterator[Record]:

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from meter.regions import ZONES
 from tests.integration.running import COMPLETED, Meter, Worker, job, until, value_of
-from tests.machine.clock import Clock
+from tests.machine.clock import WrongClock
 from tests.open_kafka import OpenBroker
 from tests.recount.placement import owner
 from tests.recount.recount import recount
@@ -137,7 +137,7 @@ def test_intake_waits_loudly_while_nobody_can_tell_which_clock_is_right(meter: M
 
 def test_a_broker_whose_clock_jumps_ahead_and_is_put_right(tmp_path: Path) -> None:
     """The stamps of the journal are ahead like all others: intake waits, and refuses what was stamped so afterwards."""
-    clock = Clock(tmp_path / "clock")
+    clock = WrongClock(tmp_path / "clock")
     with (
         OpenBroker(tmp_path, extras=clock.extras) as broker,
         Meter(broker.bootstrap_servers, tmp_path) as meter,

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.broker import BrokerError, EmbeddedBroker, EmbeddedCluster, running_broker
-from streams.broker.probe import Answer, answer_at
+from streams.broker.probe import BrokerAnswer, answer_at
 from tests.integration.running import Meter, clean_environment, until
 from tests.open_kafka import OpenCluster
 from tests.recount.log import Log
@@ -160,7 +160,7 @@ def test_a_meter_on_three_nodes_keeps_what_a_crash_of_all_leaves(cluster: OpenCl
         cluster.start()
         assert cluster.bootstrap_servers == servers
         ports = frozenset(cluster.ports.values())
-        assert [answer_at(port, cluster.secret) for port in ports] == [Answer(cluster.cluster_id, ports)] * 3
+        assert [answer_at(port, cluster.secret) for port in ports] == [BrokerAnswer(cluster.cluster_id, ports)] * 3
         produce(cluster, topic, b"after")
         holds(cluster, topic, b"before", b"after")
         assert meter.run("topics", "check").returncode == 0

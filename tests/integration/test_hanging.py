@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 
 from meter import topics
-from meter.dedupe import MemorySeen
+from meter.dedupe import MemoryDedupeIndex
 from meter.journal import JournalStep
 from meter.models import Origin
 from meter.records import ORIGIN_HEADER
@@ -210,7 +210,7 @@ async def test_a_step_that_was_forgotten_is_ended_on_every_output(left: Settings
     await writer.start()
     async with reader(left) as consumer:
         await close_what_hangs(consumer, left, 0, 2, writer)
-    await writer.publish(writer.batches(Step(PartitionState(RULES, 0), MemorySeen())))
+    await writer.publish(writer.batches(Step(PartitionState(RULES, 0), MemoryDedupeIndex())))
     await writer.stop()
     assert await committed_on(left, topics.PRICED) == []
 

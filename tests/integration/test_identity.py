@@ -10,7 +10,7 @@ from confluent_kafka.admin import NewTopic
 
 from tests.integration.running import COMPLETED, INPUTS, Meter, job, until, value_of
 from tests.recount.placement import owner
-from tests.store.following import Projector, engine_of, reached
+from tests.store.following import RunningProjector, engine_of, reached
 
 REFUSES = 3
 HOME = owner("A", 2)
@@ -91,7 +91,7 @@ class TestReaders:
     """The read model and the webhooks keep positions of their own."""
 
     @pytest.fixture
-    def projected(self, meter: Meter, tmp_path: Path) -> Iterator[Projector]:
+    def projected(self, meter: Meter, tmp_path: Path) -> Iterator[RunningProjector]:
         """A projector that has all of ten jobs, and follows."""
         worker = meter.open_worker()
         fill(meter, COMPLETED, 10)
@@ -109,10 +109,10 @@ class TestReaders:
     def url(tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/store"
 
-    def projector(self, meter: Meter, tmp_path: Path) -> Projector:
-        return Projector(meter, self.url(tmp_path), tmp_path / "projector.log")
+    def projector(self, meter: Meter, tmp_path: Path) -> RunningProjector:
+        return RunningProjector(meter, self.url(tmp_path), tmp_path / "projector.log")
 
-    def test_a_topic_made_anew_is_refused(self, meter: Meter, projected: Projector, tmp_path: Path) -> None:
+    def test_a_topic_made_anew_is_refused(self, meter: Meter, projected: RunningProjector, tmp_path: Path) -> None:
         assert projected.stop() == 0
         make_anew(meter, PRICED)
         fill(meter, PRICED, 40)
@@ -121,13 +121,13 @@ class TestReaders:
         assert f"{PRICED} was made anew: the store is of the topic with the id " in again.said()
         assert "meter projector rebuild" in again.said()
 
-    def test_a_topic_made_anew_while_it_is_followed_ends_it(self, meter: Meter, projected: Projector) -> None:
+    def test_a_topic_made_anew_while_it_is_followed_ends_it(self, meter: Meter, projected: RunningProjector) -> None:
         make_anew(meter, LEDGER)
         assert projected.ended() == REFUSES
         assert "meter projector rebuild" in projected.said()
 
     def test_a_log_that_was_cut_off_and_has_grown_again_is_refused(
-        self, meter: Meter, projected: Projector, tmp_path: Path
+        self, meter: Meter, projected: RunningProjector, tmp_path: Path
     ) -> None:
         """Or the store was: it has another record where the topic has one by now."""
         assert projected.stop() == 0
@@ -141,7 +141,7 @@ class TestReaders:
         assert again.ended() == REFUSES
         assert "holds another record at " in again.said()
 
-    def test_what_expired_does_no_harm(self, meter: Meter, projected: Projector, tmp_path: Path) -> None:
+    def test_what_expired_does_no_harm(self, meter: Meter, projected: RunningProjector, tmp_path: Path) -> None:
         assert projected.stop() == 0
         at = TopicPartition(meter.topic(PRICED), HOME, 11)  # ten records, and the end of their transaction at least
         meter.administer(lambda admin: admin.delete_records([at]))

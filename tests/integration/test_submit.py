@@ -20,7 +20,7 @@ def meter(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mete
         yield meter.create()
 
 
-class Topic:
+class CompletedTopic:
     """What has come to the topic of completions since the last look."""
 
     def __init__(self, meter: Meter) -> None:
@@ -39,11 +39,11 @@ class Topic:
 
 
 @pytest.fixture
-def topic(meter: Meter) -> Topic:
-    return Topic(meter)
+def topic(meter: Meter) -> CompletedTopic:
+    return CompletedTopic(meter)
 
 
-def test_bad_lines_are_told_by_number_and_the_good_ones_are_sent(meter: Meter, topic: Topic) -> None:
+def test_bad_lines_are_told_by_number_and_the_good_ones_are_sent(meter: Meter, topic: CompletedTopic) -> None:
     good = [value_of(account_id=account) for account in "ABC"]
     bad = {2: b"{", 4: value_of(region="Mars"), 6: b"\xff\xfe"}
     given = b"\n".join([good[0], bad[2], good[1], bad[4], good[2], bad[6]])
@@ -61,7 +61,9 @@ def test_bad_lines_are_told_by_number_and_the_good_ones_are_sent(meter: Meter, t
     assert topic.new() == sorted([*good, *bad.values()])
 
 
-def test_blank_lines_and_the_line_ends_of_windows_do_no_harm(meter: Meter, topic: Topic, tmp_path: Path) -> None:
+def test_blank_lines_and_the_line_ends_of_windows_do_no_harm(
+    meter: Meter, topic: CompletedTopic, tmp_path: Path
+) -> None:
     good = [value_of() for _ in range(3)]
     file = tmp_path / "jobs.jsonl"
     file.write_bytes(b"\r\n\n" + good[0] + b"\r\n  \n" + good[1] + b"\n\n" + good[2])
@@ -70,7 +72,7 @@ def test_blank_lines_and_the_line_ends_of_windows_do_no_harm(meter: Meter, topic
     assert topic.new() == sorted(good)
 
 
-def test_a_line_may_have_a_million_bytes_and_no_more(meter: Meter, topic: Topic) -> None:
+def test_a_line_may_have_a_million_bytes_and_no_more(meter: Meter, topic: CompletedTopic) -> None:
     longest, too_long, after = padded(1_000_000), padded(1_000_001), value_of()
     done = meter.run("submit", "-", "--anyway", given=b"\n".join([longest, too_long * 3, after]))
     assert done.returncode == 1
@@ -78,7 +80,7 @@ def test_a_line_may_have_a_million_bytes_and_no_more(meter: Meter, topic: Topic)
     assert topic.new() == sorted([longest, after])
 
 
-def test_of_many_bad_lines_ten_are_told_of_and_the_rest_are_counted(meter: Meter, topic: Topic) -> None:
+def test_of_many_bad_lines_ten_are_told_of_and_the_rest_are_counted(meter: Meter, topic: CompletedTopic) -> None:
     given = value_of() + b"\n" + b"not JSON\n" * 25
     done = meter.run("submit", "-", given=given)
     assert done.returncode == 1
@@ -92,7 +94,7 @@ def test_of_many_bad_lines_ten_are_told_of_and_the_rest_are_counted(meter: Meter
     topic.new()
 
 
-def test_a_file_that_is_no_lines_of_json_is_one_line_and_nothing_is_sent(meter: Meter, topic: Topic) -> None:
+def test_a_file_that_is_no_lines_of_json_is_one_line_and_nothing_is_sent(meter: Meter, topic: CompletedTopic) -> None:
     for given in (b"[" + value_of() + b"]", gzip.compress(value_of()), value_of().decode().encode("utf-16")):
         done = meter.run("submit", "-", given=given)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
@@ -100,14 +102,14 @@ def test_a_file_that_is_no_lines_of_json_is_one_line_and_nothing_is_sent(meter: 
     assert topic.new() == []
 
 
-def test_a_byte_order_mark_is_no_part_of_a_line(meter: Meter, topic: Topic) -> None:
+def test_a_byte_order_mark_is_no_part_of_a_line(meter: Meter, topic: CompletedTopic) -> None:
     good = [value_of(), value_of()]
     done = meter.run("submit", "-", given=b"".join(b"\xef\xbb\xbf" + line + b"\r\n" for line in good))
     assert (done.returncode, done.stderr) == (0, "")
     assert topic.new() == sorted(good)
 
 
-def test_ctrl_c_says_how_far_it_came(meter: Meter, topic: Topic) -> None:
+def test_ctrl_c_says_how_far_it_came(meter: Meter, topic: CompletedTopic) -> None:
     pipe = subprocess.PIPE
     process = subprocess.Popen(
         [METER, "submit", "-"], env=meter.environment(), cwd=meter.root, stdin=pipe, stdout=pipe, stderr=pipe
@@ -125,7 +127,7 @@ def test_ctrl_c_says_how_far_it_came(meter: Meter, topic: Topic) -> None:
     )
 
 
-def test_nothing_is_sent_of_nothing(meter: Meter, topic: Topic) -> None:
+def test_nothing_is_sent_of_nothing(meter: Meter, topic: CompletedTopic) -> None:
     done = meter.run("submit", "-")
     assert (done.returncode, done.stderr) == (0, "standard input is empty: there was nothing to send\n")
     assert done.stdout.startswith("0 records acknowledged")
@@ -154,7 +156,9 @@ def test_each_job_goes_to_its_accounts_partition_with_the_account_as_its_key(met
         (("-", "--at", "noon"), "--at is a date-time with an offset"),
     ],
 )
-def test_arguments_that_make_no_sense(meter: Meter, topic: Topic, arguments: tuple[str, ...], message: str) -> None:
+def test_arguments_that_make_no_sense(
+    meter: Meter, topic: CompletedTopic, arguments: tuple[str, ...], message: str
+) -> None:
     done = meter.run("submit", *arguments, given=lines(job()))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert message in done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meter import topics
-from meter.dedupe import MemorySeen
+from meter.dedupe import MemoryDedupeIndex
 from meter.fold import fold
 from meter.records import Chunk
 from meter.snapshot import StateReader
@@ -70,7 +70,7 @@ async def next_step(settings: Settings) -> tuple[PartitionWriter, Step]:
         async for records in read_range(consumer, name, HOME, *await offsets(consumer, name, HOME)):
             for record in records:
                 snapshot.read(record.key, record.value)
-        step = Step(snapshot.finish(), MemorySeen())
+        step = Step(snapshot.finish(), MemoryDedupeIndex())
         start, name = step.changes.position.next[COMPLETED], settings.topic(COMPLETED)
         _, end = await offsets(consumer, name, HOME)
         found = [record async for records in read_range(consumer, name, HOME, start, end) for record in records]

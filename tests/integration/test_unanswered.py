@@ -18,7 +18,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from meter import topics
-from meter.dedupe import MemorySeen
+from meter.dedupe import MemoryDedupeIndex
 from meter.regions import ZONES
 from meter.rules import Rules
 from meter.state import PartitionState
@@ -26,13 +26,13 @@ from meter.step import Step
 from streams.engine.torn import OWN
 from streams.engine.writer import OutputBatch, PartitionWriter
 from streams.errors import BrokerLostError
-from streams.http.kafka import Log, Outgoing
+from streams.http.kafka import KafkaConnection, Outgoing
 from streams.http.problems import Problem
 from streams.settings import Settings
 from streams.transactional import TransactionalProducer, UnansweredError, start, stop, transaction
 from tests.integration.running import Meter, job, lines, until
 from tests.open_kafka import OpenCluster
-from tests.wire import Held, Wire, extras
+from tests.wire import HeldDoor, Wire, extras
 from tests.wire.frames import ADD_PARTITIONS_TO_TXN, END_TXN, PRODUCE
 
 BROKER_LOST = 5
@@ -63,16 +63,16 @@ def settings(meter: Meter, wire: Wire) -> Settings:
 
 
 def an_empty_step() -> Step:
-    return Step(PartitionState(Rules(meter_id="m", partitions=1), 0), MemorySeen())
+    return Step(PartitionState(Rules(meter_id="m", partitions=1), 0), MemoryDedupeIndex())
 
 
-async def arrives(held: Held) -> bytes:
+async def arrives(held: HeldDoor) -> bytes:
     """What was held goes on to its node; the answer, which nobody is there for."""
     held.release()
     return await asyncio.to_thread(held.answer)
 
 
-def lose(held: Held) -> None:
+def lose(held: HeldDoor) -> None:
     """When it comes: it stays on its way, and its client is told that the connection is gone."""
     held.wait()
     held.reset_client()
@@ -151,7 +151,7 @@ async def test_the_api_drops_the_connection_and_says_that_it_does_not_know(
     def record(number: int) -> list[Outgoing]:
         return [Outgoing(topics.COMPLETED, 0, b"k", b'{"number":%d}' % number, int(time.time() * 1000))]
 
-    async with Log(settings) as log:
+    async with KafkaConnection(settings) as log:
         await log.commit(record(1))
         held = wire.hold(END_TXN)
         lost = asyncio.create_task(asyncio.to_thread(lose, held))

@@ -13,7 +13,7 @@ LIBRARY = Path(f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketime.so
 LOOK_S = 1
 
 
-class Clock:
+class WrongClock:
     """The clock of the processes that are given its `environment`; it can be set while they run.
 
     Only the wall clock is changed: time-outs and pauses are of their real length.

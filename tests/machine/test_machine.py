@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.machine.clock import Clock
+from tests.machine.clock import WrongClock
 from tests.machine.disk import small_disk
 from tests.open_kafka import OpenBroker
 
@@ -29,7 +29,7 @@ def stamp_s(servers: str) -> float:
 
 
 def test_a_brokers_clock_is_set_at_its_start_and_while_it_runs(tmp_path: Path) -> None:
-    clock = Clock(tmp_path / "clock", timedelta(days=36))
+    clock = WrongClock(tmp_path / "clock", timedelta(days=36))
     with OpenBroker(tmp_path, extras=clock.extras) as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
         admin.create_topics([NewTopic("stamped", 1, 1, config=APPEND_TIME)])["stamped"].result(30)

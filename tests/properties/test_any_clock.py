@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from meter import topics
 from meter.billing_models import BillIssued, LedgerEntry
-from meter.dedupe import MemorySeen, needed_since
+from meter.dedupe import MemoryDedupeIndex, needed_since
 from meter.fold import fold as fold_chunk
 from meter.records import Chunk
 from meter.regions import ZONES
@@ -38,7 +38,7 @@ def fold(partition: Partition, value: Any, hours: int, topic: str, not_after: in
     return step
 
 
-class Forgetful(MemorySeen):
+class Forgetful(MemoryDedupeIndex):
     """An index that drops all that is not needed, each time that it learns something."""
 
     partition: Partition

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meter.dedupe import MemorySeen, Sighting, content_digest, job_key, remembered
+from meter.dedupe import MemoryDedupeIndex, Sighting, content_digest, job_key, remembered
 from streams.engine.recovery import sighting_of
 from tests.builders import NOON_MS, Partition, completion
 
@@ -64,7 +64,7 @@ def test_the_index_learns_from_the_priced_job_what_the_fold_remembered(
 
 
 def test_a_job_that_is_seen_again_has_the_later_sighting() -> None:
-    seen = MemorySeen()
+    seen = MemoryDedupeIndex()
     seen.add([("a", Sighting(1, 1)), ("b", Sighting(2, 2))])
     seen.add([("a", Sighting(3, 3))])
     assert seen.find(["c", "a", "b", "a"]) == {1: Sighting(3, 3), 2: Sighting(2, 2), 3: Sighting(3, 3)}

@@ -10,12 +10,12 @@ from streams.http.codings import media_type, need_utf8
 from streams.http.ingest import read_items
 from tests.builders import Headers, Partition, completion, priced_of
 from tests.recount.rules import read as recount
-from tests.sdk.messages import RECORDED, Sent, all_sent, recorded
+from tests.sdk.messages import RECORDED, SentMessage, all_sent, recorded
 
 SENT = all_sent()
 
 
-def as_records(sent: Sent) -> list[tuple[bytes, Headers]]:
+def as_records(sent: SentMessage) -> list[tuple[bytes, Headers]]:
     """The records that a message becomes, by HTTP as the API makes them."""
     if sent.door == "kafka":
         return [(sent.body, [(name, None if value is None else value.encode()) for name, value in sent.headers])]
@@ -26,7 +26,7 @@ def as_records(sent: Sent) -> list[tuple[bytes, Headers]]:
 
 
 @pytest.mark.parametrize("sent", SENT, ids=[sent.name for sent in SENT])
-def test_an_event_of_an_official_sdk_is_metered(sent: Sent) -> None:
+def test_an_event_of_an_official_sdk_is_metered(sent: SentMessage) -> None:
     ((value, headers),) = as_records(sent)
     (job,) = priced_of(Partition().fold(value, headers=headers))
     assert (job.account_id, job.amount) == ("A", "16.80")
@@ -41,7 +41,7 @@ def test_each_sdk_was_seen_at_each_door_in_each_mode(sdk: str, door: str, mode: 
 
 
 @pytest.mark.parametrize("sent", [sent for sent in SENT if sent.door == "kafka" and "structured" in sent.mode])
-def test_the_binding_allows_the_attributes_of_a_structured_event_as_headers_too(sent: Sent) -> None:
+def test_the_binding_allows_the_attributes_of_a_structured_event_as_headers_too(sent: SentMessage) -> None:
     ((value, headers),) = as_records(sent)
     typed = [(name, value) for name, value in headers if name != "content-type"]
     both = [*typed, ("content-type", b"application/cloudevents+json"), ("ce_specversion", b"1.0"), ("ce_id", b"7")]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from meter import topics
-from meter.dedupe import MemorySeen
+from meter.dedupe import MemoryDedupeIndex
 from meter.fold import fold
 from meter.fold_jobs import Usage, meter_jobs
 from meter.published import OUTPUTS
@@ -36,7 +36,7 @@ def outputs(step: Step) -> dict[str, list[Keyed]]:
     return {output.topic: list(output.rows(step)) for output in OUTPUTS}
 
 
-class Process:
+class SimulatedProcess:
     """Opens a partition and steps through it as the worker's owner does; dies where chance says so."""
 
     def __init__(self, world: World, rules: Rules, partition: int, fault: str | None = None) -> None:
@@ -44,21 +44,21 @@ class Process:
         self.rules = rules
         self.partition = partition
         self.fault = fault
-        self.disk: tuple[int, MemorySeen] = (0, MemorySeen())
+        self.disk: tuple[int, MemoryDedupeIndex] = (0, MemoryDedupeIndex())
         self.meter = never_late if fault == "never late" else meter_jobs
         self.settles_from_ms = 0
         self.due_until_ms: int | None = None
         self.crashes = 0
         self.state, self.seen = self.read_back()
 
-    def read_back(self) -> tuple[PartitionState, MemorySeen]:
+    def read_back(self) -> tuple[PartitionState, MemoryDedupeIndex]:
         """State from what was committed; the index from disk, brought up from the priced records after its position."""
         state = PartitionState(self.rules, self.partition)
         reader = StateReader(state)
         for key, value in self.world.log(topics.STATE, self.partition).latest.items():
             reader.read(key, value)
         position, index = self.disk
-        seen = MemorySeen(index)
+        seen = MemoryDedupeIndex(index)
         if self.fault != "forget":
             priced = self.world.log(topics.PRICED, self.partition)
             seen.add(sighting_of(r.value or b"") for r in priced.between(position, priced.end))
@@ -138,7 +138,7 @@ class Process:
             self.crashes += 1
             self.due_until_ms = None
             if chance.random() < 0.005:
-                self.disk = (0, MemorySeen())  # the disk is lost too
+                self.disk = (0, MemoryDedupeIndex())  # the disk is lost too
             self.state, self.seen = self.read_back()
 
     @staticmethod
@@ -190,4 +190,4 @@ class Process:
     def _save(self) -> None:
         """Now and then the index goes to disk, with the position that it is true to."""
         if self.world.chance.random() < 0.05:
-            self.disk = (self.world.log(topics.PRICED, self.partition).end, MemorySeen(self.seen))
+            self.disk = (self.world.log(topics.PRICED, self.partition).end, MemoryDedupeIndex(self.seen))

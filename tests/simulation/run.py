@@ -15,7 +15,7 @@ from meter.rules import Rules
 from tests.recount.compare import Published, differences, fold_journal
 from tests.recount.compare_money import money_differences
 from tests.recount.count import PartitionCount, Record
-from tests.simulation.process import Process, outputs
+from tests.simulation.process import SimulatedProcess, outputs
 from tests.simulation.world import ACCOUNTS, DAY_MS, PARTITIONS, World
 
 OUTPUTS = (
@@ -28,7 +28,7 @@ OUTPUTS = (
 THE_END_MS = 70 * DAY_MS
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     """What a run did, and how it differs from what it should have done."""
 
     steps: int
@@ -38,19 +38,19 @@ class Outcome(NamedTuple):
     differences: list[str]
 
 
-def simulate(seed: int, steps: int, fault: str | None = None) -> Outcome:
+def simulate(seed: int, steps: int, fault: str | None = None) -> RunOutcome:
     """Run until so many steps were tried, then until all is folded and settled, and compare."""
     world, rules, processes, tried = run(seed, steps, fault)
     found = [text for p in range(PARTITIONS) for text in (*replayed(world, rules, p), *recounted(world, rules, p))]
     read = sum(len(world.log(topics.COMPLETED, p).records) for p in range(PARTITIONS))
-    return Outcome(tried, sum(process.crashes for process in processes), read, _kinds(world), found)
+    return RunOutcome(tried, sum(process.crashes for process in processes), read, _kinds(world), found)
 
 
-def run(seed: int, steps: int, fault: str | None = None) -> tuple[World, Rules, list[Process], int]:
+def run(seed: int, steps: int, fault: str | None = None) -> tuple[World, Rules, list[SimulatedProcess], int]:
     """The world after so many steps, and how many it were. With every fourth seed the broker's clock jumps."""
     world = World(random.Random(seed), clock_jumps=seed % 4 == 0)
     rules = Rules(meter_id=f"simulation-{seed}", partitions=PARTITIONS)
-    processes = [Process(world, rules, partition, fault) for partition in range(PARTITIONS)]
+    processes = [SimulatedProcess(world, rules, partition, fault) for partition in range(PARTITIONS)]
     tried = 0
     while tried < steps:
         world.tick()
@@ -63,7 +63,7 @@ def run(seed: int, steps: int, fault: str | None = None) -> tuple[World, Rules, 
     return world, rules, processes, tried
 
 
-def _finish(world: World, processes: list[Process]) -> int:
+def _finish(world: World, processes: list[SimulatedProcess]) -> int:
     """Fold and settle all that is left."""
     tried = 0
     while behind := [process for process in processes if process.is_behind]:

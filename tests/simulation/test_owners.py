@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError, ProducerFenced, UnknownError
 from faust.types import TP
 
 from meter import topics
-from meter.dedupe import MemorySeen
+from meter.dedupe import MemoryDedupeIndex
 from meter.identity import Identity, Seal
 from meter.records import Chunk
 from meter.rules import Clock, Rules
@@ -37,7 +37,7 @@ from streams.engine.writer import CommittedStep
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from tests.builders import HOUR_MS
-from tests.simulation.process import Process
+from tests.simulation.process import SimulatedProcess
 from tests.simulation.run import THE_END_MS, recounted, replayed
 from tests.simulation.world import PARTITIONS, World
 
@@ -93,7 +93,7 @@ class SimulatedClock(MachineClock):
         return self.world.now_ms
 
 
-class Index(MemorySeen):
+class SimulatedIndex(MemoryDedupeIndex):
     """The dedupe index, in memory."""
 
     priced_next = 0
@@ -101,7 +101,7 @@ class Index(MemorySeen):
     needed_since_ms = 0
     size_bytes = 0
 
-    def saving(self) -> "Index":
+    def saving(self) -> "SimulatedIndex":
         return self
 
     def run(self) -> None:
@@ -114,7 +114,7 @@ class Index(MemorySeen):
 class Writer:
     """Instead of the partition's producer: its answers take some turns of the loop, and a newer one fences it."""
 
-    def __init__(self, process: Process, kafka: "Kafka") -> None:
+    def __init__(self, process: SimulatedProcess, kafka: "SimulatedKafka") -> None:
         self.process, self.kafka = process, kafka
         self.is_busy = False
         self.is_stopped = False
@@ -161,20 +161,20 @@ async def turns(world: World) -> None:
         await asyncio.sleep(0.004)
 
 
-class Opener:
+class SimulatedOpener:
     """Opens a partition from the simulation's lists."""
 
-    def __init__(self, world: World, rules: Rules, kafka: "Kafka") -> None:
+    def __init__(self, world: World, rules: Rules, kafka: "SimulatedKafka") -> None:
         self.world, self.rules, self.kafka = world, rules, kafka
 
     async def open(self, partition: int, progress: Movement, closing: AsyncExitStack) -> OpenPartition:
-        process = Process(self.world, self.rules, partition)
+        process = SimulatedProcess(self.world, self.rules, partition)
         await turns(self.world)
         writer = Writer(process, self.kafka)
         closing.push_async_callback(writer.stop)
         await turns(self.world)
         state, seen = process.read_back()
-        index = KeptIndex(partition, Index(seen), next_save_s=float("inf"), every_s=float("inf"))
+        index = KeptIndex(partition, SimulatedIndex(seen), next_save_s=float("inf"), every_s=float("inf"))
         closing.push_async_callback(index.close)
         return OpenPartition(state, index, writer, None, 0)
 
@@ -223,7 +223,7 @@ async def no_identity() -> Identity:
 class Worker:
     """The owners of one worker, the product's."""
 
-    def __init__(self, world: World, rules: Rules, kafka: "Kafka") -> None:
+    def __init__(self, world: World, rules: Rules, kafka: "SimulatedKafka") -> None:
         self.world, self.kafka = world, kafka
         self.consumer = Consumer(world)
         self.readings = Readings(SETTINGS, self.consumer)
@@ -235,7 +235,7 @@ class Worker:
         """As `assemble` puts them together, with what is simulated."""
         clock, standbys = self.kafka.clock, Standbys(SETTINGS, rules, no_identity, self._fail)
         new_owner = owner_maker(SETTINGS, self.consumer, self.take, Metrics(), clock, LIMITS)
-        opener, assignment = Opener(self.world, rules, self.kafka), Assignment(SETTINGS, clock)
+        opener, assignment = SimulatedOpener(self.world, rules, self.kafka), Assignment(SETTINGS, clock)
         return Owners(assignment, opener, new_owner, self.readings, standbys, self._fail, clock)
 
     def _fail(self, error: BaseException) -> None:
@@ -275,7 +275,7 @@ class Worker:
         await self.owners.release_all()
 
 
-class Kafka:
+class SimulatedKafka:
     """What the workers share: whose producer of a partition is the newest, and the group."""
 
     def __init__(self, world: World, rules: Rules, clock: MachineClock) -> None:
@@ -296,7 +296,7 @@ class Kafka:
             worker.next.append((share, self.generation))
 
 
-async def work(world: World, rules: Rules, kafka: Kafka) -> None:
+async def work(world: World, rules: Rules, kafka: SimulatedKafka) -> None:
     """Fold and settle what comes in, with rebalances among two workers; then all that is left."""
     chance = world.chance
     workers = [Worker(world, rules, kafka) for _ in range(2)]
@@ -319,7 +319,7 @@ async def work(world: World, rules: Rules, kafka: Kafka) -> None:
         await worker.stop()
 
 
-async def finish(world: World, rules: Rules, kafka: Kafka, workers: Sequence[Worker]) -> None:
+async def finish(world: World, rules: Rules, kafka: SimulatedKafka, workers: Sequence[Worker]) -> None:
     """Time passes, and all that is left is folded and settled."""
     world.now_ms += THE_END_MS
     world.broker_ahead_ms = 0
@@ -353,7 +353,7 @@ def is_done(world: World, rules: Rules, workers: Sequence[Worker]) -> bool:
     done = set()
     for worker in workers:
         for partition in worker.owners.open:
-            process = Process(world, rules, partition) if not worker.next else None
+            process = SimulatedProcess(world, rules, partition) if not worker.next else None
             if process and not process.is_behind and not process.is_due:
                 done.add(partition)
     return done == set(range(PARTITIONS))
@@ -361,8 +361,8 @@ def is_done(world: World, rules: Rules, workers: Sequence[Worker]) -> bool:
 
 def in_time_and_not_billed(world: World, partition: int) -> list[tuple[str, str]]:
     """Accounts and days of which a job that came in before the cut is on no line of its own day's bill."""
-    days = Process(world, RULES, partition).state.days
-    contracted = Process(world, RULES, partition).state.terms.contracts
+    days = SimulatedProcess(world, RULES, partition).state.days
+    contracted = SimulatedProcess(world, RULES, partition).state.terms.contracts
     jobs: Counter[tuple[str, str]] = Counter()
     for record in world.log(topics.PRICED, partition).records:
         job = json.loads(record.value or b"")
@@ -379,9 +379,9 @@ def in_time_and_not_billed(world: World, partition: int) -> list[tuple[str, str]
 RULES = Rules(meter_id="owners", partitions=PARTITIONS, clock=Clock.SIMULATED)
 
 
-def run(seed: int, rules: Rules = RULES) -> tuple[World, Kafka]:
+def run(seed: int, rules: Rules = RULES) -> tuple[World, SimulatedKafka]:
     loop, world = VirtualLoop(), World(random.Random(seed), clock_jumps=rules.clock is Clock.BROKER)
-    kafka = Kafka(world, rules, SimulatedClock(loop, world))
+    kafka = SimulatedKafka(world, rules, SimulatedClock(loop, world))
     try:
         loop.run_until_complete(work(world, rules, kafka))
     finally:

@@ -228,7 +228,7 @@ def test_two_senders_do_not_both_read(stage: Stage, store: str) -> None:
     """The positions move by compare-and-set: whoever comes second changes nothing."""
     record = b'{"v":1,"account_id":"A","issued_at":"2019-01-02T12:00:00+08:00"}'
     with endpoint_of_all(stage, store, "https://example.com/") as (engine, endpoint):
-        move = queue.Moved(endpoint.endpoint_id, "billing.bills", 0, 0, 1)
+        move = queue.EndpointAdvance(endpoint.endpoint_id, "billing.bills", 0, 0, 1)
         put = queue.Put(endpoint.endpoint_id, 0, 0, message_of("billing.bills", record, 0))
         now = datetime.now(UTC)
         with writing(engine) as connection:

@@ -11,7 +11,7 @@ from streams.store.queries.freshness import positions
 from tests.integration.running import METER, PATIENCE_S, Meter
 
 
-class Projector:
+class RunningProjector:
     """One `meter projector`, its log in a file."""
 
     def __init__(self, meter: Meter, url: str, log: Path, **settings: object) -> None:

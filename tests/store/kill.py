@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tests.integration.running import Meter, job, until
 from tests.open_kafka import OpenBroker
 from tests.store.expected import differences
-from tests.store.following import Projector, engine_of, reached
+from tests.store.following import RunningProjector, engine_of, reached
 from tests.store.postgres import Postgres
 
 REGIONS = ("Mainland China", "ap-tokyo", "na-ashburn", "ap-guangzhou")
@@ -90,8 +90,8 @@ class Victim:
         self._kill_at = self._next_kill()
         self._before = 0
 
-    def _start(self) -> Projector:
-        return Projector(self._meter, self.url, self._log)
+    def _start(self) -> RunningProjector:
+        return RunningProjector(self._meter, self.url, self._log)
 
     def _next_kill(self) -> float | None:
         """When to kill it: while it starts, or None: a moment after it has written something."""

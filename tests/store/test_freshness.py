@@ -12,7 +12,7 @@ from streams.settings import Settings
 from streams.store import positions
 from streams.store.database import writing
 from streams.store.migrate import migrate
-from streams.store.positions import Moved
+from streams.store.positions import PartitionAdvance
 from streams.store.queries.freshness import data_as_of, freshness
 from tests.store.following import engine_of
 
@@ -33,7 +33,7 @@ def begun(url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def seen(engine: Engine, *moves: Moved) -> tuple[int, datetime | None]:
+def seen(engine: Engine, *moves: PartitionAdvance) -> tuple[int, datetime | None]:
     """Lag and age of the topic, after some moves."""
     with writing(engine) as connection:
         for move in moves:
@@ -48,12 +48,14 @@ def test_a_store_that_has_only_begun_says_what_it_lacks_and_no_age(begun: Engine
 
 
 def test_before_the_broker_has_told_of_a_partition_its_end_is_the_one_known_before(begun: Engine) -> None:
-    assert seen(begun, Moved(PLACE, 0, 0, None, None, None)) == (5, None)
+    assert seen(begun, PartitionAdvance(PLACE, 0, 0, None, None, None)) == (5, None)
 
 
 def test_with_a_part_read_it_is_as_of_the_last_record(begun: Engine) -> None:
-    assert seen(begun, Moved(PLACE, 0, 3, 7, BEGUN, LATER)) == (4, BEGUN)
+    assert seen(begun, PartitionAdvance(PLACE, 0, 3, 7, BEGUN, LATER)) == (4, BEGUN)
 
 
 def test_with_all_read_it_is_as_of_the_brokers_last_word(begun: Engine) -> None:
-    assert seen(begun, Moved(PLACE, 0, 3, 7, BEGUN, BEGUN), Moved(PLACE, 3, 7, 7, BEGUN, LATER)) == (0, LATER)
+    assert seen(
+        begun, PartitionAdvance(PLACE, 0, 3, 7, BEGUN, BEGUN), PartitionAdvance(PLACE, 3, 7, 7, BEGUN, LATER)
+    ) == (0, LATER)

@@ -19,7 +19,7 @@ from streams.store.database import StoreLostError, writing
 from streams.store.migrate import migrate
 from tests.integration.running import Meter, job, until
 from tests.store.expected import differences
-from tests.store.following import Projector, engine_of
+from tests.store.following import RunningProjector, engine_of
 from tests.store.postgres import Postgres
 
 
@@ -66,7 +66,7 @@ def test_of_two_projectors_one_ends_with_a_clear_line_and_nothing_is_there_twice
 ) -> None:
     with Meter(kafka, tmp_path, web_port=0) as meter:
         meter.create().open_worker()
-        both = [Projector(meter, url, tmp_path / f"projector-{number}.log") for number in (1, 2)]
+        both = [RunningProjector(meter, url, tmp_path / f"projector-{number}.log") for number in (1, 2)]
         try:
             for projector in both:
                 until(lambda: "follows the topics" in projector.said(), "a projector to follow")  # noqa: B023
@@ -93,7 +93,7 @@ def test_a_job_of_a_known_account_changes_nothing_of_its_balance(
     """Batch after batch of one projector, which remembers whom it has seen."""
     with Meter(kafka, tmp_path, web_port=0) as meter:
         meter.create().open_worker()
-        projector = Projector(meter, url, tmp_path / "projector.log")
+        projector = RunningProjector(meter, url, tmp_path / "projector.log")
         try:
             until(lambda: "follows the topics" in projector.said(), "the projector to follow")
             for number in range(3):
@@ -138,7 +138,7 @@ def test_a_store_that_is_stopped_and_started_again_is_waited_for_and_catches_up(
     with Meter(kafka, tmp_path, web_port=0) as meter:
         meter.create().open_worker()
         port = free_port()
-        projector = Projector(meter, url, tmp_path / "projector.log", web_port=port)
+        projector = RunningProjector(meter, url, tmp_path / "projector.log", web_port=port)
         try:
             meter.submit(job(job_id="before"))
             until(lambda: "follows the topics" in projector.said() and at_end(meter, url), "the first job")

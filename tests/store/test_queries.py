@@ -18,7 +18,7 @@ from streams.store.database import writing
 from streams.store.migrate import migrate
 from streams.store.queries import accounts, bills, commands, freshness, money, overview, rejects, usage
 from streams.store.queries import meter as whose
-from streams.store.queries.pages import BadCursorError, Page
+from streams.store.queries.pages import BadCursorError, RowPage
 from streams.store.sums import money_sum
 from streams.store.types import escaped, unescaped
 from tests.integration.running import Meter
@@ -129,7 +129,7 @@ def raw(meter: Meter, topic: str) -> list[dict[str, str]]:
         return [{"value": (r.value or b"").decode()} for p in range(meter.partitions) for r in log.records(topic, p)]
 
 
-LISTS: dict[str, Callable[[Connection, str | None], Page[Any]]] = {
+LISTS: dict[str, Callable[[Connection, str | None], RowPage[Any]]] = {
     "accounts": lambda c, after: accounts.accounts(c, after=after, limit=2),
     "jobs": lambda c, after: usage.jobs(c, "A", after=after, limit=2),
     "day totals": lambda c, after: usage.day_totals(c, "2019-01-01", after=after, limit=2),
@@ -153,7 +153,7 @@ def test_a_cursor_of_another_list_is_none(store: Connection) -> None:
 
 
 @pytest.mark.parametrize("ask", LISTS.values(), ids=LISTS)
-def test_pages_hold_each_row_once_and_in_order(store: Connection, ask: Callable[..., Page[Any]]) -> None:
+def test_pages_hold_each_row_once_and_in_order(store: Connection, ask: Callable[..., RowPage[Any]]) -> None:
     paged = walk(lambda after: ask(store, after))
     assert len(paged) > 2
     assert len(set(paged)) == len(paged)
@@ -162,7 +162,7 @@ def test_pages_hold_each_row_once_and_in_order(store: Connection, ask: Callable[
             ask(store, cursor)
 
 
-def walk(ask: Callable[[str | None], Page[Any]]) -> list[Any]:
+def walk(ask: Callable[[str | None], RowPage[Any]]) -> list[Any]:
     """All rows of all pages."""
     rows: list[Any] = []
     after = None

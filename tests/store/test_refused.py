@@ -13,7 +13,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 from streams.errors import Exit
 from streams.store import projector
 from streams.store.database import StoreLostError, StoreRefusedError
-from streams.store.measures import Measures
+from streams.store.measures import ProjectorMeasures
 from streams.store.migrate import migrate
 from streams.store.projector import wait_for_store
 from tests.integration.running import METER
@@ -94,7 +94,7 @@ def refuses() -> NoReturn:
 
 async def test_a_projector_that_starts_ends_where_the_store_refuses() -> None:
     with pytest.raises(StoreRefusedError):
-        await wait_for_store(refuses, asyncio.Event(), Measures(), starting=True)
+        await wait_for_store(refuses, asyncio.Event(), ProjectorMeasures(), starting=True)
 
 
 async def test_a_projector_at_work_waits_until_the_store_has_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,4 +107,4 @@ async def test_a_projector_at_work_waits_until_the_store_has_it_again(monkeypatc
             refuses()
         return "has us"
 
-    assert await wait_for_store(ask, asyncio.Event(), Measures()) == "has us"
+    assert await wait_for_store(ask, asyncio.Event(), ProjectorMeasures()) == "has us"

@@ -17,11 +17,11 @@ from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.settings import Settings
 from streams.store import positions, schema
-from streams.store.accounts import Seen
+from streams.store.accounts import KnownAccounts
 from streams.store.database import writing
-from streams.store.decode import Published
+from streams.store.decode import OutwardRecord
 from streams.store.migrate import migrate
-from streams.store.positions import Moved
+from streams.store.positions import PartitionAdvance
 from streams.store.project import Batch, apply
 from tests.store.following import engine_of
 
@@ -52,14 +52,14 @@ def batch(partition: int) -> Batch:
     }  # fmt: skip
     key = msgspec.json.encode([account, REGION, DAY])
     records = {
-        topics.DAILY: [Published(partition, 0, key, msgspec.json.encode(total), 0)],
-        topics.LEDGER: [Published(partition, 0, account.encode(), msgspec.json.encode(entry), 0)],
+        topics.DAILY: [OutwardRecord(partition, 0, key, msgspec.json.encode(total), 0)],
+        topics.LEDGER: [OutwardRecord(partition, 0, account.encode(), msgspec.json.encode(entry), 0)],
     }
-    return Batch([Moved((topic, partition), 0, 1, 1, NOW, NOW) for topic in records], records)
+    return Batch([PartitionAdvance((topic, partition), 0, 1, 1, NOW, NOW) for topic in records], records)
 
 
 def write(connection: Connection, partition: int) -> None:
-    apply(connection, batch(partition), BillingDays("Asia/Shanghai"), Seen())
+    apply(connection, batch(partition), BillingDays("Asia/Shanghai"), KnownAccounts())
 
 
 def test_sums_over_all_partitions_hold_both_batches(begun: Engine) -> None:

@@ -83,3 +83,25 @@ def test_what_the_agent_names_is_there(name: str) -> None:
     for part in parts[depth:]:
         found = getattr(found, part)
     assert callable(found)
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """Two classes of one name send a reader to the wrong one. The recount counts the same things by itself, so it may
+    name them alike; so may tests among themselves."""
+    ours = classes_of(*(ROOT / "meter").rglob("*.py"), *(ROOT / "streams").rglob("*.py"))
+    others = classes_of(*(ROOT / "tests").rglob("*.py"), *(ROOT / "bench").rglob("*.py"))
+    assert len(ours) > 300
+    assert {name: places for name, places in ours.items() if len(places) > 1} == {}
+    assert {name: others[name] for name in ours.keys() & others.keys()} == {}
+
+
+def classes_of(*files: Path) -> dict[str, list[str]]:
+    """Where each class is defined, by its name."""
+    found: dict[str, list[str]] = {}
+    for file in files:
+        if "recount" in file.parts:
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(f"{file.relative_to(ROOT)}:{node.lineno}")
+    return found

@@ -7,7 +7,7 @@ import pytest
 
 from meter import topics
 from meter.commands import read_command
-from meter.dedupe import MemorySeen
+from meter.dedupe import MemoryDedupeIndex
 from meter.fold import fold
 from meter.intake import Job, read_job
 from meter.periods import CALENDAR_END_MS, BillingDays
@@ -21,7 +21,7 @@ from streams.cli.arguments import read_at, read_day, read_month, read_period
 from streams.errors import SettingError
 from streams.http.ingest import Item, check_items
 from streams.http.problems import Problem
-from streams.read import Position
+from streams.read import PartitionOffset
 from streams.redrive import Kept, prepare
 from streams.store.following import _moment
 from streams.submit import _read
@@ -38,7 +38,7 @@ async def test_each_door_of_a_simulated_meter_refuses_what_lies_beyond_the_calen
         await check_items([Item(value, [])], rules)
     assert (refused.value.status_code, refused.value.code) == (409, "in_future")
     (rejected,) = rejects_of(folded((NEVER, "9999-06-01T00:00:00Z")))
-    kept = prepare(Position(0, 0), rejected, {}, 1)
+    kept = prepare(PartitionOffset(0, 0), rejected, {}, 1)
     assert isinstance(kept, Kept)
     assert "beyond the meter's calendar" in kept.reason
 
@@ -58,7 +58,7 @@ def test_any_stamp_has_a_text_a_day_and_a_period(zone: str, at_ms: int) -> None:
 def folded(*records: tuple[int, str]) -> Step:
     """Jobs by record time and `completed_at`, on a meter whose clock is simulated."""
     rules = Rules(meter_id="m", partitions=1, clock=Clock.SIMULATED)
-    step = Step(PartitionState(rules, 0), MemorySeen())
+    step = Step(PartitionState(rules, 0), MemoryDedupeIndex())
     given = [
         Input(offset, at_ms, b"A", value_of(completed_at=completed_at), ())
         for offset, (at_ms, completed_at) in enumerate(records)
@@ -83,7 +83,7 @@ def test_the_last_job_of_all_is_billed() -> None:
     step = folded((CALENDAR_END_MS, "9998-12-31T23:59:59.999+00:00"))
     assert len(step.outputs.priced) == 1
     step.state.apply(step.changes, step.seen)
-    after = Step(step.state, MemorySeen())
+    after = Step(step.state, MemoryDedupeIndex())
     assert run_due(after, CALENDAR_END_MS + 366 * 86_400_000 - 1, 10) == 1
     assert len(after.outputs.bills) == 1
 
@@ -139,4 +139,4 @@ def test_a_number_of_thousands_of_digits_stops_no_reader() -> None:
 )
 def test_what_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(SettingError, match="PARTITION:OFFSET"):
-        Position.read(text)
+        PartitionOffset.read(text)

@@ -18,7 +18,7 @@ from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.http.app import create_app
 from streams.http.console.forecast import Forecast, forecasts
-from streams.http.console.languages import Format
+from streams.http.console.languages import LocaleFormat
 from streams.http.console.render import back_to
 from streams.http.languages import NAMES, chosen
 from streams.settings import Settings
@@ -103,11 +103,11 @@ def _placeholders(text: str) -> set[str]:
 
 
 def test_money_is_shown_with_all_its_digits() -> None:
-    english = Format("en", ZONE)
+    english = LocaleFormat("en", ZONE)
     assert english.money(Decimal("1234567.00274")).striptags() == "1,234,567.00274"
     assert english.money(Decimal(f"{'9' * 30}.12345678")).striptags().replace(",", "") == f"{'9' * 30}.12345678"
     assert english.money(Decimal("-0.5"), 4) == '<span class="money" data-pad="00">−0.50</span>'  # noqa: RUF001
-    assert Format("zh", ZONE).region("ap-tokyo") == "东京"
+    assert LocaleFormat("zh", ZONE).region("ap-tokyo") == "东京"
 
 
 @pytest.mark.parametrize(

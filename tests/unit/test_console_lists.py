@@ -15,7 +15,7 @@ from streams.settings import Settings
 from streams.store.database import open_engine, writing
 from streams.store.own import audit_entry, webhook_delivery, webhook_endpoint
 from streams.store.queries.accounts import accounts
-from streams.store.queries.pages import Page
+from streams.store.queries.pages import RowPage
 from streams.store.queries.usage import jobs
 from streams.store.schema import account, daily_total, priced_usage
 from tests.unit.test_console import ZONE, console_of_account_a
@@ -46,7 +46,7 @@ def fill(connection: Connection) -> None:
         )
 
 
-def there_and_back(ask: Callable[[str | None], Page[Any]]) -> tuple[list[Any], list[Any]]:
+def there_and_back(ask: Callable[[str | None], RowPage[Any]]) -> tuple[list[Any], list[Any]]:
     """All rows of all pages, first by the links to the next one, then by those to the one before."""
     found, back = [], []
     page = ask(None)

@@ -9,7 +9,7 @@ import pytest
 from markupsafe import Markup
 
 from streams.http.console.labels import labelled
-from streams.http.console.languages import Format
+from streams.http.console.languages import LocaleFormat
 
 TEMPLATES = Path(__file__).parents[2] / "streams/http/console/templates"
 
@@ -43,6 +43,6 @@ def test_the_templates_are_as_labels_take_them_to_be() -> None:
     [("1234567.89", "money"), ("123456789.0123", "money long"), ("1234567890.12345678", "money longer")],
 )
 def test_a_long_amount_is_set_smaller_and_not_cut(amount: str, size: str) -> None:
-    shown = Format("en", ZoneInfo("UTC")).money(Decimal(amount))
+    shown = LocaleFormat("en", ZoneInfo("UTC")).money(Decimal(amount))
     assert f'<span class="{size}">' in shown
     assert Markup(shown).striptags().replace(",", "") == amount

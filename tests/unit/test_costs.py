@@ -17,7 +17,7 @@ from meter.periods import BillingDays
 from meter.rollup import Total, TotalKey
 from meter.routing import owner as owner_of
 from meter.settle import run_due
-from meter.settlement import Kind, Share, ShareKey
+from meter.settlement import Kind, ShareKey, UnbilledShare
 from meter.snapshot import changes
 from meter.state import PartitionState
 from meter.step import Step
@@ -120,7 +120,7 @@ def in_use(count: int) -> PartitionState:
         account, amount = f"account-{n}", Decimal("16.80")
         state.totals.put((account, "ap-tokyo", "2026-01-01"), Total(1, 60, amount))
         key = ShareKey(account, "2026-01-01", Kind.USAGE, "ap-tokyo", "2026-01-01")
-        state.put_share(key, Share(1, 60, amount, 1, 1))
+        state.put_share(key, UnbilledShare(1, 60, amount, 1, 1))
     return state
 
 
@@ -163,7 +163,7 @@ def test_late_usage_is_in_the_totals_and_not_off() -> None:
     state = in_use(1)
     state.totals.put(("account-0", "ap-tokyo", "2026-01-01"), Total(2, 120, Decimal("33.60")))
     late = ShareKey("account-0", "2026-01-02", Kind.LATE, "ap-tokyo", "2026-01-01")
-    state.put_share(late, Share(1, 60, Decimal("16.80"), 2, 2))
+    state.put_share(late, UnbilledShare(1, 60, Decimal("16.80"), 2, 2))
     state.position.record_time = NOON_MS + 25 * 3_600_000
     assert UnbilledCheck(state).look() == (Decimal("33.60"), Decimal(0))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import insert
 
 from streams.export.focus import export_focus
-from streams.export.period import Span
+from streams.export.period import ExportPeriod
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
 from streams.store.migrate import migrate
@@ -50,7 +50,7 @@ def test_charges_and_credit_notes_are_rows_and_the_costs_sum_to_the_ledgers(tmp_
             for line, each in enumerate(entry.postings):
                 row = {"line": line, "book": each.book, "amount": Decimal(each.amount)}
                 connection.execute(insert(posting).values(**place, **row))
-    path, _ = export_focus(engine, RULES, Span("2019-01-02", ("2019-01-02",)), "meter", None, tmp_path)
+    path, _ = export_focus(engine, RULES, ExportPeriod("2019-01-02", ("2019-01-02",)), "meter", None, tmp_path)
     engine.dispose()
     with path.open(newline="", encoding="utf-8") as text:
         rows = list(csv.DictReader(text))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meter import topics
-from meter.dedupe import MemorySeen
+from meter.dedupe import MemoryDedupeIndex
 from meter.fold import fold as fold_chunk
 from meter.models import DayTotal, PricedJob, Rejected
 from meter.records import Chunk, HoleError
@@ -34,11 +34,14 @@ def completion(**changes: Any) -> dict[str, Any]:
 
 
 def fold(
-    *values: Any, state: PartitionState | None = None, seen: MemorySeen | None = None, at: int = NEW_YEAR_MS + 1000
+    *values: Any,
+    state: PartitionState | None = None,
+    seen: MemoryDedupeIndex | None = None,
+    at: int = NEW_YEAR_MS + 1000,
 ) -> tuple[Step, PartitionState]:
     """One committed step over some completions: dicts, or bytes as they are."""
     state = state or PartitionState(RULES, 0)
-    seen = MemorySeen() if seen is None else seen
+    seen = MemoryDedupeIndex() if seen is None else seen
     start = state.position.next[topics.COMPLETED]
     records = [
         SimpleNamespace(
@@ -113,7 +116,7 @@ def test_the_same_again_is_a_duplicate_also_in_other_words() -> None:
     again, _ = fold(
         completion(kinds=["text", "face"], duration_s="3600.0", completed_at="2019-01-01T04:00:00Z"),
         state=state,
-        seen=MemorySeen(step.changes.sightings),
+        seen=MemoryDedupeIndex(step.changes.sightings),
     )
     assert (again.counts.priced, again.counts.duplicate) == (0, 1)
 
@@ -138,7 +141,7 @@ def test_a_job_recorded_before_its_end_is_remembered_until_it_is_too_old() -> No
     early = completion(completed_at="2019-01-01T12:05:00+08:00")
     step, state = fold(early)
     again, _ = fold(
-        early, state=state, seen=MemorySeen(step.changes.sightings), at=NEW_YEAR_MS + RULES.horizon_ms + 300_000
+        early, state=state, seen=MemoryDedupeIndex(step.changes.sightings), at=NEW_YEAR_MS + RULES.horizon_ms + 300_000
     )
     assert (again.counts.priced, again.counts.duplicate) == (0, 1)
 
@@ -149,7 +152,7 @@ def test_an_id_may_come_again_after_the_horizon() -> None:
     again, _ = fold(
         completion(completed_at="2019-02-05T12:00:00+08:00"),
         state=state,
-        seen=MemorySeen(step.changes.sightings),
+        seen=MemoryDedupeIndex(step.changes.sightings),
         at=NEW_YEAR_MS + later,
     )
     assert again.counts.priced == 1
@@ -199,4 +202,4 @@ def test_just_in_time(at: str) -> None:
 def test_a_hole_in_the_log_is_never_skipped() -> None:
     state = PartitionState(RULES, 0)
     with pytest.raises(HoleError):
-        fold_chunk(Step(state, MemorySeen()), Chunk(topics.COMPLETED, 5, 6, ()))
+        fold_chunk(Step(state, MemoryDedupeIndex()), Chunk(topics.COMPLETED, 5, 6, ()))

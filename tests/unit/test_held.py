@@ -10,23 +10,23 @@ from streams.engine.inputs import InputEnd
 INPUT = ("meter.commands", 3)
 
 
-class Clock:
+class SetClock:
     now_s = 100.0
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SetClock:
+    return SetClock()
 
 
-def seconds(inputs: HeldInputs, clock: Clock, end: int, last: int) -> list[float]:
+def seconds(inputs: HeldInputs, clock: SetClock, end: int, last: int) -> list[float]:
     """For how long it is held, as it is seen five seconds after it was looked at last."""
     clock.now_s += 5
     inputs.look({INPUT: InputEnd(end, clock.now_s, last)})
     return [each.seconds for each in inputs.all()]
 
 
-def test_an_input_is_held_while_its_stable_end_stands_below_its_end(clock: Clock) -> None:
+def test_an_input_is_held_while_its_stable_end_stands_below_its_end(clock: SetClock) -> None:
     inputs = HeldInputs()
     assert seconds(inputs, clock, 10, 10) == []
     assert seconds(inputs, clock, 10, 12) == [0]
@@ -36,14 +36,14 @@ def test_an_input_is_held_while_its_stable_end_stands_below_its_end(clock: Clock
     assert seconds(inputs, clock, 99, 101) == [0]
 
 
-def test_an_input_of_a_partition_that_was_let_go_is_no_longer_looked_at(clock: Clock) -> None:
+def test_an_input_of_a_partition_that_was_let_go_is_no_longer_looked_at(clock: SetClock) -> None:
     inputs = HeldInputs()
     assert seconds(inputs, clock, 10, 12) == [0]
     inputs.look({})
     assert list(inputs.all()) == []
 
 
-def test_an_input_that_is_not_fetched_is_held_no_longer_than_it_was_seen(clock: Clock) -> None:
+def test_an_input_that_is_not_fetched_is_held_no_longer_than_it_was_seen(clock: SetClock) -> None:
     """There is no room for it, however long: what held it when it was seen last has long been committed."""
     inputs = HeldInputs()
     assert seconds(inputs, clock, 10, 12) == [0]

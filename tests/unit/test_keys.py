@@ -17,9 +17,9 @@ from streams.http.bodies import read_json
 from streams.http.ingest import EVENT as EVENT_TYPE
 from streams.http.ingest import EVENTS, PLAIN, check_items, read_items
 from streams.http.problems import Problem
-from streams.read import Position
+from streams.read import PartitionOffset
 from streams.redrive import Kept, Resend, prepare, read_changes
-from streams.store.decode import Published, command_row
+from streams.store.decode import OutwardRecord, command_row
 from tests.builders import NOON_MS, Headers, Partition, completion, price_book, priced_of, rejects_of, results_of
 from tests.recount.count import PartitionCount, Record
 from tests.recount.rules import NotMetered, read
@@ -112,7 +112,7 @@ def test_what_is_no_json_is_that_first(nested: bytes, code: str) -> None:
 
 def test_a_record_with_a_key_twice_can_be_sent_again_where_that_key_is_corrected() -> None:
     (reject,) = rejects_of(Partition().fold(with_more(WHOLE, '"duration_s":1')))
-    where = Position(0, 0)
+    where = PartitionOffset(0, 0)
     assert isinstance(prepare(where, reject, {}, 1), Kept)
     other = prepare(where, reject, {"region": b'"ap-tokyo"'}, 1)
     assert isinstance(other, Kept)
@@ -181,7 +181,7 @@ def test_a_correction_that_is_given_twice_is_refused() -> None:
 
 
 def test_the_read_model_shows_of_a_command_what_is_clear() -> None:
-    row = command_row(Published(0, 7, b"c", with_more(TOP_UP, '"account_id":"B"'), NOON_MS))
+    row = command_row(OutwardRecord(0, 7, b"c", with_more(TOP_UP, '"account_id":"B"'), NOON_MS))
     assert row[2:5] == ("c", "top_up", None)
 
 

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from streams.cli.layout import PROSE, Table, aligned, laid_out, wrapped
+from streams.cli.layout import PROSE, TextTable, aligned, laid_out, wrapped
 
-REJECTS = Table(
+REJECTS = TextTable(
     ("position", "time", "code", "account", "job", "at risk", "put right", "reason"),
     [
         [
@@ -35,14 +35,14 @@ REJECTS = Table(
         ["12:4711", "2026-11-23T10:20:30.000+08:00", "not_json", "", "", "1234.50", "", "not JSON: " + "x" * 100],
     ],
 )
-TOTALS = Table(
+TOTALS = TextTable(
     ("day", "account", "region", "jobs", "minutes", "amount"),
     [["2026-11-23", "A", "Mainland China", "1", "60", "16.80"], ["2026-11-23", "录像", "ap-tokyo", "1", "2", "0.6272"]],
     ("sum", "", "", "2", "62", "17.4272 CNY"),
 )
 
 
-def lines(table: Table, width: int | None) -> list[str]:
+def lines(table: TextTable, width: int | None) -> list[str]:
     return list(laid_out(table, width))
 
 
@@ -52,7 +52,7 @@ def words(text: str) -> list[str]:
 
 @pytest.mark.parametrize("width", [20, 40, 80, 100, 132, 250])
 @pytest.mark.parametrize("table", [REJECTS, TOTALS])
-def test_no_line_is_longer_than_the_terminal_and_nothing_is_lost(table: Table, width: int) -> None:
+def test_no_line_is_longer_than_the_terminal_and_nothing_is_lost(table: TextTable, width: int) -> None:
     found = lines(table, width)
     assert max(map(cell_len, found)) <= width
     every = [*table.columns, *table.last, *(cell for row in table.rows for cell in row)]
@@ -60,7 +60,7 @@ def test_no_line_is_longer_than_the_terminal_and_nothing_is_lost(table: Table, w
 
 
 @pytest.mark.parametrize("table", [REJECTS, TOTALS])
-def test_in_a_pipe_each_row_is_a_line(table: Table) -> None:
+def test_in_a_pipe_each_row_is_a_line(table: TextTable) -> None:
     found = lines(table, None)
     assert len(found) == 2 + len(table.rows) + 2 * bool(table.last)
     assert len({cell_len(line) for line in found[:1]}) == 1
@@ -88,7 +88,7 @@ def test_a_table_that_is_too_wide_has_several_lines_a_row() -> None:
 
 
 def test_prose_is_wrapped_between_words_where_the_rest_fits() -> None:
-    table = Table(
+    table = TextTable(
         ("code", "records", "reason"), [["unknown_region", "12", "region: unknown region 'ap-atlantis' " * 3]]
     )
     found = lines(table, 80)

@@ -10,14 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.http import measures as http
 from streams.observe.metrics import Metrics
-from streams.store.measures import Measures as Projector
-from streams.webhooks.measures import Measures as Sender
+from streams.store.measures import ProjectorMeasures as Projector
+from streams.webhooks.measures import WebhookMeasures as Sender
 
 SHOWN = {
     "worker": lambda: Metrics().text(),
     "projector": lambda: Projector().text(),
     "sender": lambda: Sender().text(),
-    "api": lambda: http.Measures().text(kafka=True, as_of=datetime.now(UTC)),
+    "api": lambda: http.HttpMeasures().text(kafka=True, as_of=datetime.now(UTC)),
 }
 TYPES = ("counter", "gauge", "histogram", "summary")
 PREFIXES = (

@@ -11,7 +11,7 @@ from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.export.formats import CSV
 from streams.export.jobs import export_jobs
-from streams.export.period import Span
+from streams.export.period import ExportPeriod
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
 from streams.store.migrate import migrate
@@ -32,6 +32,8 @@ def test_a_day_to_come_has_a_file_only_where_a_job_is_of_it_already(
         with writing(engine) as connection:
             tomorrow = {"day": (today + timedelta(days=of_a_job)).isoformat(), "region": "ap-tokyo", "jobs": 1}
             connection.execute(insert(region_total).values(**tomorrow, minutes=1, amount=Decimal("0.31")))
-    written = list(export_jobs(engine, rules, Span("some days", days), CSV, None, tmp_path / "out", partial=True))
+    written = list(
+        export_jobs(engine, rules, ExportPeriod("some days", days), CSV, None, tmp_path / "out", partial=True)
+    )
     engine.dispose()
     assert [path.parent.name for path, _ in written] == [f"day={day}" for day in days[:files]]

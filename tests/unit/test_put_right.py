@@ -11,9 +11,9 @@ from meter.records import Chunk
 from meter.step import Step
 from streams.settings import Settings
 from streams.store import decode
-from streams.store.accounts import Accounts
+from streams.store.accounts import BatchAccounts
 from streams.store.database import open_engine, writing
-from streams.store.decode import Priced, Published, Refused, decoded
+from streams.store.decode import OutwardRecord, PublishedPriced, PublishedRejected, decoded
 from streams.store.migrate import migrate
 from streams.store.project import _put_priced
 from streams.store.refusals import put_rejected
@@ -33,14 +33,17 @@ def test_a_redriven_job_puts_right_what_was_refused_for_a_clock_that_was_ahead(t
     engine, days, nobody = open_engine(Settings(data_dir=tmp_path)), BillingDays("Asia/Shanghai"), list[str]()
     migrate(engine)
     with writing(engine) as connection:
-        published = Published(0, 0, None, refused, NOON_MS)
-        read = [(published, decoded(published, Refused, topics.REJECTED))]
-        put_rejected(connection, read, Accounts(connection, nobody), days)
+        published = OutwardRecord(0, 0, None, refused, NOON_MS)
+        read = [(published, decoded(published, PublishedRejected, topics.REJECTED))]
+        put_rejected(connection, read, BatchAccounts(connection, nobody), days)
         row = connection.execute(select(rejected)).one()
         assert (row.priced_later, row.day, moment_text(row.recorded_at)) == (False, "2026-01-01", decode.of_ms(NOON_MS))
-        published = Published(0, 0, None, priced, NOON_MS + HOUR_MS)
+        published = OutwardRecord(0, 0, None, priced, NOON_MS + HOUR_MS)
         _put_priced(
-            connection, [(published, decoded(published, Priced, topics.PRICED))], Accounts(connection, ["A"]), days
+            connection,
+            [(published, decoded(published, PublishedPriced, topics.PRICED))],
+            BatchAccounts(connection, ["A"]),
+            days,
         )
         assert connection.execute(select(rejected.c.priced_later)).scalar_one()
         assert connection.execute(select(rejected_total.c.open_records)).scalar_one() == 0

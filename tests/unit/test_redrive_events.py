@@ -8,14 +8,14 @@ import pytest
 
 from meter.intake import Job, read_job
 from meter.models import Header, Rejected, Source
-from streams.cli.rejects import Told
+from streams.cli.rejects import RedriveTally
 from streams.http.console.pages.rejects import _fields, _shown
-from streams.read import Position
+from streams.read import PartitionOffset
 from streams.redrive import Kept, Resend, prepare, read_changes
 from tests.builders import Headers, completion
 from tests.unit.test_events import BINARY, STRUCTURED, base64_of, event
 
-WHERE = Position(0, 7)
+WHERE = PartitionOffset(0, 7)
 MARS = completion(region="Mars")
 
 
@@ -74,7 +74,7 @@ def test_by_a_code_the_first_ten_are_told_and_the_others_counted(capsys: pytest.
     one = prepare(WHERE, refused(completion()), {}, 1)
     other = prepare(WHERE, refused(MARS), {}, 1)
     for shown, lines in ((10, 11), (None, 12)):
-        told = Told(shown, dry_run=False)
+        told = RedriveTally(shown, dry_run=False)
         for outcome in [one, other] * 12:
             told.tell(outcome)
         told.tell_of_others()

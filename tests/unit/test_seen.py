@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_128_digest
 
-from meter.dedupe import MemorySeen, Sighting
+from meter.dedupe import MemoryDedupeIndex, Sighting
 from meter.identity import Seal
 from streams.engine.seen import DiskSeen
 from streams.engine.slots import (
@@ -90,7 +90,7 @@ def test_it_finds_what_memory_finds(
     tmp_path_factory: pytest.TempPathFactory, plan: list[tuple[str, list[Any]]]
 ) -> None:
     directory = tmp_path_factory.mktemp("seen")
-    disk, memory = index(directory), MemorySeen()
+    disk, memory = index(directory), MemoryDedupeIndex()
     filled = 0
     for action, given_ in plan:
         if action == "add":

@@ -26,7 +26,7 @@ RULES = Rules(meter_id="m", partitions=1, settlement_spread_s=0, clock=Clock.SIM
 LIMITS = Limits(step_interval_s=0.01)
 
 
-class Turns:
+class BilledDay:
     """An owner with a day to be billed, and what it has committed."""
 
     def __init__(self, index: KeptIndex, clock: MachineClock) -> None:
@@ -58,14 +58,14 @@ async def running(owner: PartitionOwner) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def turns(tmp_path: Path) -> AsyncIterator[Turns]:
-    made = Turns(kept(disk_seen(tmp_path)), MachineClock())
+async def turns(tmp_path: Path) -> AsyncIterator[BilledDay]:
+    made = BilledDay(kept(disk_seen(tmp_path)), MachineClock())
     async with running(made.owner):
         yield made
     await made.index.close()
 
 
-async def test_no_step_begins_in_a_rebalance(turns: Turns) -> None:
+async def test_no_step_begins_in_a_rebalance(turns: BilledDay) -> None:
     turns.owner.go_on()
     await turns.owner.quiesce()
     turns.owner.look()
@@ -77,7 +77,7 @@ async def test_no_step_begins_in_a_rebalance(turns: Turns) -> None:
     assert [len(step.outputs.bills) for step in turns.writer.steps] == [1]
 
 
-async def test_a_partition_that_waited_long_for_its_turn_and_may_do_nothing_then_comes_again(turns: Turns) -> None:
+async def test_a_partition_that_waited_long_for_its_turn_and_may_do_nothing_then_comes_again(turns: BilledDay) -> None:
     turns.pace.spent(0, LIMITS.slice_s + 0.02 * due.FIRST_SHARE)  # nothing is left for a while
     async with turns.pace.turn:
         turns.owner.go_on()
@@ -103,7 +103,7 @@ async def test_a_slow_disk_holds_no_step_up(tmp_path: Path) -> None:
     """The index is saved beside the steps, one save at a time, each of what was true when it began."""
     seen = SlowDisk.open(tmp_path, 0, "m", "log")
     seen.answers, seen.priced_next = threading.Event(), 5
-    turns = Turns(kept(seen, every_s=0.0), MachineClock())
+    turns = BilledDay(kept(seen, every_s=0.0), MachineClock())
     async with running(turns.owner):
         turns.owner.go_on()
         await turns.fold_one()
@@ -123,7 +123,7 @@ async def test_a_partition_that_stood_still_for_want_of_work_stands_still_only_s
     tmp_path: Path,
 ) -> None:
     clock = TurnedClock()
-    turns = Turns(kept(disk_seen(tmp_path)), clock)
+    turns = BilledDay(kept(disk_seen(tmp_path)), clock)
     start = turns.owner.queues.expected[topics.COMPLETED]
     for offset in range(start, start + 2):
         clock.now_s += 100

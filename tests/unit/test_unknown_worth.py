@@ -12,9 +12,9 @@ from meter.periods import BillingDays
 from streams.demo.play import _at_risk
 from streams.http.console.views import Risk
 from streams.settings import Settings
-from streams.store.accounts import Accounts
+from streams.store.accounts import BatchAccounts
 from streams.store.database import open_engine, writing
-from streams.store.decode import Priced, Published, Refused, decoded
+from streams.store.decode import OutwardRecord, PublishedPriced, PublishedRejected, decoded
 from streams.store.migrate import migrate
 from streams.store.project import _put_priced
 from streams.store.queries.rejects import at_risk
@@ -29,9 +29,12 @@ NOBODY: list[Any] = []
 
 def refuse(connection: Connection, position: int, record: dict[str, Any] | bytes) -> None:
     ((_, refused),) = Partition().fold(record).outputs.rejected
-    published = Published(0, position, None, refused, NOON_MS)
+    published = OutwardRecord(0, position, None, refused, NOON_MS)
     put_rejected(
-        connection, [(published, decoded(published, Refused, topics.REJECTED))], Accounts(connection, []), DAYS
+        connection,
+        [(published, decoded(published, PublishedRejected, topics.REJECTED))],
+        BatchAccounts(connection, []),
+        DAYS,
     )
 
 
@@ -46,9 +49,12 @@ def test_they_are_counted_until_they_are_put_right(tmp_path: Path) -> None:
         assert (seen.records, seen.unknown) == (3, 2)
         assert seen.amount > 0
         ((_, priced),) = Partition().fold(completion(), at=NOON_MS + HOUR_MS).outputs.priced
-        published = Published(0, 0, None, priced, NOON_MS + HOUR_MS)
+        published = OutwardRecord(0, 0, None, priced, NOON_MS + HOUR_MS)
         _put_priced(
-            connection, [(published, decoded(published, Priced, topics.PRICED))], Accounts(connection, ["A"]), DAYS
+            connection,
+            [(published, decoded(published, PublishedPriced, topics.PRICED))],
+            BatchAccounts(connection, ["A"]),
+            DAYS,
         )
         assert (Risk.of(at_risk(connection)).records, Risk.of(at_risk(connection)).unknown) == (2, 1)
         kept = connection.execute(text("SELECT code, unknown, open_unknown FROM rejected_total ORDER BY code")).all()

@@ -9,7 +9,7 @@ import pytest
 from streams import app
 from streams.errors import BrokerLostError
 from streams.http import serve
-from streams.store.measures import Measures
+from streams.store.measures import ProjectorMeasures
 from streams.store.projector import wait_for_store
 from streams.waiting import AskedToStop, in_daemon_thread, unless
 
@@ -30,7 +30,7 @@ def test_a_store_that_hangs_does_not_hold_up_a_stop(monkeypatch: pytest.MonkeyPa
             assert await serve._has_tokens(cast(Any, None), asked) is None
         else:
             with pytest.raises(AskedToStop):
-                await wait_for_store(ask, asked, Measures())
+                await wait_for_store(ask, asked, ProjectorMeasures())
 
     async def run() -> None:
         asked = asyncio.Event()

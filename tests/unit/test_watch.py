@@ -12,7 +12,7 @@ SETTINGS = Settings(bootstrap_servers="a:1", session_timeout_s=10, stalled_after
 ONE, OTHER = TP("recognition.jobs.completed", 0), TP("recognition.jobs.completed", 1)
 
 
-class Kafka:
+class QuietKafka:
     """A clock, and when Kafka answered what."""
 
     def __init__(self) -> None:
@@ -32,24 +32,24 @@ class Kafka:
 
 
 @pytest.fixture
-def kafka() -> Kafka:
-    return Kafka()
+def kafka() -> QuietKafka:
+    return QuietKafka()
 
 
-def passes(kafka: Kafka, watch: Watch, seconds: float, *fetching: TP, heard: bool = True) -> None:
+def passes(kafka: QuietKafka, watch: Watch, seconds: float, *fetching: TP, heard: bool = True) -> None:
     for _ in range(int(seconds / LOOK_S)):
         kafka.clock.now_s += LOOK_S
         kafka.heard = kafka.clock.now_s if heard else kafka.heard
         watch.look(kafka, fetching)
 
 
-def test_any_answer_is_one_whatever_is_assigned(kafka: Kafka) -> None:
+def test_any_answer_is_one_whatever_is_assigned(kafka: QuietKafka) -> None:
     """An idle worker in a row of rebalances: nothing is read, nothing moves, and heartbeats are answered."""
     passes(kafka, Watch(SETTINGS, kafka.clock), 600)
     assert kafka.asked == 0
 
 
-def test_a_silent_kafka_is_asked_and_then_lost(kafka: Kafka) -> None:
+def test_a_silent_kafka_is_asked_and_then_lost(kafka: QuietKafka) -> None:
     watch = Watch(SETTINGS, kafka.clock)
     passes(kafka, watch, 29, heard=False)
     assert kafka.asked > 0
@@ -57,7 +57,7 @@ def test_a_silent_kafka_is_asked_and_then_lost(kafka: Kafka) -> None:
         passes(kafka, watch, 3, heard=False)
 
 
-def test_an_answer_to_what_it_was_asked_will_do(kafka: Kafka) -> None:
+def test_an_answer_to_what_it_was_asked_will_do(kafka: QuietKafka) -> None:
     """A join that waits for another member is no silence."""
     watch = Watch(SETTINGS, kafka.clock)
     for _ in range(10):
@@ -65,7 +65,7 @@ def test_an_answer_to_what_it_was_asked_will_do(kafka: Kafka) -> None:
         passes(kafka, watch, 1)
 
 
-def test_one_leader_that_is_silent_among_others_that_answer(kafka: Kafka) -> None:
+def test_one_leader_that_is_silent_among_others_that_answer(kafka: QuietKafka) -> None:
     watch = Watch(SETTINGS, kafka.clock)
 
     def one_answers() -> None:
@@ -78,7 +78,7 @@ def test_one_leader_that_is_silent_among_others_that_answer(kafka: Kafka) -> Non
     assert kafka.clock.now_s == pytest.approx(1_060, abs=3)
 
 
-def test_an_input_that_was_not_fetched_meanwhile_is_not_silent(kafka: Kafka) -> None:
+def test_an_input_that_was_not_fetched_meanwhile_is_not_silent(kafka: QuietKafka) -> None:
     """Its queue was full: nobody asked for more."""
     watch = Watch(SETTINGS, kafka.clock)
     for _ in range(5):
@@ -86,7 +86,7 @@ def test_an_input_that_was_not_fetched_meanwhile_is_not_silent(kafka: Kafka) -> 
         passes(kafka, watch, 1)
 
 
-def test_a_process_that_was_frozen_has_heard_nothing_and_does_not_complain(kafka: Kafka) -> None:
+def test_a_process_that_was_frozen_has_heard_nothing_and_does_not_complain(kafka: QuietKafka) -> None:
     watch = Watch(SETTINGS, kafka.clock)
     passes(kafka, watch, 5, ONE)
     kafka.clock.now_s += 3_600

@@ -13,8 +13,8 @@ What does not pass is not lost: TCP sends again, so it is delivered, in order, w
 has closed its connection meanwhile. That is how a request can arrive late.
 """
 
-from tests.wire.door import Door, Held
+from tests.wire.door import Door, HeldDoor
 from tests.wire.frames import Request
 from tests.wire.wire import Wire, extras
 
-__all__ = ["Door", "Held", "Request", "Wire", "extras"]
+__all__ = ["Door", "HeldDoor", "Request", "Wire", "extras"]

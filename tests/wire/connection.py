@@ -23,17 +23,17 @@ class Direction:
         self.passes.set()
 
 
-class Held:
+class HeldRequest:
     """A request that was stopped on its way; what follows it on its connection waits behind it."""
 
-    def __init__(self, request: Request, connection: "Connection") -> None:
+    def __init__(self, request: Request, connection: "WireConnection") -> None:
         self.request = request
         self.released = asyncio.Event()
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.connection = connection
 
 
-class Connection:
+class WireConnection:
     """A client's connection and the one to the node that belongs to it."""
 
     def __init__(

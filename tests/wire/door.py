@@ -9,18 +9,18 @@ from typing import Any
 from streams.broker.config import HOST
 from streams.broker.ports import free_port
 from tests.wire import connection
-from tests.wire.connection import Connection, Direction
+from tests.wire.connection import Direction, WireConnection
 from tests.wire.frames import Request
 
 PATIENCE_S = 60.0
 
 
-class Held:
+class HeldDoor:
     """A request to come that is stopped at the first door that it comes to: see `Door.hold`."""
 
     def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], matches: Callable[[Request], bool]) -> None:
         self.matches = matches
-        self.stopped: concurrent.futures.Future[connection.Held] = concurrent.futures.Future()
+        self.stopped: concurrent.futures.Future[connection.HeldRequest] = concurrent.futures.Future()
         self._run = run
 
     def wait(self, patience_s: float = PATIENCE_S) -> Request:
@@ -56,9 +56,9 @@ class Door:
         self.seen: Counter[int] = Counter()
         self._run = run
         self._server: asyncio.Server | None = None
-        self._connections: dict[Connection, asyncio.Task[None]] = {}
-        self._to_hold: list[Held] = []
-        self._holding: list[connection.Held] = []
+        self._connections: dict[WireConnection, asyncio.Task[None]] = {}
+        self._to_hold: list[HeldDoor] = []
+        self._holding: list[connection.HeldRequest] = []
 
     async def open(self) -> None:
         """Listen. On the wire's own thread."""
@@ -74,7 +74,7 @@ class Door:
         await asyncio.gather(*self._connections.values(), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        each = Connection(self, writer, reader, (HOST, self.node_port))
+        each = WireConnection(self, writer, reader, (HOST, self.node_port))
         task = asyncio.current_task()
         assert task is not None
         self._connections[each] = task
@@ -85,11 +85,11 @@ class Door:
         finally:
             del self._connections[each]
 
-    def stop(self, request: Request, on: Connection) -> connection.Held | None:
+    def stop(self, request: Request, on: WireConnection) -> connection.HeldRequest | None:
         """Whether somebody waits for this request to hold it. On the wire's own thread."""
         for wanted in self._to_hold:
             if not wanted.stopped.done() and wanted.matches(request):
-                held = connection.Held(request, on)
+                held = connection.HeldRequest(request, on)
                 self._holding.append(held)
                 wanted.stopped.set_result(held)
                 return held
@@ -113,11 +113,11 @@ class Door:
         """Reset every connection, both sides. New connections are as ever."""
         self._run(_call(lambda: [each.reset() for each in list(self._connections)]))
 
-    def hold(self, api_key: int, where: Callable[[Request], bool] = lambda _: True) -> Held:
+    def hold(self, api_key: int, where: Callable[[Request], bool] = lambda _: True) -> HeldDoor:
         """Stop the next request of this kind for which `where` holds, and what follows it on its connection."""
-        return self.stop_next(Held(self._run, lambda request: request.api_key == api_key and where(request)))
+        return self.stop_next(HeldDoor(self._run, lambda request: request.api_key == api_key and where(request)))
 
-    def stop_next(self, held: Held) -> Held:
+    def stop_next(self, held: HeldDoor) -> HeldDoor:
         """The same for one that other doors may stop as well."""
         self._run(_call(lambda: self._to_hold.append(held)))
         return held
@@ -146,6 +146,6 @@ async def _call(what: Callable[[], Any]) -> None:
     what()
 
 
-async def _answer(held: connection.Held, patience_s: float) -> bytes:
+async def _answer(held: connection.HeldRequest, patience_s: float) -> bytes:
     async with asyncio.timeout(patience_s):
         return await asyncio.shield(held.answer)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from streams.broker.cluster import NODES
 from streams.broker.config import HOST, Extras, Listener
-from tests.wire.door import Door, Held
+from tests.wire.door import Door, HeldDoor
 from tests.wire.frames import Request
 
 
@@ -41,9 +41,9 @@ class Wire:
         door = self.door(number)
         return Listener(self.name, door.node_port, door.port)
 
-    def hold(self, api_key: int, where: Callable[[Request], bool] = lambda _: True) -> Held:
+    def hold(self, api_key: int, where: Callable[[Request], bool] = lambda _: True) -> HeldDoor:
         """Stop the next request of this kind, whichever node it is for: see `Door.hold`."""
-        held = Held(self._run, lambda request: request.api_key == api_key and where(request))
+        held = HeldDoor(self._run, lambda request: request.api_key == api_key and where(request))
         for door in self.doors:
             door.stop_next(held)
         return held

@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 
 from meter.arrears import Service
 from streams.http.callers import Role
-from streams.http.console.languages import Format
+from streams.http.console.languages import LocaleFormat
 from streams.http.console.render import look_of, plain
 from streams.http.problems import Problem
 from streams.http.services import Services
 from streams.http.sessions import AnyVisitor, Visitor
-from streams.store.queries.accounts import OpenBill, account_by_id, open_bills
+from streams.store.queries.accounts import StoredOpenBill, account_by_id, open_bills
 from streams.store.queries.meter import rules_of
 
 
@@ -33,7 +33,7 @@ class ClosedError(Problem):
         owed: Decimal,
         balance: Decimal,
         since: datetime | None,
-        bills: list[OpenBill],
+        bills: list[StoredOpenBill],
         zone: str,
     ) -> None:
         super().__init__(403, "account_stopped", "the service is stopped, and the console with it")
@@ -44,7 +44,7 @@ class ClosedError(Problem):
 
 def closed_page(request: Request, problem: ClosedError) -> Response:
     """The one page there is. It asks again by itself, and opens when nothing is owed any more."""
-    fmt = Format(look_of(request).language, ZoneInfo(problem.zone))
+    fmt = LocaleFormat(look_of(request).language, ZoneInfo(problem.zone))
     return plain(request, problem.visitor, "closed.html", 403, **problem.shown | {"fmt": fmt})
 
 

@@ -22,7 +22,7 @@ def _(message: str) -> str:
     return message
 
 
-class Form(NamedTuple):
+class CommandForm(NamedTuple):
     """A form: its command, what it asks for in order, and whether it is shown before it is done.
 
     `fields`: of the command, where they are others than what was filled in.
@@ -134,29 +134,29 @@ def _contract(values: Values) -> dict[str, Any]:
 _ID, _REASON = _text(128), _text(500)
 
 #: Of an account, by what its address ends with.
-FORMS: dict[str, Form] = {
-    "top-up": Form("top_up", {"amount": _amount, "number": _number}),
-    "refund": Form("refund", {"bill_id": _ID, "ticket": _ID, "amount": _amount}),
-    "adjust": Form("adjustment", {"amount": _signed, "reason": _REASON, "number": _number}),
-    "charge": Form("charge", {"amount": _amount, "reason": _REASON, "number": _number}),
-    "credit-note": Form(
+FORMS: dict[str, CommandForm] = {
+    "top-up": CommandForm("top_up", {"amount": _amount, "number": _number}),
+    "refund": CommandForm("refund", {"bill_id": _ID, "ticket": _ID, "amount": _amount}),
+    "adjust": CommandForm("adjustment", {"amount": _signed, "reason": _REASON, "number": _number}),
+    "charge": CommandForm("charge", {"amount": _amount, "reason": _REASON, "number": _number}),
+    "credit-note": CommandForm(
         "credit_note",
         {"bill_id": _ID, "line": _line, "amount": _amount, "reason": _REASON, "number": _number},
         fields=_credit,
     ),
-    "reversal": Form("payment_reversed", {"top_up": _ID}),
-    "contract": Form(
+    "reversal": CommandForm("payment_reversed", {"top_up": _ID}),
+    "contract": CommandForm(
         "contract",
         {"effective_from": _day, "mode": _anything, "prices": _prices, "grace_hours": _hours},
         fields=_contract,
     ),
-    "withdraw-contract": Form("withdraw_contract", {"contract_id": _ID}),
-    "threshold": Form("low_balance", {"threshold": _amount_or_none}, False, _low_balance),
+    "withdraw-contract": CommandForm("withdraw_contract", {"contract_id": _ID}),
+    "threshold": CommandForm("low_balance", {"threshold": _amount_or_none}, False, _low_balance),
 }
 #: Those that a customer may send, too.
 CUSTOMERS = {"threshold": FORMS["threshold"]}
-OPEN = Form("open_account", {"account_id": _ID}, False)
-WITHDRAW_BOOK = Form("withdraw_price_book", {"version": _ID})
+OPEN = CommandForm("open_account", {"account_id": _ID}, False)
+WITHDRAW_BOOK = CommandForm("withdraw_price_book", {"version": _ID})
 
 #: A code of the meter -> the field that it is about; where a form has none of these, it is said of the whole form.
 FIELD_OF: dict[str, tuple[str, ...]] = {
@@ -184,6 +184,6 @@ FIELD_OF: dict[str, tuple[str, ...]] = {
 }
 
 
-def field_of(form: Form, code: str) -> str | None:
+def field_of(form: CommandForm, code: str) -> str | None:
     """The field of a form that a refusal is about; None: the whole form."""
     return next((name for name in FIELD_OF.get(code, ()) if name in form.checks), None)

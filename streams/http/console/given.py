@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from meter.periods import milliseconds
 from streams.commands.writing import new_command
 from streams.http.console import views
-from streams.http.console.forms import Form, field_of
+from streams.http.console.forms import CommandForm, field_of
 from streams.http.console.render import look_of
 from streams.http.console.review import Review, review
 from streams.http.orders import command_id
@@ -32,7 +32,7 @@ class Given(NamedTuple):
     """A form as it was filled in. `key`: what makes it one command, where it asks for no number."""
 
     kind: str
-    form: Form
+    form: CommandForm
     values: Mapping[str, str]
     key: str
 
@@ -84,7 +84,7 @@ class Given(NamedTuple):
 
 
 async def asked_form(
-    request: Request, visitor: Visitor, known: Mapping[str, Form], **whose: str
+    request: Request, visitor: Visitor, known: Mapping[str, CommandForm], **whose: str
 ) -> dict[str, Any] | None:
     """The form that an address asks for, filled in by it, or what that would do; None: it asks for none.
 

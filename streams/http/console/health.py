@@ -23,7 +23,7 @@ from streams.proof.reconcile import Reconciliation, reconcile_quietly
 from streams.settings import Settings
 from streams.store.own import audit_entry
 from streams.store.queries.freshness import Reached, positions
-from streams.store.queries.pages import Page, page
+from streams.store.queries.pages import RowPage, page
 from streams.store.queries.settling import Period, closed_periods
 from streams.webhooks.endpoints import listed
 
@@ -32,7 +32,7 @@ LOOK_S = 3.0
 PROOF_PATIENCE_S = 300.0
 
 
-class Waiting(NamedTuple):
+class WaitingInput(NamedTuple):
     """An input topic: positions that workers have not metered, in all and by partition. Marks of transactions count."""
 
     topic: str
@@ -40,7 +40,7 @@ class Waiting(NamedTuple):
     by_partition: dict[int, int]
 
 
-async def metering_lag(services: Services) -> list[Waiting] | None:
+async def metering_lag(services: Services) -> list[WaitingInput] | None:
     """How far workers are behind, by the offsets that they commit for display; None where Kafka does not say."""
     if not services.log.is_up:
         return None
@@ -50,7 +50,7 @@ async def metering_lag(services: Services) -> list[Waiting] | None:
     return None
 
 
-async def _lag(settings: Settings, partitions: int) -> list[Waiting]:
+async def _lag(settings: Settings, partitions: int) -> list[WaitingInput]:
     wanted = {topic: [TopicPartition(settings.topic(topic), p) for p in range(partitions)] for topic in INPUTS}
     async with admin(settings) as client:
         done = await client.list_consumer_group_offsets(settings.app_id)
@@ -61,11 +61,11 @@ async def _lag(settings: Settings, partitions: int) -> list[Waiting]:
     for topic, own in wanted.items():
         reached = {tp: max(done[tp].offset, 0) if tp in done else starts[tp] for tp in own}
         parts = {tp.partition: max(ends[tp] - reached[tp], 0) for tp in own}
-        found.append(Waiting(topic, sum(parts.values()), parts))
+        found.append(WaitingInput(topic, sum(parts.values()), parts))
     return found
 
 
-class Worker(NamedTuple):
+class WorkerRow(NamedTuple):
     """A worker of the group: its name, where it is, and the partitions that it owns."""
 
     name: str
@@ -73,15 +73,15 @@ class Worker(NamedTuple):
     partitions: list[int]
 
 
-class Workers(NamedTuple):
+class WorkersNow(NamedTuple):
     """The workers; `unowned`: partitions that nobody meters. `is_settled`: no hand-over is under way."""
 
-    all: list[Worker]
+    all: list[WorkerRow]
     unowned: list[int]
     is_settled: bool
 
 
-async def workers(services: Services) -> Workers | None:
+async def workers(services: Services) -> WorkersNow | None:
     """Who meters what, as the group's coordinator says; None where Kafka does not."""
     if not services.log.is_up:
         return None
@@ -91,7 +91,7 @@ async def workers(services: Services) -> Workers | None:
     return None
 
 
-async def _workers(settings: Settings, partitions: int) -> Workers:
+async def _workers(settings: Settings, partitions: int) -> WorkersNow:
     async with admin(settings) as client:
         (answer,) = await client.describe_consumer_groups([settings.app_id])
     _, _, state, _, _, members, *_ = answer.groups[0]
@@ -99,21 +99,21 @@ async def _workers(settings: Settings, partitions: int) -> Workers:
     found = [_worker(member, topic) for member in members]
     owned = {partition for each in found for partition in each.partitions}
     unowned = [partition for partition in range(partitions) if partition not in owned]
-    return Workers(sorted(found), unowned, state == "Stable")
+    return WorkersNow(sorted(found), unowned, state == "Stable")
 
 
-def _worker(member: Any, topic: str) -> Worker:
+def _worker(member: Any, topic: str) -> WorkerRow:
     member_id, _, host, _, assignment = member[:5]
     given = ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else []
     # A member's id is its name and a UUID, whose beginning tells those apart that were given no name.
-    return Worker(
+    return WorkerRow(
         f"{member_id[:-37]} {member_id[-36:-28]}",
         host.removeprefix("/"),
         sorted(tp.partition for tp in given if tp.topic == topic),
     )
 
 
-class Topic(NamedTuple):
+class TopicLag(NamedTuple):
     """A topic of the read model: how far it is projected."""
 
     name: str
@@ -129,14 +129,16 @@ class Health(NamedTuple):
     `webhooks`: how many there are, messages that wait, and those that were given up.
     """
 
-    topics: list[Topic]
-    metering: list[Waiting] | None
-    workers: Workers | None
+    topics: list[TopicLag]
+    metering: list[WaitingInput] | None
+    workers: WorkersNow | None
     periods: list[tuple[Period, str]]
     webhooks: tuple[int, int, int]
 
 
-def health_page(connection: Connection, here: Scene, metering: list[Waiting] | None, found: Workers | None) -> Health:
+def health_page(
+    connection: Connection, here: Scene, metering: list[WaitingInput] | None, found: WorkersNow | None
+) -> Health:
     """How far each topic is, as of now."""
     now, by_topic = datetime.now(UTC), dict[str, list[Reached]]()
     for each in positions(connection):
@@ -147,10 +149,10 @@ def health_page(connection: Connection, here: Scene, metering: list[Waiting] | N
     return Health([_topic(name, rows, now) for name, rows in by_topic.items()], metering, found, periods, counts)
 
 
-def _topic(name: str, rows: list[Reached], now: datetime) -> Topic:
+def _topic(name: str, rows: list[Reached], now: datetime) -> TopicLag:
     seen = [row.record_at for row in rows if row.record_at is not None]
     age = max(now - min(row.polled_at for row in rows), timedelta())
-    return Topic(name, sum(row.lag for row in rows), age, max(seen, default=None), rows)
+    return TopicLag(name, sum(row.lag for row in rows), age, max(seen, default=None), rows)
 
 
 _one_at_a_time = CapacityLimiter(1)
@@ -189,7 +191,7 @@ class Audited(NamedTuple):
 _SHOWN = {"v", "command_id", "type", "issued_at", "account_id"}
 
 
-def audit_page(connection: Connection, account_id: str | None, after: str | None, limit: int) -> Page[Audited]:
+def audit_page(connection: Connection, account_id: str | None, after: str | None, limit: int) -> RowPage[Audited]:
     """What was done, the latest first; of one account, or all."""
     query = select(audit_entry)
     if account_id is not None:

@@ -19,7 +19,7 @@ from streams.http.languages import NAMES
 
 
 @dataclass(frozen=True)
-class Format:
+class LocaleFormat:
     """How one language writes figures, days and instants, in the billing time zone."""
 
     language: str

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from meter.money import decimal_text
 from streams.http.callers import Role
 from streams.http.console.labels import labelled
-from streams.http.console.languages import Format
+from streams.http.console.languages import LocaleFormat
 from streams.http.console.seen import all_visible, held
 from streams.http.console.views import Scene, scene
 from streams.http.languages import NAMES, TAGS, chosen, translations
@@ -142,7 +142,7 @@ def around(request: Request, look: Look, visitor: Visitor | None, zone: ZoneInfo
         "lang_tag": TAGS[look.language],
         "languages": [(code, name) for code, (name, _) in NAMES.items()],
         "theme": look.theme,
-        "fmt": Format(look.language, zone),
+        "fmt": LocaleFormat(look.language, zone),
         "static_version": static_version(),
         "here": here_of(request),
         "csrf": visitor.csrf if visitor else "",

@@ -28,7 +28,7 @@ from streams.store.queries import accounts, bills, commands, money
 from streams.store.schema import bill_standing, daily_total, ledger_entry, note
 
 
-class Money(NamedTuple):
+class AccountMoney(NamedTuple):
     """An account's money and service. `deadline`: when the service stops unless it is paid."""
 
     balance: Decimal
@@ -45,8 +45,8 @@ class Review(NamedTuple):
     """
 
     refused: str | None
-    before: Money | None
-    after: Money | None
+    before: AccountMoney | None
+    after: AccountMoney | None
     done_at: datetime | None
 
     @property
@@ -124,14 +124,14 @@ def _account(connection: Connection, here: Scene, account_id: str, contracts: Co
     )
 
 
-def _money(changes: AccountChanges, account_id: str | None) -> Money | None:
+def _money(changes: AccountChanges, account_id: str | None) -> AccountMoney | None:
     """The account's money as it is now, or after the command."""
     account = changes.find(account_id) if account_id else None
     if account is None:
         return None
     deadline = None if account.deadline_ms is None else datetime.fromtimestamp(account.deadline_ms / 1000, UTC)
     deadline = deadline if account.service is Service.IN_ARREARS else None
-    return Money(account.cash, max(account.owed, ZERO), len(account.open_bills), account.service, deadline)
+    return AccountMoney(account.cash, max(account.owed, ZERO), len(account.open_bills), account.service, deadline)
 
 
 def _document(connection: Connection, account_id: str, bill_id: str | None) -> dict[str, Document]:

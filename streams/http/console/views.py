@@ -102,7 +102,7 @@ class ChartTable(NamedTuple):
     money: bool
 
 
-class Share(NamedTuple):
+class RegionShare(NamedTuple):
     """A region's part of some usage; `percent` is rounded down, for a bar."""
 
     region: str
@@ -154,7 +154,7 @@ def _total(values: Iterable[Decimal | int], money: bool) -> Decimal | int:
     return total
 
 
-def shares(rows: Iterable[usage.Usage]) -> list[Share]:
+def shares(rows: Iterable[usage.Usage]) -> list[RegionShare]:
     """Usage by region, the most expensive first, each with its part of the sum."""
     found: dict[str, list[usage.Usage]] = {}
     every = list(rows)
@@ -162,7 +162,9 @@ def shares(rows: Iterable[usage.Usage]) -> list[Share]:
         found.setdefault(row.region, []).append(row)
     sums = {region: usage.sum_of(own) for region, own in found.items()}
     whole = usage.sum_of(every).amount
-    parts = [Share(region, *each, int(100 * each.amount / whole) if whole else 0) for region, each in sums.items()]
+    parts = [
+        RegionShare(region, *each, int(100 * each.amount / whole) if whole else 0) for region, each in sums.items()
+    ]
     return sorted(parts, key=lambda part: (-part.amount, part.region))
 
 
@@ -174,7 +176,7 @@ def mark(*shown: Any) -> str:
 # -- the first page -------------------------------------------------------------------------------------------------
 
 
-class Day(NamedTuple):
+class DayUsage(NamedTuple):
     """A day's usage of all accounts."""
 
     day: str
@@ -201,15 +203,15 @@ class OverviewPage(NamedTuple):
     """The operators' first page."""
 
     day: str
-    today: Day
-    before: Day
+    today: DayUsage
+    before: DayUsage
     rejects: Risk
     owed: Decimal
     late_payers: int
     days: ChartTable
     states: list[accounts.StateTotal]
-    regions: list[Share]
-    attention: list[accounts.Account]
+    regions: list[RegionShare]
+    attention: list[accounts.StoredAccount]
     mark: str
 
 
@@ -223,8 +225,8 @@ def overview_page(connection: Connection, here: Scene, zones: Sequence[str] = ZO
     states = list(found.accounts.values())
     shown = OverviewPage(
         found.day,
-        Day(days[-1], *sums[days[-1]]),
-        Day(days[-2], *sums[days[-2]]),
+        DayUsage(days[-1], *sums[days[-1]]),
+        DayUsage(days[-2], *sums[days[-2]]),
         Risk.of(found.rejects),
         found.owed,
         sum(each.accounts for each in states if each.state is not Service.GOOD),
@@ -242,9 +244,9 @@ def of_zone(zone: str) -> frozenset[str]:
     return frozenset(region for region, of in ZONE_OF.items() if of == zone)
 
 
-def _attention(connection: Connection, limit: int = 6) -> list[accounts.Account]:
+def _attention(connection: Connection, limit: int = 6) -> list[accounts.StoredAccount]:
     """Accounts that are stopped, then those that will be."""
-    found: list[accounts.Account] = []
+    found: list[accounts.StoredAccount] = []
     for state in (Service.STOPPED, Service.IN_ARREARS):
         found.extend(accounts.accounts(connection, state=state, limit=limit).rows)
     return found[:limit]
@@ -253,7 +255,7 @@ def _attention(connection: Connection, limit: int = 6) -> list[accounts.Account]
 # -- an account -----------------------------------------------------------------------------------------------------
 
 
-class Summary(NamedTuple):
+class AccountSummary(NamedTuple):
     """An account's figures now."""
 
     account_id: str
@@ -275,12 +277,12 @@ def account_contracts(connection: Connection, account_id: str, rules: Rules) -> 
     return tuple(each.contract for each in commands.contracts(connection, account_id, rules))
 
 
-def summary(connection: Connection, here: Scene, account_id: str) -> Summary | None:
+def summary(connection: Connection, here: Scene, account_id: str) -> AccountSummary | None:
     """None where no topic has spoken of the account."""
     found = accounts.account_by_id(connection, account_id)
     if found is None:
         return None
-    shown = Summary(
+    shown = AccountSummary(
         account_id,
         found.state,
         found.since,
@@ -305,7 +307,7 @@ class UsagePage(NamedTuple):
     first: str
     last: str
     table: ChartTable
-    regions: list[Share]
+    regions: list[RegionShare]
     sum: usage.Sum
 
 
@@ -342,7 +344,7 @@ class OwnPrice(NamedTuple):
     own: bool
 
 
-class Terms(NamedTuple):
+class AccountTerms(NamedTuple):
     """Contracts of an account, and what its prices are today."""
 
     now: Contract | None
@@ -350,7 +352,7 @@ class Terms(NamedTuple):
     prices: list[OwnPrice]
 
 
-def terms(connection: Connection, here: Scene, account_id: str) -> Terms:
+def terms(connection: Connection, here: Scene, account_id: str) -> AccountTerms:
     """Price zones, and the regions that a contract names."""
     agreed = account_contracts(connection, account_id, here.rules)
     now = contract_on(agreed, here.today)
@@ -361,23 +363,23 @@ def terms(connection: Connection, here: Scene, account_id: str) -> Terms:
         own = contract_price(agreed, name, here.today)
         price = own or books.price_for(name, here.today)
         prices.append(OwnPrice(name, price.unit_price, own is not None))
-    return Terms(now, list(reversed(agreed)), prices)
+    return AccountTerms(now, list(reversed(agreed)), prices)
 
 
-class AccountRow(NamedTuple):
+class ListedAccount(NamedTuple):
     """An account in the list. `mode`: how it is settled today; `month`: CNY used from the 1st of the month on."""
 
-    account: accounts.Account
+    account: accounts.StoredAccount
     mode: str
     month: Decimal
 
 
-def account_rows(connection: Connection, here: Scene, found: Sequence[accounts.Account]) -> list[AccountRow]:
+def account_rows(connection: Connection, here: Scene, found: Sequence[accounts.StoredAccount]) -> list[ListedAccount]:
     """Accounts with what the list shows of them beside."""
     ids = [each.account_id for each in found]
     used = usage.of_accounts(connection, ids, f"{here.today[:7]}-01", here.today)
     modes = [mode_on(account_contracts(connection, each, here.rules), here.today) for each in ids]
-    return [AccountRow(each, mode, used[each.account_id]) for each, mode in zip(found, modes, strict=True)]
+    return [ListedAccount(each, mode, used[each.account_id]) for each, mode in zip(found, modes, strict=True)]
 
 
 def account_total(connection: Connection, state: Service | None) -> int:
@@ -386,6 +388,6 @@ def account_total(connection: Connection, state: Service | None) -> int:
     return sum(each.accounts for each in found.values() if state in {None, each.state})
 
 
-def paid_bills(connection: Connection, account_id: str) -> tuple[bills.Bill, ...]:
+def paid_bills(connection: Connection, account_id: str) -> tuple[bills.StoredBill, ...]:
     """The latest bills that were paid, of which something can be given back."""
     return bills.bills(connection, account_id=account_id, state="paid", limit=10).rows

@@ -8,12 +8,12 @@ from sqlalchemy import Connection, Row, func, literal, select
 
 from meter.arrears import Service, may_start_jobs
 from meter.money import EXACT, ZERO
-from streams.store.queries.pages import Page, page
+from streams.store.queries.pages import RowPage, page
 from streams.store.schema import account, account_total, bill_standing
 from streams.store.types import Words
 
 
-class Account(NamedTuple):
+class StoredAccount(NamedTuple):
     """An account. `seen_at`: the earliest record time that the topics have of it, which is when it was opened.
 
     `since` None: its service was never anything but good. `unpaid`: what open bills come to; `owed`: that less the
@@ -42,7 +42,7 @@ class Account(NamedTuple):
         return may_start_jobs(self.state)
 
 
-class OpenBill(NamedTuple):
+class StoredOpenBill(NamedTuple):
     """A bill or debit note that is not paid; `payable` less what was credited."""
 
     bill_id: str
@@ -67,7 +67,7 @@ def accounts(
     sort: Literal["account", "owed", "balance"] = "account",
     after: str | None = None,
     limit: int = 50,
-) -> Page[Account]:
+) -> RowPage[StoredAccount]:
     """Accounts by id, or those that owe or have most first; `search`: a part of it (ASCII letters in either case)."""
     query = select(account)
     if search:
@@ -80,7 +80,7 @@ def accounts(
     return page(connection, query, order, account_of, after=after, limit=limit, descending=sort != "account")
 
 
-def account_by_id(connection: Connection, account_id: str) -> Account | None:
+def account_by_id(connection: Connection, account_id: str) -> StoredAccount | None:
     """An account; None where no topic has spoken of it."""
     row = connection.execute(select(account).where(account.c.account_id == account_id)).one_or_none()
     return None if row is None else account_of(row)
@@ -93,13 +93,13 @@ def service_value(connection: Connection, account_id: str) -> str | None:
     return found
 
 
-def account_of(row: Row[Any]) -> Account:
+def account_of(row: Row[Any]) -> StoredAccount:
     """A row of `account`. A deadline is of the present arrears, not of those before."""
     state = Service(row.state)
     present = (
         state is Service.IN_ARREARS and row.arrears_at is not None and row.arrears_at >= (row.since or row.seen_at)
     )
-    return Account(
+    return StoredAccount(
         row.account_id,
         row.partition,
         row.seen_at,
@@ -113,7 +113,7 @@ def account_of(row: Row[Any]) -> Account:
     )
 
 
-def open_bills(connection: Connection, account_id: str) -> list[OpenBill]:
+def open_bills(connection: Connection, account_id: str) -> list[StoredOpenBill]:
     """The bills and debit notes of an account that are not paid, the oldest first."""
     table = bill_standing
     query = (
@@ -122,7 +122,7 @@ def open_bills(connection: Connection, account_id: str) -> list[OpenBill]:
         .order_by(table.c.entered_at, table.c.bill_id)
     )
     return [
-        OpenBill(row.bill_id, EXACT.subtract(row.payable, row.credited or ZERO), row.entered_at)
+        StoredOpenBill(row.bill_id, EXACT.subtract(row.payable, row.credited or ZERO), row.entered_at)
         for row in connection.execute(query)
     ]
 

@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 
 from meter.money import ZERO
 from streams.errors import SettingError
-from streams.store.queries.pages import Page, page
+from streams.store.queries.pages import RowPage, page
 from streams.store.schema import bill, bill_line, bill_standing
 
 
-class Bill(NamedTuple):
+class StoredBill(NamedTuple):
     """A bill. `paid_at` None: it is open. `refunded`: how much of it was given back; `credited`: by credit notes."""
 
     bill_id: str
@@ -31,7 +31,7 @@ class Bill(NamedTuple):
     credited: Decimal
 
 
-class Line(NamedTuple):
+class StoredBillLine(NamedTuple):
     """A line of a bill, in its order; `kind` usage or late."""
 
     kind: str
@@ -47,8 +47,8 @@ class Line(NamedTuple):
 class WholeBill(NamedTuple):
     """A bill with its lines. `value`: the JSON as it was published, to the byte."""
 
-    bill: Bill
-    lines: tuple[Line, ...]
+    bill: StoredBill
+    lines: tuple[StoredBillLine, ...]
     value: str
 
 
@@ -70,7 +70,7 @@ def bills(
     sort: Literal["latest", "largest"] = "latest",
     after: str | None = None,
     limit: int = 50,
-) -> Page[Bill]:
+) -> RowPage[StoredBill]:
     """Bills, the latest or largest first. `period`: a day, or a month with its days. Raises SettingError."""
     query = _bills()
     if account_id is not None:
@@ -125,13 +125,13 @@ def bill_by_id(connection: Connection, bill_id: str) -> WholeBill | None:
     return None if row is None else WholeBill(_bill(row), _lines(connection, bill_id), row.value)
 
 
-def _lines(connection: Connection, bill_id: str) -> tuple[Line, ...]:
+def _lines(connection: Connection, bill_id: str) -> tuple[StoredBillLine, ...]:
     lines = bill_line.c
-    columns = (getattr(lines, name) for name in Line._fields)
+    columns = (getattr(lines, name) for name in StoredBillLine._fields)
     query = select(*columns).where(lines.bill_id == bill_id).order_by(lines.line)
-    return tuple(Line(*row) for row in connection.execute(query))
+    return tuple(StoredBillLine(*row) for row in connection.execute(query))
 
 
-def _bill(row: Row[Any]) -> Bill:
+def _bill(row: Row[Any]) -> StoredBill:
     fields = {column.name: row._mapping[column.name] for column in _COLUMNS}
-    return Bill(**fields, paid_at=row.paid_at, refunded=row.refunded or ZERO, credited=row.credited or ZERO)
+    return StoredBill(**fields, paid_at=row.paid_at, refunded=row.refunded or ZERO, credited=row.credited or ZERO)

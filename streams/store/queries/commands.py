@@ -12,11 +12,11 @@ from meter.contracts import Contract, Mode, contract_on, terms_of
 from meter.prices import BUILT_IN, PriceBook, PriceBooks
 from meter.regions import ZONES
 from meter.rules import Rules
-from streams.store.queries.pages import Page, page
+from streams.store.queries.pages import RowPage, page
 from streams.store.schema import command, command_result
 
 
-class Command(NamedTuple):
+class StoredCommand(NamedTuple):
     """A command as it came, with its answer; `status` None: there is none yet. `value`: its JSON."""
 
     partition: int
@@ -58,17 +58,19 @@ def _answered() -> Select[Any]:
     return select(*command.c, answer.status, answer.code, answer.message, answer.digest).select_from(joined)
 
 
-def commands(connection: Connection, account_id: str, *, after: str | None = None, limit: int = 50) -> Page[Command]:
+def commands(
+    connection: Connection, account_id: str, *, after: str | None = None, limit: int = 50
+) -> RowPage[StoredCommand]:
     """The commands about an account, the latest first."""
     query = _answered().where(command.c.account_id == account_id)
     order = (command.c.position,)
-    return page(connection, query, order, Command._make, after=after, limit=limit, descending=True)
+    return page(connection, query, order, StoredCommand._make, after=after, limit=limit, descending=True)
 
 
-def command_by_id(connection: Connection, command_id: str) -> list[Command]:
+def command_by_id(connection: Connection, command_id: str) -> list[StoredCommand]:
     """All records of a command: one on each partition that it was sent to, and one for each time it was sent."""
     query = _answered().where(command.c.command_id == command_id).order_by(command.c.partition, command.c.position)
-    return [Command(*row) for row in connection.execute(query)]
+    return [StoredCommand(*row) for row in connection.execute(query)]
 
 
 def price_books(connection: Connection, rules: Rules) -> list[PublishedBook]:
@@ -123,12 +125,12 @@ def is_answered(connection: Connection, account_id: str, types: Iterable[str]) -
     return connection.execute(query.where(command_result.c.status.is_(None)).limit(1)).first() is None
 
 
-def _done(connection: Connection, query: Select[Any], rules: Rules) -> list[Command]:
+def _done(connection: Connection, query: Select[Any], rules: Rules) -> list[StoredCommand]:
     """The commands that did something: done, and not sent again while the meter remembered them."""
     query = query.where(command_result.c.status == "done").order_by(command.c.position)
     remembered: dict[str | None, datetime] = {}
     done = []
-    for each in map(Command._make, connection.execute(query)):
+    for each in map(StoredCommand._make, connection.execute(query)):
         first = remembered.get(each.command_id)
         if first is None or (each.recorded_at - first).total_seconds() * 1000 > rules.remember_ms:
             remembered[each.command_id] = each.recorded_at
@@ -136,18 +138,18 @@ def _done(connection: Connection, query: Select[Any], rules: Rules) -> list[Comm
     return done
 
 
-def _document(each: Command) -> dict[str, Any]:
+def _document(each: StoredCommand) -> dict[str, Any]:
     return msgspec.json.decode(each.value, type=dict[str, Any])
 
 
-def _book(each: Command) -> PublishedBook:
+def _book(each: StoredCommand) -> PublishedBook:
     document = _document(each)
     prices = tuple((zone, Decimal(document["prices"][zone])) for zone in ZONES)
     book = PriceBook(document["version"], document["effective_from"], prices)
     return PublishedBook(book, each.command_id, each.recorded_at)
 
 
-def _contract(each: Command, agreed: Iterable[AgreedContract]) -> AgreedContract:
+def _contract(each: StoredCommand, agreed: Iterable[AgreedContract]) -> AgreedContract:
     document = _document(each)
     day, mode = document["effective_from"], document.get("mode")
     before = tuple(one.contract for one in agreed)

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Row, Select, select
 
 from meter.money import ZERO
 from meter.notes import NoteKind
-from streams.store.queries.pages import Page, page
+from streams.store.queries.pages import RowPage, page
 from streams.store.schema import bill_standing, ledger_entry, note, notice
 
 
-class Entry(NamedTuple):
+class StoredEntry(NamedTuple):
     """An entry of the ledger: what it changed of the account's balance, and what there is after it.
 
     `unpaid_after`: what open bills come to. `value`: the JSON as published, with all postings.
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     value: str
 
 
-class Note(NamedTuple):
+class StoredNote(NamedTuple):
     """A debit or credit note. `paid_at` None: a debit note is open; of a credit note there is none.
 
     `credited` and `refunded`: how much of a debit note was given back. `value`: the JSON as published.
@@ -56,7 +56,7 @@ class Note(NamedTuple):
     credited: Decimal
 
 
-class Notice(NamedTuple):
+class StoredNotice(NamedTuple):
     """What a customer was to be told; `kind` arrears, stopped, restored or low_balance. `value`: as published."""
 
     partition: int
@@ -73,19 +73,23 @@ class Notice(NamedTuple):
     value: str
 
 
-def ledger(connection: Connection, account_id: str, *, after: str | None = None, limit: int = 50) -> Page[Entry]:
+def ledger(
+    connection: Connection, account_id: str, *, after: str | None = None, limit: int = 50
+) -> RowPage[StoredEntry]:
     """The entries of an account, the latest first."""
     query = select(ledger_entry).where(ledger_entry.c.account_id == account_id)
-    return page(connection, query, (ledger_entry.c.position,), Entry._make, after=after, limit=limit, descending=True)
+    return page(
+        connection, query, (ledger_entry.c.position,), StoredEntry._make, after=after, limit=limit, descending=True
+    )
 
 
-def notes(connection: Connection, account_id: str, *, after: str | None = None, limit: int = 50) -> Page[Note]:
+def notes(connection: Connection, account_id: str, *, after: str | None = None, limit: int = 50) -> RowPage[StoredNote]:
     """The notes of an account, the latest first."""
     query = _notes().where(note.c.account_id == account_id)
     return page(connection, query, (note.c.position,), _note, after=after, limit=limit, descending=True)
 
 
-def notes_on(connection: Connection, bill_id: str) -> list[Note]:
+def notes_on(connection: Connection, bill_id: str) -> list[StoredNote]:
     """The credit notes on a bill or debit note, in order."""
     query = _notes().where(note.c.reference == bill_id, note.c.kind == str(NoteKind.CREDIT_NOTE))
     return [_note(row) for row in connection.execute(query.order_by(note.c.position))]
@@ -97,14 +101,14 @@ def _notes() -> Select[Any]:
     return select(*note.c, standing.paid_at, standing.refunded, standing.credited).select_from(joined)
 
 
-def _note(row: Row[Any]) -> Note:
-    return Note._make((*row[:-2], row.refunded or ZERO, row.credited or ZERO))
+def _note(row: Row[Any]) -> StoredNote:
+    return StoredNote._make((*row[:-2], row.refunded or ZERO, row.credited or ZERO))
 
 
-def entries_about(connection: Connection, reference: str) -> list[Entry]:
+def entries_about(connection: Connection, reference: str) -> list[StoredEntry]:
     """The entries about a bill or command, in order: the bill, its payment, refunds, credit notes."""
     query = select(ledger_entry).where(ledger_entry.c.reference == reference).order_by(ledger_entry.c.position)
-    return [Entry(*row) for row in connection.execute(query)]
+    return [StoredEntry(*row) for row in connection.execute(query)]
 
 
 def notices(
@@ -114,7 +118,7 @@ def notices(
     kind: str | None = None,
     after: str | None = None,
     limit: int = 50,
-) -> Page[Notice]:
+) -> RowPage[StoredNotice]:
     """Notices, the latest first."""
     query = select(notice)
     if account_id is not None:
@@ -122,4 +126,4 @@ def notices(
     if kind is not None:
         query = query.where(notice.c.kind == kind)
     order = (notice.c.at, notice.c.partition, notice.c.position)
-    return page(connection, query, order, Notice._make, after=after, limit=limit, descending=True)
+    return page(connection, query, order, StoredNotice._make, after=after, limit=limit, descending=True)

@@ -27,7 +27,7 @@ _MONEY = re.compile(r"-?[0-9]{1,30}\.[0-9]{2,30}")
 _T = TypeVar("_T")
 
 
-class Page(NamedTuple, Generic[_T]):
+class RowPage(NamedTuple, Generic[_T]):
     """Some rows, and the cursors of those that follow and of those before; None: there are none."""
 
     rows: tuple[_T, ...]
@@ -48,7 +48,7 @@ def page(
     after: str | None,
     limit: int,
     descending: bool = False,
-) -> Page[_T]:
+) -> RowPage[_T]:
     """A page of a query, ordered by columns that it selects, under their own names.
 
     Raises BadCursorError for an `after` that is none of this list, and SettingError for a limit out of 1..1000.
@@ -66,7 +66,7 @@ def page(
     if is_back:
         rows = rows[::-1]
     is_before, is_after = (is_more, bool(rows)) if is_back else (after is not None and bool(rows), is_more)
-    return Page(
+    return RowPage(
         tuple(make(row) for row in rows),
         _cursor(rows[-1], order, name) if is_after else None,
         BACK + _cursor(rows[0], order, name) if is_before else None,

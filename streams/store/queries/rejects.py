@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from meter.models import Rejected
 from meter.money import EXACT, ZERO
-from streams.store.queries.pages import Page, page
+from streams.store.queries.pages import RowPage, page
 from streams.store.schema import rejected, rejected_total
 from streams.store.sums import money_sum
 
@@ -63,7 +63,7 @@ def rejects(
     open_only: bool = False,
     after: str | None = None,
     limit: int = 50,
-) -> Page[Reject]:
+) -> RowPage[Reject]:
     """Refused records by record time in [start, end), the latest first."""
     query = select(*_COLUMNS)
     if code is not None:

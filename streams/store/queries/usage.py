@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, func, select
 
 from meter.money import EXACT, ZERO
-from streams.store.queries.pages import Page, page
+from streams.store.queries.pages import RowPage, page
 from streams.store.schema import bill_line, daily_total, priced_usage, region_total
 from streams.store.sums import money_sum
 
@@ -31,7 +31,7 @@ class Sum(NamedTuple):
     amount: Decimal
 
 
-class Position(NamedTuple):
+class TopicPosition(NamedTuple):
     """Where a record is in a topic."""
 
     topic: str
@@ -39,7 +39,7 @@ class Position(NamedTuple):
     offset: int
 
 
-class Job(NamedTuple):
+class StoredJob(NamedTuple):
     """One job as it was priced. `completed_at_text` as it came; `duration_s` a decimal; `recorded_at` record time."""
 
     partition: int
@@ -56,8 +56,8 @@ class Job(NamedTuple):
     unit_price: Decimal
     amount: Decimal
     price_version: str
-    source: Position
-    origin: Position | None
+    source: TopicPosition
+    origin: TopicPosition | None
     recorded_at: datetime
 
 
@@ -87,7 +87,7 @@ class Span(NamedTuple):
 class Summed(NamedTuple):
     """A page of usage, and the exact sum of all pages."""
 
-    page: Page[Usage]
+    page: RowPage[Usage]
     sum: Sum
 
 
@@ -150,7 +150,7 @@ def day_totals(
     regions: Collection[str] | None = None,
     after: str | None = None,
     limit: int = 100,
-) -> Page[AccountDay]:
+) -> RowPage[AccountDay]:
     """The totals of a day, account by account."""
     table = daily_total
     query = select(table).where(table.c.day == day)
@@ -195,7 +195,7 @@ def jobs(
     sort: Literal["latest", "longest"] = "latest",
     after: str | None = None,
     limit: int = 100,
-) -> Page[Job]:
+) -> RowPage[StoredJob]:
     """An account's priced jobs, the one completed last first, or the one of most minutes."""
     query = _within(select(priced_usage), priced_usage, start, end, region)
     query = query.where(priced_usage.c.account_id == account_id)
@@ -205,18 +205,18 @@ def jobs(
     return page(connection, query, order, job_of, after=after, limit=limit, descending=True)
 
 
-def jobs_by_id(connection: Connection, account_id: str, job_id: str) -> list[Job]:
+def jobs_by_id(connection: Connection, account_id: str, job_id: str) -> list[StoredJob]:
     """The priced jobs of an id: one, unless the id was used again after the horizon."""
     query = select(priced_usage).where(priced_usage.c.account_id == account_id, priced_usage.c.job_id == job_id)
     return [job_of(row) for row in connection.execute(query.order_by(priced_usage.c.position))]
 
 
-def job_of(row: Row[Any]) -> Job:
+def job_of(row: Row[Any]) -> StoredJob:
     """A row of `priced_usage` as a job."""
     origin = None
     if row.origin_topic is not None:
-        origin = Position(row.origin_topic, row.origin_partition, row.origin_offset)
-    return Job(
+        origin = TopicPosition(row.origin_topic, row.origin_partition, row.origin_offset)
+    return StoredJob(
         partition=row.partition,
         position=row.position,
         account_id=row.account_id,
@@ -231,7 +231,7 @@ def job_of(row: Row[Any]) -> Job:
         unit_price=row.unit_price,
         amount=row.amount,
         price_version=row.price_version,
-        source=Position(row.source_topic, row.source_partition, row.source_offset),
+        source=TopicPosition(row.source_topic, row.source_partition, row.source_offset),
         origin=origin,
         recorded_at=row.recorded_at,
     )

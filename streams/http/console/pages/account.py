@@ -16,7 +16,7 @@ from streams.http.console import views
 from streams.http.console.closed import OpenVisitor
 from streams.http.console.forms import CUSTOMERS, FORMS
 from streams.http.console.given import asked_form
-from streams.http.console.languages import Format
+from streams.http.console.languages import LocaleFormat
 from streams.http.console.pages.board import ROWS, choice, link, pager
 from streams.http.console.render import ACCOUNT_PAGES, SENT, _, account_base, look_of, page, see
 from streams.http.console.views import Scene
@@ -87,7 +87,7 @@ async def _summary(request: Request, visitor: Visitor, account_id: str, seen: st
     return response if changed else Response(status_code=204)
 
 
-def _known(connection: Connection, here: Scene, account_id: str) -> views.Summary:
+def _known(connection: Connection, here: Scene, account_id: str) -> views.AccountSummary:
     found = views.summary(connection, here, account_id)
     if found is None:
         raise not_found(f"there is no account {account_id[:128]!r}")
@@ -158,7 +158,7 @@ def _usage(request: Request, connection: Connection, here: Scene, account_id: st
     span = asked if asked in SPANS else "30"
     show = "minutes" if request.query_params.get("show") == "minutes" else "amount"
     language = look_of(request).language
-    name, other = Format(language, here.days.zone).region, text(language, _("Other regions"))
+    name, other = LocaleFormat(language, here.days.zone).region, text(language, _("Other regions"))
     days = views.day_range(here.today, int(here.today[8:]) if span == MONTH else int(span))
     return {
         "u": views.usage_page(connection, days, account_id, span, show, name, other),
@@ -201,7 +201,7 @@ def _ledger(request: Request, connection: Connection, here: Scene, account_id: s
     return {"rows": rows, **pager(request, found)}
 
 
-def _postings(entry: money.Entry) -> list[dict[str, Any]]:
+def _postings(entry: money.StoredEntry) -> list[dict[str, Any]]:
     published = msgspec.json.decode(entry.value)
     postings = LedgerEntry.model_validate(published, extra="ignore").postings
     return [{"book": each.book, "amount": Decimal(each.amount)} for each in postings]

@@ -17,7 +17,7 @@ from streams.http.console.closed import OpenVisitor, OperatorVisitor
 from streams.http.console.forms import OPEN, WITHDRAW_BOOK
 from streams.http.console.given import asked_form
 from streams.http.console.health import audit_page, health_page, metering_lag, reconciled, workers
-from streams.http.console.languages import Format
+from streams.http.console.languages import LocaleFormat
 from streams.http.console.render import SENT, _, look_of, page, plain
 from streams.http.console.views import Scene
 from streams.http.forms import FormRoute
@@ -28,7 +28,7 @@ from streams.http.words import text
 from streams.proof.reconcile import Reconciliation
 from streams.store.queries import accounts as account_queries
 from streams.store.queries import commands, usage
-from streams.store.queries.pages import Page
+from streams.store.queries.pages import RowPage
 
 router = APIRouter(route_class=FormRoute)
 
@@ -38,7 +38,7 @@ AccountSort = Literal["account", "owed", "balance"]
 
 
 def _zones(request: Request, here: Scene) -> list[str]:
-    fmt = Format(look_of(request).language, here.days.zone)
+    fmt = LocaleFormat(look_of(request).language, here.days.zone)
     return [fmt.region(zone) for zone in ZONES]
 
 
@@ -117,7 +117,7 @@ async def accounts_page(
     return await page(request, visitor, "accounts.html", ask)
 
 
-def pager(request: Request, found: Page[Any], anchor: str = "") -> dict[str, Any]:
+def pager(request: Request, found: RowPage[Any], anchor: str = "") -> dict[str, Any]:
     """The links to the first page of a list, the one before and the next."""
     after = request.query_params.get("after")
     return {

@@ -68,7 +68,7 @@ async def _send(request: Request, visitor: Visitor, account_id: str, kind: str) 
     return await _give(request, visitor, given, whose, page, is_confirmed)
 
 
-async def _read(request: Request, visitor: Visitor, kind: str, form: forms.Form) -> tuple[Given, bool]:
+async def _read(request: Request, visitor: Visitor, kind: str, form: forms.CommandForm) -> tuple[Given, bool]:
     """What was filled in, and whether it is confirmed: what would happen was seen."""
     async with request.form() as sent:
         values = {name: str(value).strip() for name, value in sent.items()}

@@ -24,7 +24,7 @@ from streams.http.rejects import find_reject, redrive
 from streams.http.services import AllServices
 from streams.http.sessions import check_form
 from streams.http.words import WORDS, reason, word
-from streams.read import Position
+from streams.read import PartitionOffset
 from streams.redrive import FIELDS, Kept, members, prepare
 from streams.store.queries import rejects as queries
 from streams.visible import visible
@@ -74,7 +74,7 @@ async def reject(request: Request, visitor: OperatorVisitor, at: At) -> Response
     given = {name: request.query_params[name][:MAX_CHARS] for name in FIELDS if name in request.query_params}
 
     def ask(connection: Connection, here: Scene) -> Mapping[str, Any]:
-        row, published = find_reject(connection, Position.read(at))
+        row, published = find_reject(connection, PartitionOffset.read(at))
         value = _original(published)
         fields = _fields(value)
         return {
@@ -101,7 +101,7 @@ def _refused(request: Request, at: str, published: Rejected, changes: Mapping[st
     code, language = request.query_params.get("refused", ""), look_of(request).language
     if code == NOT_REDRIVEN:
         encoded = {name: msgspec.json.encode(value) for name, value in changes.items()}
-        outcome = prepare(Position.read(at), published, encoded, partitions)
+        outcome = prepare(PartitionOffset.read(at), published, encoded, partitions)
         return reason(language, code, outcome.reason) if isinstance(outcome, Kept) else None
     return word(language, "refusal", code) if code in WORDS["refusal"] else None
 
@@ -112,7 +112,7 @@ async def redrive_now(request: Request, services: AllServices, visitor: Operator
     async with request.form() as given:
         values = {name: str(value).strip() for name, value in given.items()}
     check_form(request, visitor, values.pop("csrf", ""))
-    _, published = await services.store.read(lambda connection: find_reject(connection, Position.read(at)))
+    _, published = await services.store.read(lambda connection: find_reject(connection, PartitionOffset.read(at)))
     remote = request.client.host if request.client else None
     try:
         await redrive(services, visitor.caller, remote, at, _changes(_fields(_original(published)), values))
