@@ -28,8 +28,8 @@ from bench.cluster import PARTITIONS, Cluster, run_broker
 from bench.completions import Completions
 from bench.process import cpu_s
 from meter import topics
+from streams.kafka.topics import create, new_rules
 from streams.settings import Settings
-from streams.topics import create, new_rules
 from tests.integration.running import METER, clean_environment, until
 
 #: Completions of a request, and how many send at once.

@@ -27,13 +27,13 @@ from bench.completions import REGIONS
 from meter import topics
 from meter.money import decimal_text
 from meter.rules import Rules
-from streams.garbage import collect_less
+from streams.kafka.topics import create, new_rules
+from streams.process.garbage import collect_less
 from streams.settings import Settings
 from streams.store.database import open_engine, shown
 from streams.store.measures import ProjectorMeasures
 from streams.store.migrate import migrate
 from streams.store.projector import Projector
-from streams.topics import create, new_rules
 from tests.open_kafka import OpenBroker
 from tests.store.postgres import Postgres
 

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from streams.errors import SettingError
-from streams.formats import BOM, no_text
+from streams.text.formats import BOM, no_text
 
 PREFIX = "METER_"
 Network = IPv4Network | IPv6Network
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
             "security_protocol": self.security_protocol,
         }
         if self.security_protocol.endswith("SSL"):
-            from streams.secured import ssl_context  # noqa: PLC0415 - keeps `meter --help` quick
+            from streams.kafka.tls import ssl_context  # noqa: PLC0415 - keeps `meter --help` quick
 
             options["ssl_context"] = ssl_context(self)
         if self.security_protocol.startswith("SASL"):

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from streams.private import OTHERS, append
+from streams.process.private import OTHERS, append
 
 # Options for any JVM that a user may have set: this one runs as it was pinned and measured.
 FOREIGN_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")

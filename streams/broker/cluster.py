@@ -29,7 +29,7 @@ from streams.broker.process import START_TRIES, STOP_PATIENCE_S, claim_or_runnin
 from streams.broker.quickstart import QuickStart
 from streams.broker.secret import kept_secret, new_secret, write_client_properties
 from streams.broker.state import BrokerAddress, Known, running_broker, running_node, start_lock
-from streams.private import make_folder, write
+from streams.process.private import make_folder, write
 
 NODES = 3
 START_TIMEOUT_S = 90.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streams.broker.errors import BrokerError
-from streams.private import make_folder, write
+from streams.process.private import make_folder, write
 
 HOST = "127.0.0.1"
 NODE_ID = 1

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from streams.broker.child import Child
 from streams.broker.config import CONTROLLER_SETTINGS, Files, Node, controller_properties, java_command
 from streams.broker.news import News
-from streams.private import write
+from streams.process.private import write
 
 LOOK_S = 0.02
 #: A controller that knows of no broker any more has nothing to say; then this long is waited in vain.

@@ -19,7 +19,7 @@ from streams.broker.ports import free_port, is_free
 from streams.broker.quickstart import QuickStart
 from streams.broker.secret import kept_secret, new_secret, write_client_properties
 from streams.broker.state import BrokerAddress, Known, State, read_state, running_broker, start_lock, wait_for_end
-from streams.private import write
+from streams.process.private import write
 
 DEFAULT_PORT = 19092
 START_TRIES = 5

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streams.broker.child import run
 from streams.broker.config import JVM_OPTIONS, MECHANISM, Files, java, joined
-from streams.private import write
+from streams.process.private import write
 
 DUMP_TIMEOUT_S = 120
 

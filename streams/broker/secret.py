@@ -21,8 +21,8 @@ from aiokafka.protocol.types import CompactArray, CompactBytes, CompactString, I
 from streams.broker.config import CONTROLLER, HOST, MECHANISM, USER, Files, Node
 from streams.broker.errors import BrokerError
 from streams.broker.probe import asked
-from streams.private import write
-from streams.protocol import message
+from streams.kafka.protocol import message
+from streams.process.private import write
 
 ITERATIONS = 4096
 PATIENCE_S = 5.0

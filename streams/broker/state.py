@@ -14,7 +14,7 @@ from streams.broker.config import HOST, Files, cluster_root
 from streams.broker.errors import BrokerError
 from streams.broker.probe import cluster_at
 from streams.broker.secret import secret_of
-from streams.private import append, make_folder, write
+from streams.process.private import append, make_folder, write
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from streams.broker.child import run
 from streams.broker.config import SETTINGS, Files, java_command
 from streams.broker.errors import BrokerError
 from streams.errors import NoRoomError
-from streams.private import append, make_folder
+from streams.process.private import append, make_folder
 
 META_VERSION = "1"
 #: A new meter takes 7 MiB before its first record, and a start writes anew what it has recovered.

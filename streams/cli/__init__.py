@@ -29,9 +29,9 @@ from streams.cli import (
 )
 from streams.cli.errors import explain
 from streams.cli.once import need_once, need_text
-from streams.cli.output import complain, flush, lost_output, open_streams
 from streams.errors import INTERRUPTED
-from streams.private import masked
+from streams.process.private import masked
+from streams.terminal.output import complain, flush, lost_output, open_streams
 
 #: As a shell reports a program that SIGPIPE has ended: whoever read our output wants no more of it.
 PIPE_CLOSED = 141

@@ -7,15 +7,15 @@ import typer
 
 from streams.cli.answers import report
 from streams.cli.arguments import At, CommandId, Json, Timeout, read_at, read_command_id, read_day
-from streams.cli.output import Figure, counted, note, note_waiting, say_fields, say_json, say_table
 from streams.errors import SettingError
+from streams.terminal.output import Figure, counted, note, note_waiting, say_fields, say_json, say_table
 
 if TYPE_CHECKING:
     from meter.rules import Rules
     from streams.commands.verdict import Outcome
-    from streams.customer import Customer
+    from streams.published.customer import Customer
+    from streams.published.lag import Waiting
     from streams.settings import Settings
-    from streams.waiting_records import Waiting
 
 app = typer.Typer(no_args_is_help=True, help="Show an account, top it up, refund, charge, credit, agree a contract.")
 
@@ -35,8 +35,8 @@ def show(account: AccountId, as_json: Json = False) -> None:
 
     Exit codes: 0 shown; 1 there is no such account.
     """
-    from streams.connect import connected
-    from streams.customer import as_document
+    from streams.broker.connect import connected
+    from streams.published.customer import as_document
 
     with connected(note) as settings:
         rules, customer, wait = asyncio.run(_customer(settings, account))
@@ -50,10 +50,10 @@ def show(account: AccountId, as_json: Json = False) -> None:
 
 async def _customer(settings: "Settings", account: str) -> "tuple[Rules, Customer, Waiting]":
     from meter import topics
-    from streams.customer import customer
-    from streams.rights import reading
-    from streams.topics import check
-    from streams.waiting_records import waiting
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
+    from streams.published.customer import customer
+    from streams.published.lag import waiting
 
     rules = await check(settings, reading(topics.STATE, *topics.INPUTS))
     wait = await waiting(settings, rules, topics.INPUTS)
@@ -274,7 +274,7 @@ def send(
     **fields: Any,
 ) -> int:
     """One command, and what came of it."""
-    from streams.connect import connected
+    from streams.broker.connect import connected
 
     at_ms, known_id = read_at(at), read_command_id(command_id)
     with connected(note) as settings:
@@ -285,11 +285,11 @@ def send(
 async def _place(
     settings: "Settings", kind: str, at_ms: int | None, command_id: str | None, timeout_s: float, **fields: Any
 ) -> "Outcome":
-    from streams.clock import record_time
+    from streams.commands.clock import record_time
     from streams.commands.placing import place
     from streams.commands.writing import new_command
-    from streams.rights import ORDERER
-    from streams.topics import check
+    from streams.kafka.rights import ORDERER
+    from streams.kafka.topics import check
 
     rules = await check(settings, ORDERER)
     now_ms = await record_time(settings, rules, at_ms)

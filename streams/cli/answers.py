@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from streams.cli.output import complain, say, say_json
 from streams.errors import Exit
+from streams.terminal.output import complain, say, say_json
 
 if TYPE_CHECKING:
     from streams.commands.verdict import Outcome

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.arguments import Account, Json, read_period
-from streams.cli.output import Figure, note, say_fields, say_json, say_table
 from streams.errors import MeterError
+from streams.terminal.output import Figure, note, say_fields, say_json, say_table
 
 if TYPE_CHECKING:
     from meter.billing_models import BillIssued
+    from streams.published.statement import Standing
     from streams.settings import Settings
-    from streams.statement import Standing
 
 app = typer.Typer(no_args_is_help=True, help="List bills, or show one with its lines and its proof.")
 
@@ -33,7 +33,7 @@ def list_bills(
       meter bills list --account A --period 2026-11
       meter bills list --open --json | jq -r .payable
     """
-    from streams.connect import connected
+    from streams.broker.connect import connected
 
     period = read_period(period)
     with connected(note) as settings:
@@ -45,10 +45,10 @@ def list_bills(
 async def _bills(settings: "Settings", account: str | None) -> "list[tuple[BillIssued, Standing]]":
     """Bills by period and account, each with what became of it."""
     from meter import topics
-    from streams.read import bills, entries
-    from streams.rights import reading
-    from streams.statement import Standings
-    from streams.topics import check
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
+    from streams.published.read import bills, entries
+    from streams.published.statement import Standings
 
     rules = await check(settings, reading(topics.LEDGER, topics.BILLS))
     found = [bill async for bill in bills(settings, rules, account)]
@@ -114,7 +114,7 @@ def show(
 
     Exit codes: 0 shown; 1 there is no such bill.
     """
-    from streams.connect import connected
+    from streams.broker.connect import connected
 
     with connected(note) as settings:
         found = asyncio.run(_bills(settings, None))

@@ -7,11 +7,11 @@ import typer
 
 from streams.cli.answers import report
 from streams.cli.arguments import CommandId, Json, Timeout, read_at, read_command_id
-from streams.cli.output import complain, note
 from streams.errors import Exit
+from streams.terminal.output import complain, note
 
 if TYPE_CHECKING:
-    from streams.clock import Advanced
+    from streams.commands.clock import Advanced
     from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Move the simulated clock of a test or demo meter.")
@@ -41,7 +41,7 @@ def advance(
     Exit codes: 0 done; 1 not done in time, or the clock is later already;
     2 the meter's clock is the broker's.
     """
-    from streams.connect import connected
+    from streams.broker.connect import connected
 
     to_ms, known_id = read_at(to, "--to"), read_command_id(command_id)
     assert to_ms is not None
@@ -56,10 +56,10 @@ def advance(
 
 
 async def _advance(settings: "Settings", to_ms: int, command_id: str | None, timeout_s: float) -> "Advanced":
-    from streams.clock import advance as advance_to
+    from streams.commands.clock import advance as advance_to
     from streams.commands.placing import transactional_id
-    from streams.rights import CLOCK
-    from streams.topics import check
+    from streams.kafka.rights import CLOCK
+    from streams.kafka.topics import check
 
     rules = await check(settings, CLOCK, [transactional_id(settings)])
     return await advance_to(settings, rules, to_ms, command_id, timeout_s)

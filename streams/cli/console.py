@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.output import note, say
 from streams.errors import Exit
+from streams.terminal.output import note, say
 
 PATIENCE_S = 3.0
 
@@ -23,7 +23,7 @@ def console(
 
     Exit codes: 0 it answers there; 1 nothing does; 2 wrong setting.
     """
-    from streams.connect import settings_of_command
+    from streams.broker.connect import settings_of_command
 
     settings = settings_of_command()
     address = _address(settings.http_host, settings.http_port)
@@ -51,7 +51,7 @@ def _address(host: str, port: int) -> str:
 def _answers(address: str) -> bool:
     from http.client import HTTPException
 
-    from streams.nearby import open_page
+    from streams.process.nearby import open_page
 
     try:
         with open_page(f"{address}/healthz", PATIENCE_S):

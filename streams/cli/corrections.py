@@ -7,7 +7,7 @@ import typer
 
 from streams.cli.accounts import AccountId, Amount, send
 from streams.cli.arguments import Account, At, CommandId, Json, Timeout
-from streams.cli.output import note, say_json, say_table
+from streams.terminal.output import note, say_json, say_table
 
 if TYPE_CHECKING:
     from meter.billing_models import NoteIssued
@@ -119,7 +119,7 @@ def notes(account: Account = None, as_json: Json = False) -> None:
     Example:
       meter notes --account A
     """
-    from streams.connect import connected
+    from streams.broker.connect import connected
 
     with connected(note) as settings:
         found = asyncio.run(_notes(settings, account))
@@ -134,9 +134,9 @@ def notes(account: Account = None, as_json: Json = False) -> None:
 
 async def _notes(settings: "Settings", account: str | None) -> "list[NoteIssued]":
     from meter import topics
-    from streams.read import notes as published
-    from streams.rights import reading
-    from streams.topics import check
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
+    from streams.published.read import notes as published
 
     return [each async for each in published(settings, await check(settings, reading(topics.NOTES)), account)]
 

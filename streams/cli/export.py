@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, read_day, read_month
-from streams.cli.output import counted, note, say
 from streams.errors import MeterError, SettingError
+from streams.terminal.output import counted, note, say
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -111,7 +111,7 @@ def _span(period: str | None, day: str | None) -> "ExportPeriod":
 
 
 def _export(span: "ExportPeriod", partial: bool, write: "Callable[[Engine, Rules], Iterable[Written]]") -> None:
-    from streams.connect import settings_of_command
+    from streams.broker.connect import settings_of_command
     from streams.store.database import need_store, open_engine, store_errors
     from streams.store.migrate import check_store
     from streams.store.queries.meter import rules_of
@@ -138,7 +138,7 @@ def _export(span: "ExportPeriod", partial: bool, write: "Callable[[Engine, Rules
 
 
 def _see_that_it_is_final(engine: "Engine", rules: "Rules", span: "ExportPeriod", partial: bool) -> None:
-    from streams.connect import connected
+    from streams.broker.connect import connected
     from streams.export.settled import check_settled
 
     if partial:

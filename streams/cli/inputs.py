@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from streams.cli.output import note
 from streams.errors import SettingError
-from streams.formats import BOM, no_text, plain_text
+from streams.terminal.output import note
+from streams.text.formats import BOM, no_text, plain_text
 
 #: Whoever waits for input that does not come is told after this long that we wait for it.
 SILENT_S = 3.0

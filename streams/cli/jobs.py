@@ -12,15 +12,15 @@ import typer
 
 from streams.cli.arguments import Account, At, Json, read_at, read_day, read_region
 from streams.cli.inputs import called, opened, telling_of_silence
-from streams.cli.output import complain, counted, note, note_waiting, say, say_json, say_table
 from streams.errors import Exit
+from streams.terminal.output import complain, counted, note, note_waiting, say, say_json, say_table
 
 if TYPE_CHECKING:
     from meter.models import DayTotal
     from meter.rejects import Refusal
+    from streams.completions.submit import Summary
+    from streams.published.lag import Waiting
     from streams.settings import Settings
-    from streams.submit import Summary
-    from streams.waiting_records import Waiting
 
 
 #: Bad lines that people are told of, each with its reason.
@@ -56,8 +56,8 @@ def submit(
     Exit codes: 0 everything was sent; 1 there were bad lines, or it came to
     an end midway; 2 it is no file of JSON lines: nothing was sent.
     """
-    from streams.connect import connected
-    from streams.submit import see_beginning
+    from streams.broker.connect import connected
+    from streams.completions.submit import see_beginning
 
     at_ms = read_at(at)
     bad = _BadLines(every=as_json)
@@ -84,10 +84,10 @@ async def _submit(
     bad: "_BadLines",
     moved: Callable[[int], None],
 ) -> "Summary":
-    from streams.rights import TIMED_PRODUCER
-    from streams.submit import Stamps
-    from streams.submit import submit as submit_lines
-    from streams.topics import check, input_partitions
+    from streams.completions.submit import Stamps
+    from streams.completions.submit import submit as submit_lines
+    from streams.kafka.rights import TIMED_PRODUCER
+    from streams.kafka.topics import check, input_partitions
 
     if at_ms is None:
         # Who only delivers need not know more of the meter than where completions go.
@@ -171,11 +171,11 @@ def totals(
       meter totals --json | jq -r '.totals\\[] | .amount'
     """
     from meter import topics
-    from streams.connect import connected
-    from streams.read import daily_totals
-    from streams.rights import reading
-    from streams.topics import check
-    from streams.waiting_records import COMPLETIONS, waiting
+    from streams.broker.connect import connected
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
+    from streams.published.lag import COMPLETIONS, waiting
+    from streams.published.read import daily_totals
 
     role = reading(topics.DAILY, *COMPLETIONS)
     day, region = read_day(day), read_region(region)

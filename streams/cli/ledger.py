@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.arguments import Account, Json, read_month
-from streams.cli.output import complain, note, say, say_fields, say_json, say_table
 from streams.errors import Exit, MeterError, SettingError
+from streams.terminal.output import complain, note, say, say_fields, say_json, say_table
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from meter.billing_models import BillIssued, LedgerEntry, Notice
+    from streams.published.statement import Balance, Standings, Statement
     from streams.settings import Settings
-    from streams.statement import Balance, Standings, Statement
 
 
 def ledger(
@@ -36,8 +36,8 @@ def ledger(
     Exit codes: 0 it sums to zero; 1 it does not.
     """
     from meter.ledger import Cause
-    from streams.connect import connected
-    from streams.statement import sums
+    from streams.broker.connect import connected
+    from streams.published.statement import sums
 
     if cause is not None and cause not in set(Cause):
         raise SettingError(f"there is no cause {cause!r}; there are {', '.join(Cause)}")
@@ -49,9 +49,9 @@ def ledger(
 
 async def _entries(settings: "Settings", account: str | None) -> "list[LedgerEntry]":
     from meter import topics
-    from streams.read import entries
-    from streams.rights import reading
-    from streams.topics import check
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
+    from streams.published.read import entries
 
     return [entry async for entry in entries(settings, await check(settings, reading(topics.LEDGER)), account)]
 
@@ -98,9 +98,9 @@ def statement(
 
     Exit codes: 0 shown; 1 the ledger has nothing of this account.
     """
-    from streams.connect import connected
-    from streams.statement import Standings
-    from streams.statement import statement as of_month
+    from streams.broker.connect import connected
+    from streams.published.statement import Standings
+    from streams.published.statement import statement as of_month
 
     month = read_month(month)
     with connected(note) as settings:
@@ -121,9 +121,9 @@ def statement(
 
 async def _of_account(settings: "Settings", account: str) -> "tuple[list[LedgerEntry], list[BillIssued]]":
     from meter import topics
-    from streams.read import bills, entries
-    from streams.rights import reading
-    from streams.topics import check
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
+    from streams.published.read import bills, entries
 
     rules = await check(settings, reading(topics.LEDGER, topics.BILLS))
     # The bills first: so the ledger has the entries of all of them.
@@ -134,7 +134,7 @@ async def _of_account(settings: "Settings", account: str) -> "tuple[list[LedgerE
 def _document(found: "Statement") -> dict[str, Any]:
     from meter.ledger import Book
     from meter.money import decimal_text
-    from streams.statement import posted
+    from streams.published.statement import posted
 
     return {
         "currency": "CNY",
@@ -202,7 +202,7 @@ def notices(account: Account = None, as_json: Json = False) -> None:
     Example:
       meter notices --account A
     """
-    from streams.connect import connected
+    from streams.broker.connect import connected
 
     with connected(note) as settings:
         found = asyncio.run(_notices(settings, account))
@@ -217,9 +217,9 @@ def notices(account: Account = None, as_json: Json = False) -> None:
 
 async def _notices(settings: "Settings", account: str | None) -> "list[Notice]":
     from meter import topics
-    from streams.read import notices as published
-    from streams.rights import reading
-    from streams.topics import check
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
+    from streams.published.read import notices as published
 
     return [notice async for notice in published(settings, await check(settings, reading(topics.NOTICES)), account)]
 

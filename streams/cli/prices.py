@@ -20,8 +20,8 @@ from streams.cli.arguments import (
     read_region,
 )
 from streams.cli.inputs import read_document
-from streams.cli.output import Figure, counted, note, say, say_fields, say_json, say_table
 from streams.errors import MeterError, SettingError
+from streams.terminal.output import Figure, counted, note, say, say_fields, say_json, say_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def quote(
     """
     from meter.duration_hints import duration_hint
     from meter.rounding import DURATION_STRING, duration_ms
-    from streams.books import quote as price_of
+    from streams.commands.books import quote as price_of
 
     code = read_region(region)
     milliseconds = duration_ms(duration) if DURATION_STRING.fullmatch(duration) else None
@@ -134,8 +134,8 @@ def publish(
     Exit codes: 0 done on every partition; 1 refused (with a code), no answer
     in time, or partitions disagree.
     """
-    from streams.books import read_command
-    from streams.connect import connected
+    from streams.broker.connect import connected
+    from streams.commands.books import read_command
 
     at_ms = read_at(at)
     issued_at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -166,7 +166,7 @@ def withdraw(
     Exit codes: 0 done on every partition; 1 refused (with a code), no answer
     in time, or partitions disagree.
     """
-    from streams.connect import connected
+    from streams.broker.connect import connected
 
     at_ms, known_id = read_at(at), read_command_id(command_id)
     with connected(note) as settings:
@@ -178,11 +178,11 @@ def withdraw(
 async def _withdraw(
     settings: "Settings", version: str, at_ms: int | None, known_id: str | None, timeout_s: float
 ) -> "Outcome":
-    from streams.clock import record_time
+    from streams.commands.clock import record_time
     from streams.commands.placing import place, transactional_id
     from streams.commands.writing import new_command
-    from streams.rights import ORDERER
-    from streams.topics import check
+    from streams.kafka.rights import ORDERER
+    from streams.kafka.topics import check
 
     rules = await check(settings, ORDERER, [transactional_id(settings)])
     now_ms = await record_time(settings, rules, at_ms)
@@ -193,12 +193,12 @@ async def _withdraw(
 async def _publish(
     settings: "Settings", command: "PriceBookCommand", at_ms: int | None, timeout_s: float, *, id_is_new: bool
 ) -> "Outcome":
-    from streams import books
-    from streams.clock import record_time
+    from streams.commands import books
+    from streams.commands.clock import record_time
     from streams.commands.placing import place, transactional_id
     from streams.commands.writing import issued_at
-    from streams.rights import PUBLISHER
-    from streams.topics import check
+    from streams.kafka.rights import PUBLISHER
+    from streams.kafka.topics import check
 
     rules = await check(settings, PUBLISHER, [transactional_id(settings)])
     now_ms = await record_time(settings, rules, at_ms)
@@ -214,7 +214,7 @@ def _books() -> "tuple[PriceBooks, str]":
     from meter.periods import BillingDays
     from meter.prices import PriceBooks
     from meter.rules import Rules
-    from streams.connect import reachable
+    from streams.broker.connect import reachable
 
     settings = reachable()
     if settings is None:
@@ -226,9 +226,9 @@ def _books() -> "tuple[PriceBooks, str]":
 
 async def _published(settings: "Settings") -> "tuple[Rules, PriceBooks]":
     from meter import topics
-    from streams.books import published
-    from streams.rights import reading
-    from streams.topics import check
+    from streams.commands.books import published
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
 
     rules = await check(settings, reading(topics.COMMANDS, topics.STATE))
     return rules, (await published(settings, rules)).books

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.arguments import Json
-from streams.cli.output import note, say, say_json, say_table
 from streams.cli.times import days_of, local_time
+from streams.terminal.output import note, say, say_json, say_table
 
 if TYPE_CHECKING:
     from meter.periods import BillingDays
@@ -37,8 +37,8 @@ def projector(context: typer.Context) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
-    from streams.connect import connected
-    from streams.ports import look_at_chosen_pages
+    from streams.broker.connect import connected
+    from streams.broker.taken_ports import look_at_chosen_pages
     from streams.store.process import run_projector
 
     with connected(note, first=look_at_chosen_pages) as settings:
@@ -58,7 +58,7 @@ def migrate() -> int:
     Exit codes: 0 the tables are this version's; 1 the store is not there; 2
     wrong setting, or the store refuses it; 3 a newer version has written it.
     """
-    from streams.connect import settings_of_command
+    from streams.broker.connect import settings_of_command
     from streams.store import migrate as migrations
     from streams.store.database import opened_store, shown
 
@@ -89,7 +89,7 @@ def rebuild(
     Exit codes: 0 rebuilt; 1 rows would be lost, or the store is not there;
     2 wrong setting; 3 topics or log do not fit; 5 Kafka lost.
     """
-    from streams.connect import connected
+    from streams.broker.connect import connected
     from streams.errors import MeterError
     from streams.store.database import opened_store
     from streams.store.migrate import migrate as bring_up
@@ -119,8 +119,8 @@ def status(as_json: Json = False) -> int:
     Exit codes: 0 shown; 1 the store is not there; 2 wrong setting; 3 the
     store has no tables of this version.
     """
-    from streams.connect import reachable
-    from streams.connect import settings_of_command as configured
+    from streams.broker.connect import reachable
+    from streams.broker.connect import settings_of_command as configured
     from streams.store.database import need_store, opened_store, store_errors
     from streams.store.migrate import check_store
     from streams.store.queries.freshness import positions

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, Json, read_day, read_period
-from streams.cli.output import Figure, complain, counted, note, say, say_fields, say_json
 from streams.errors import Exit, SettingError
+from streams.terminal.output import Figure, complain, counted, note, say, say_fields, say_json
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -44,7 +44,7 @@ def verify(
     Exit codes: 0 no difference; 1 differences, or no such bill or
     account; 3 unprovable: the log does not reach back far enough.
     """
-    from streams.connect import connected
+    from streams.broker.connect import connected
     from streams.proof.bill import prove_bill
     from streams.proof.differences import Scope
     from streams.proof.whole import verify as recompute
@@ -97,7 +97,7 @@ def reconcile(as_json: Json = False) -> int:
     log does not reach back far enough.
     """
     from meter.money import decimal_text
-    from streams.connect import connected
+    from streams.broker.connect import connected
     from streams.proof.reconcile import reconcile as add_up
 
     with connected(note) as settings:
@@ -138,7 +138,7 @@ def demo(seed: Annotated[int, typer.Option(help="Of the day of traffic; the same
     Example:
       meter demo --seed 7
     """
-    from streams.connect import settings_of_command
+    from streams.broker.connect import settings_of_command
     from streams.demo import run
 
     return run(settings_of_command(), seed)

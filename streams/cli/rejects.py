@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, Json, read_day
-from streams.cli.output import complain, counted, note, note_waiting, say, say_fields, say_json, say_table
 from streams.errors import Exit, MeterError, SettingError
+from streams.terminal.output import complain, counted, note, note_waiting, say, say_fields, say_json, say_table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from meter.models import Rejected
     from meter.periods import BillingDays
     from meter.rules import Rules
-    from streams.read import PartitionOffset
-    from streams.redrive import Kept, Resend
+    from streams.completions.redrive import Kept, Resend
+    from streams.published.read import PartitionOffset
     from streams.settings import Settings
 
 #: Of what is sent again by a code, so many are told, and so many of those that are not sent.
@@ -48,7 +48,7 @@ def list_rejects(
     Example:
       meter rejects list --code unknown_region
     """
-    from streams.connect import connected
+    from streams.broker.connect import connected
 
     code, day = _read_code(code), read_day(day)
     with connected(note) as settings:
@@ -58,10 +58,10 @@ def list_rejects(
 async def _list(settings: "Settings", code: str | None, account: str | None, day: str | None, as_json: bool) -> None:
     from meter import topics
     from meter.periods import BillingDays
-    from streams.read import rejects
-    from streams.rights import reading
-    from streams.topics import check
-    from streams.waiting_records import COMPLETIONS, waiting
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
+    from streams.published.lag import COMPLETIONS, waiting
+    from streams.published.read import rejects
 
     rules = await check(settings, reading(topics.REJECTED, *COMPLETIONS))
     wait = await waiting(settings, rules)
@@ -90,7 +90,7 @@ def _mark(position: "PartitionOffset", put_right: "Set[PartitionOffset] | None")
 
 def _put_right(settings: "Settings", meter_id: str) -> "Set[PartitionOffset] | None":
     """Those whose jobs were priced later, by the read model; None where this meter has none, or it is away."""
-    from streams.read import PartitionOffset
+    from streams.published.read import PartitionOffset
 
     try:
         from streams.store.database import opened_store, store_errors, store_is_made
@@ -137,8 +137,8 @@ def show(
 
     Exit codes: 0 shown; 1 there is no record at that position.
     """
-    from streams.connect import connected
-    from streams.read import PartitionOffset
+    from streams.broker.connect import connected
+    from streams.published.read import PartitionOffset
 
     wanted = PartitionOffset.read(position)
     with connected(note) as settings:
@@ -151,9 +151,9 @@ def show(
 
 async def _one(settings: "Settings", position: "PartitionOffset") -> "tuple[Rules, Rejected]":
     from meter import topics
-    from streams.read import rejects_at
-    from streams.rights import reading
-    from streams.topics import check
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
+    from streams.published.read import rejects_at
 
     rules = await check(settings, reading(topics.REJECTED))
     async for _, found in rejects_at(settings, rules, [position]):
@@ -220,9 +220,9 @@ def redrive(
 
     Exit codes: 0 all were sent; 1 some were not (each line says why).
     """
-    from streams.connect import connected
-    from streams.read import PartitionOffset
-    from streams.redrive import final_reason, read_changes
+    from streams.broker.connect import connected
+    from streams.completions.redrive import final_reason, read_changes
+    from streams.published.read import PartitionOffset
 
     if bool(positions) == bool(code):
         raise SettingError("redrive takes positions or --code, one of them; `meter rejects list` shows what there is")
@@ -242,11 +242,11 @@ async def _redrive(
     changes: dict[str, bytes],
     dry_run: bool,
 ) -> int:
-    from streams.kafka import sender
-    from streams.redrive import Kept, prepare
-    from streams.rights import REDRIVER
-    from streams.submit import BATCH_BYTES, JobSender, Stamps
-    from streams.topics import check
+    from streams.completions.redrive import Kept, prepare
+    from streams.completions.submit import BATCH_BYTES, JobSender, Stamps
+    from streams.kafka.clients import sender
+    from streams.kafka.rights import REDRIVER
+    from streams.kafka.topics import check
 
     rules = await check(settings, REDRIVER)
     stamps = Stamps(rules)
@@ -271,7 +271,7 @@ async def _redrive(
 def _found(
     settings: "Settings", rules: "Rules", positions: "Sequence[PartitionOffset]", code: str | None
 ) -> "AsyncIterator[tuple[PartitionOffset, Rejected]]":
-    from streams.read import rejects, rejects_at
+    from streams.published.read import rejects, rejects_at
 
     return rejects_at(settings, rules, positions) if positions else rejects(settings, rules, code=code)
 
@@ -286,7 +286,7 @@ class RedriveTally:
 
     def tell(self, outcome: "Resend | Kept") -> None:
         """What becomes of one record."""
-        from streams.redrive import Kept
+        from streams.completions.redrive import Kept
 
         if isinstance(outcome, Kept):
             self.kept += 1

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.arguments import Json
-from streams.cli.output import note, say, say_json, say_table
+from streams.terminal.output import note, say, say_json, say_table
 
 DEFAULT_PORT = 19092
 
@@ -43,9 +43,9 @@ def up(
     on this data directory, or a port is taken; 2 or 3 a worker refuses to
     run, its line says why.
     """
-    from streams.connect import settings_of_command
-    from streams.detached import detach as in_background
-    from streams.up import run_up
+    from streams.broker.connect import settings_of_command
+    from streams.supervise.detached import detach as in_background
+    from streams.supervise.up import run_up
 
     run = in_background if detach else run_up
     return run(settings_of_command(), workers, port, say)
@@ -63,8 +63,8 @@ def down() -> int:
 
     Exit codes: 0 nothing runs any more; 1 something does not end.
     """
-    from streams.connect import settings_of_command
-    from streams.detached import down as stop
+    from streams.broker.connect import settings_of_command
+    from streams.supervise.detached import down as stop
 
     return stop(settings_of_command(), say)
 
@@ -80,9 +80,9 @@ def status(as_json: Json = False) -> int:
     Exit codes: 0 all is ready; 1 it runs, and something is not ready; 5
     nothing runs.
     """
-    from streams.connect import settings_of_command
-    from streams.status import as_json as for_programs
-    from streams.status import look
+    from streams.broker.connect import settings_of_command
+    from streams.supervise.status import as_json as for_programs
+    from streams.supervise.status import look
 
     settings = settings_of_command()
     code, lines = look(settings)
@@ -113,9 +113,9 @@ def worker() -> int:
     4 fenced by another worker; 5 Kafka lost; 6 a step failed. After 4, 5
     and 6 start it again: nothing is lost or counted twice.
     """
-    from streams.connect import connected
-    from streams.ports import look_at_pages
-    from streams.worker import run_worker
+    from streams.broker.connect import connected
+    from streams.broker.taken_ports import look_at_pages
+    from streams.engine.worker import run_worker
 
     with connected(note, port=DEFAULT_PORT, first=look_at_pages) as settings:
         return run_worker(settings)
@@ -146,7 +146,7 @@ def broker(
     already.
     """
     from streams.broker import serve, serve_cluster
-    from streams.connect import settings_of_command
+    from streams.broker.connect import settings_of_command
 
     if nodes == 2:
         raise typer.BadParameter("two nodes cannot lose one: choose 1 or 3", param_hint="--nodes")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from streams.cli.arguments import Json
-from streams.cli.output import complain, note, say, say_json, say_table
 from streams.cli.times import days_of, local_time
 from streams.errors import SettingError
+from streams.terminal.output import complain, note, say, say_json, say_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -154,7 +154,7 @@ def _read_expires(text: str | None, days: "BillingDays") -> datetime | None:
 
 def _in_store(work: "Callable[[Connection], Result]", *, makes: bool = True) -> Result:
     """Do something in the store, which needs no Kafka. Raises BrokerLostError where it is not to be made."""
-    from streams.connect import settings_of_command
+    from streams.broker.connect import settings_of_command
     from streams.observe.logs import set_up_logs
     from streams.store.database import need_store, open_engine, store_errors, writing
     from streams.store.migrate import migrate

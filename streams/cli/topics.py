@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.arguments import Json
-from streams.cli.output import complain, counted, note, say_fields, say_json
 from streams.errors import Exit, RefusalToStartError, SettingError
+from streams.terminal.output import complain, counted, note, say_fields, say_json
 
 if TYPE_CHECKING:
     from meter.rules import Rules
@@ -52,8 +52,8 @@ def create(
     Exit codes: 2 a wrong value; 3 topics that are there do not fit, or the
     meter has other rules than asked for.
     """
-    from streams.connect import connected
-    from streams.topics import create as create_topics
+    from streams.broker.connect import connected
+    from streams.kafka.topics import create as create_topics
 
     chosen = {"partitions": partitions, "clock": clock, "time_zone": time_zone, "horizon_days": horizon_days}
     chosen = {name: value for name, value in chosen.items() if value is not None}
@@ -84,7 +84,7 @@ def check(as_json: Json = False) -> None:
 
     Exit codes: 0 they fit; 3 they do not.
     """
-    from streams.connect import connected
+    from streams.broker.connect import connected
 
     with connected(note) as settings:
         rules, misfits = asyncio.run(_check(settings))
@@ -96,9 +96,9 @@ def check(as_json: Json = False) -> None:
 
 
 async def _check(settings: "Settings") -> "tuple[Rules, list[str]]":
-    from streams.rights import CHECKER
-    from streams.samelog import differences
-    from streams.topics import compare
+    from streams.kafka.rights import CHECKER
+    from streams.kafka.same_log import differences
+    from streams.kafka.topics import compare
 
     rules, misfits = await compare(settings, CHECKER)
     return rules, [*map(str, misfits), *await differences(settings, range(rules.partitions), rules)]
@@ -107,7 +107,7 @@ async def _check(settings: "Settings") -> "tuple[Rules, list[str]]":
 def _rules(chosen: dict[str, Any]) -> "Rules":
     from pydantic import ValidationError
 
-    from streams.topics import new_rules
+    from streams.kafka.topics import new_rules
 
     try:
         return new_rules(**chosen)

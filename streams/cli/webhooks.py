@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.arguments import Account, Json
-from streams.cli.output import complain, note, say, say_fields, say_json, say_table
 from streams.cli.times import days_of, local_time
 from streams.errors import MeterError, SettingError
+from streams.terminal.output import complain, note, say, say_fields, say_json, say_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -44,10 +44,10 @@ def add(
       meter webhooks add https://sms.example.com/meter --events notice
     """
     from meter.periods import BillingDays
-    from streams.connect import connected
-    from streams.rights import reading
+    from streams.broker.connect import connected
+    from streams.kafka.rights import reading
+    from streams.kafka.topics import check
     from streams.store.database import writing
-    from streams.topics import check
     from streams.webhooks.addresses import read_url
     from streams.webhooks.endpoints import add as add_endpoint
     from streams.webhooks.endpoints import read_events
@@ -92,7 +92,7 @@ def list_webhooks(as_json: Json = False) -> None:
     Example:
       meter webhooks list
     """
-    from streams.connect import settings_of_command
+    from streams.broker.connect import settings_of_command
     from streams.webhooks.endpoints import listed
 
     with _store(settings_of_command()) as engine, engine.connect() as connection:
@@ -121,7 +121,7 @@ def remove(
 
     Exit codes: 0 removed; 1 there is no such webhook.
     """
-    from streams.connect import settings_of_command
+    from streams.broker.connect import settings_of_command
     from streams.store.database import writing
     from streams.webhooks.endpoints import remove as remove_endpoint
 
@@ -137,7 +137,7 @@ def dead(webhook: EndpointOption = None, as_json: Json = False) -> None:
     Example:
       meter webhooks dead
     """
-    from streams.connect import settings_of_command
+    from streams.broker.connect import settings_of_command
     from streams.webhooks.queue import dead as dead_messages
 
     with _store(settings_of_command()) as engine, engine.connect() as connection:
@@ -169,7 +169,7 @@ def retry(
 
     Exit codes: 0 they wait to be sent; 1 there are no such dead messages.
     """
-    from streams.connect import settings_of_command
+    from streams.broker.connect import settings_of_command
     from streams.store.database import writing
     from streams.webhooks.queue import dead as dead_messages
     from streams.webhooks.queue import retry as retry_messages
@@ -200,10 +200,10 @@ def run() -> None:
     Exit codes: 0 stopped; 2 the store refuses it; 3 topics and store do not
     fit; 4 another one runs.
     """
-    from streams.connect import connected
-    from streams.files import raise_file_limit
+    from streams.broker.connect import connected
+    from streams.broker.taken_ports import look_at_chosen_pages
     from streams.observe.logs import set_up_logs
-    from streams.ports import look_at_chosen_pages
+    from streams.process.files import raise_file_limit
 
     with connected(note, first=look_at_chosen_pages) as settings:
         set_up_logs(settings)

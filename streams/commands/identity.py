@@ -14,7 +14,7 @@ from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.commands.writing import Command, asked, digest_of
 from streams.errors import MeterError
-from streams.kafka import offsets, read_range, reader
+from streams.kafka.clients import offsets, read_range, reader
 from streams.settings import Settings
 
 

@@ -16,9 +16,9 @@ from streams.commands.notice import too_early
 from streams.commands.verdict import Outcome, answers_to
 from streams.commands.writing import Command, asked, digest_of, written
 from streams.errors import MeterError
-from streams.kafka import offsets, reader, sender
+from streams.kafka.clients import offsets, reader, sender
+from streams.kafka.transactional import transaction
 from streams.settings import Settings
-from streams.transactional import transaction
 
 
 async def place(

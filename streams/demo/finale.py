@@ -10,11 +10,11 @@ import tty
 from pathlib import Path
 
 from streams.broker.ports import free_port
-from streams.cli.output import say
 from streams.errors import MeterError
-from streams.nearby import open_page
-from streams.processes import Ended, console_at, readers, stop_all
+from streams.process.nearby import open_page
 from streams.settings import Settings
+from streams.supervise.processes import Ended, console_at, readers, stop_all
+from streams.terminal.output import say
 
 PATIENCE_S = 60.0
 LOOK_S = 0.1

@@ -7,16 +7,16 @@ from meter.billing_models import BillIssued
 from meter.models import CommandResult
 from meter.money import ZERO, decimal_text
 from meter.rules import Rules
-from streams.cli.output import say, say_table
-from streams.clock import advance
+from streams.commands.clock import advance
 from streams.commands.placing import place
 from streams.commands.writing import new_command
 from streams.demo.traffic import ACCOUNTS, Sent, at, late_job
 from streams.errors import MeterError
 from streams.proof.bill import prove_bill
 from streams.proof.reconcile import reconcile
-from streams.read import bills, notices
+from streams.published.read import bills, notices
 from streams.settings import Settings
+from streams.terminal.output import say, say_table
 
 PATIENCE_S = 60.0
 #: The one that has paid nothing in.

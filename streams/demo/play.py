@@ -13,19 +13,19 @@ from meter.models import DayTotal
 from meter.money import CURRENCY, EXACT, ZERO, decimal_text
 from meter.rules import Clock
 from streams.broker import EmbeddedBroker
-from streams.cli.output import say, say_table
-from streams.connect import embedded
+from streams.broker.connect import embedded
+from streams.completions.submit import BATCH_BYTES, JobSender
 from streams.demo.finale import on_a_terminal, show_console
 from streams.demo.money import MoneyPlay
 from streams.demo.stage import Cast, Progress, progress
 from streams.demo.traffic import DUPLICATE, MISPLACED, NEW, DayOfTraffic, Sent, guide_example
 from streams.errors import Exit
-from streams.kafka import sender
+from streams.kafka.clients import sender
+from streams.kafka.topics import create, new_rules
 from streams.proof.whole import verify
-from streams.read import daily_totals, rejects
+from streams.published.read import daily_totals, rejects
 from streams.settings import Settings
-from streams.submit import BATCH_BYTES, JobSender
-from streams.topics import create, new_rules
+from streams.terminal.output import say, say_table
 
 JOBS = 100_000
 #: Records between two looks at how far the workers are.

@@ -16,10 +16,10 @@ from meter.journal import JournalStep, read_entry
 from meter.rules import Rules
 from streams.broker.ports import free_port
 from streams.errors import MeterError
-from streams.kafka import reader
-from streams.nearby import open_page
-from streams.processes import Ended, stop_all, worker
+from streams.kafka.clients import reader
+from streams.process.nearby import open_page
 from streams.settings import Settings
+from streams.supervise.processes import Ended, stop_all, worker
 
 PATIENCE_S = 60.0
 LOOK_S = 0.05

@@ -22,7 +22,7 @@ from meter.records import Chunk, HoleError
 from streams.engine.inputs import FetchedChunk, InputEnd
 from streams.engine.leaving import leave_request
 from streams.engine.limits import Limits
-from streams.kafka import READ_COMMITTED
+from streams.kafka.clients import READ_COMMITTED
 from streams.settings import Settings
 
 FETCH_BYTES = 2 << 20

@@ -18,7 +18,7 @@ from streams.engine.questions import Questions
 from streams.engine.readings import Readings
 from streams.engine.watch import Ears, Watch
 from streams.errors import BrokerLostError, RefusalToStartError
-from streams.samelog import other_ids
+from streams.kafka.same_log import other_ids
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -23,7 +23,7 @@ from streams.engine.held import open_transactions
 from streams.engine.torn import OWN, origins, read_ranges
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
-from streams.kafka import READ_MS, reader
+from streams.kafka.clients import READ_MS, reader
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)

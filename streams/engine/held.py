@@ -12,7 +12,7 @@ from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, I
 from aiokafka.structs import TopicPartition
 
 from streams.engine.inputs import InputEnd
-from streams.protocol import message
+from streams.kafka.protocol import message
 
 #: (topic, partition)
 Place = tuple[str, int]

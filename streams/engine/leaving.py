@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka.protocol.types import Array, Int16, Int32, Schema, String
 
-from streams.protocol import message
+from streams.kafka.protocol import message
 
 #: Brokers know this since 2.4.
 _Leave = message(

@@ -28,9 +28,9 @@ from streams.engine.steps import OpenPartition
 from streams.engine.torn import ends_of, rerouted_ends
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
-from streams.kafka import offsets, reader
+from streams.kafka.clients import offsets, reader
+from streams.kafka.same_log import identity_of
 from streams.observe.metrics import Metrics
-from streams.samelog import identity_of
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)

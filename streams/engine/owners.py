@@ -15,7 +15,7 @@ from streams.engine.owner import PartitionOwner
 from streams.engine.readings import Readings
 from streams.engine.standby import Standbys
 from streams.engine.steps import OpenPartition
-from streams.transactional import UnansweredError
+from streams.kafka.transactional import UnansweredError
 
 log = structlog.get_logger(__name__)
 

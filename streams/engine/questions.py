@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from meter import topics
 from meter.identity import Identity
 from streams.engine.held import OpenTransaction, open_transactions
-from streams.samelog import identity_of
+from streams.kafka.same_log import identity_of
 from streams.settings import Settings
 
 

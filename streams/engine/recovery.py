@@ -22,8 +22,8 @@ from meter.state import PartitionState
 from streams.engine.index import Index
 from streams.engine.torn import OWN, LastStep, torn_step
 from streams.errors import RefusalToStartError
-from streams.kafka import offsets, read_range
-from streams.samelog import other_ids, other_records, seals
+from streams.kafka.clients import offsets, read_range
+from streams.kafka.same_log import other_ids, other_records, seals
 from streams.settings import Settings
 
 #: Records of `usage.priced` at a time: some milliseconds, for which the steps of other partitions wait.

@@ -39,7 +39,7 @@ from streams.engine.slots import (
     is_large,
     on_disk,
 )
-from streams.private import create, new_folder
+from streams.process.private import create, new_folder
 from streams.settings import Settings
 
 MARK_VERSION = 2

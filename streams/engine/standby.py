@@ -23,7 +23,7 @@ from meter.state import PartitionState
 from streams.engine.recovery import OtherLogError, catch_up
 from streams.engine.seen import DiskSeen, index_directory, index_is_in_use, log_id
 from streams.errors import BrokerLostError, NoRoomError
-from streams.kafka import offsets, read_range, reader
+from streams.kafka.clients import offsets, read_range, reader
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)

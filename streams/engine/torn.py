@@ -1,8 +1,8 @@
 """A torn step: part of a transaction is committed and part of it is not.
 
-Nothing that is known does that to a step (see `streams/transactional.py`), and what is not known must not go on to cost
-money. So an owner that opens a partition holds the last step against every output, as `meter.published` says, and so
-do `meter verify` and `meter reconcile`.
+Nothing that is known does that to a step (see `streams/kafka/transactional.py`), and what is not known must not go on
+to cost money. So an owner that opens a partition holds the last step against every output, as `meter.published` says,
+and so do `meter verify` and `meter reconcile`.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from meter.journal import JournalStep, read_entry
 from meter.published import OUTPUTS, Before, Behind, Contradiction, torn
 from meter.records import ORIGIN_HEADER
 from meter.snapshot import BEFORE, POSITION, kept, read_before
-from streams.kafka import READ_MS, offsets, reader
+from streams.kafka.clients import READ_MS, offsets, reader
 from streams.settings import Settings
 
 #: What only a partition's writer writes to, all of it on that partition.

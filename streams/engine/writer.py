@@ -15,9 +15,9 @@ from meter.records import Rerouted
 from meter.snapshot import with_before
 from meter.step import Step
 from streams.errors import BrokerLostError
+from streams.kafka.transactional import TransactionalProducer, UnansweredError, start, stop
+from streams.kafka.wire import newest_producer
 from streams.settings import Settings
-from streams.transactional import TransactionalProducer, UnansweredError, start, stop
-from streams.wire import newest_producer
 
 #: Bytes of one produced batch: one for each topic of most steps, and below what the topics take. A topic's second
 #: batch waits for the first to be acknowledged.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from streams.errors import MeterError
-from streams.private import create, new_folder
+from streams.process.private import create, new_folder
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from streams.store.database import one_moment
 from streams.store.decode import PublishedBill, PublishedBillLine
 from streams.store.queries.commands import books_of, price_books
 from streams.store.schema import bill, ledger_entry, posting
-from streams.visible import cell
+from streams.text.visible import cell
 
 PIECE_ROWS = 5_000
 SERVICE = "Content recognition"

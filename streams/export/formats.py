@@ -11,7 +11,7 @@ from meter.money import CURRENCY, decimal_text
 from streams.errors import SettingError
 from streams.export.files import as_text
 from streams.export.usage import PIECE_ROWS, Rows
-from streams.visible import cell
+from streams.text.visible import cell
 
 CSV_COLUMNS = (
     "day", "account_id", "job_id", "region", "kinds", "completed_at", "duration_s", "minutes", "unit_price", "amount",

@@ -17,13 +17,13 @@ from meter.state import PartitionState
 from streams.engine.due import CLOCKS_APART_MS
 from streams.errors import MeterError, RefusalToStartError
 from streams.export.period import ExportPeriod
-from streams.kafka import offsets, read_range, reader
-from streams.read import partition_state
-from streams.rights import reading
-from streams.samelog import differences
+from streams.kafka.clients import offsets, read_range, reader
+from streams.kafka.rights import reading
+from streams.kafka.same_log import differences
+from streams.kafka.topics import check
+from streams.published.read import partition_state
 from streams.settings import Settings
 from streams.store.queries.freshness import positions
-from streams.topics import check
 
 #: The topics of which exports are made, and the commands that made the price books.
 SHOWN = (topics.PRICED, topics.BILLS, topics.LEDGER, topics.COMMANDS, topics.COMMAND_RESULTS)

@@ -21,7 +21,7 @@ from streams.http.limits import Buckets
 from streams.http.problems import Problem, unknown_account
 from streams.http.store import Store
 from streams.http.tokens import Token, any_token, find_token, used
-from streams.nearby import asks_this_machine, is_forwarded, is_loopback
+from streams.process.nearby import asks_this_machine, is_forwarded, is_loopback
 from streams.store.queries.accounts import StoredAccount, account_by_id
 
 FRESH_S = 5.0

@@ -25,7 +25,7 @@ from streams.http.documents import ContractsDocument, LowBalanceDocument, contra
 from streams.http.orders import command_id
 from streams.http.problems import KEY_HEADER, Problem, unavailable
 from streams.http.services import AllServices
-from streams.kafka import read_range, reader
+from streams.kafka.clients import read_range, reader
 from streams.store.own import audit_entry
 from streams.store.queries import commands
 from streams.store.queries.freshness import positions_of_commands

@@ -23,13 +23,13 @@ from meter.refusals import untimely
 from meter.rejects import Code, Refusal
 from meter.routing import owner
 from meter.rules import Clock, Rules
+from streams.completions.submit import MAX_LINE_BYTES, Stamps, in_calendar
 from streams.http.access import Producer
 from streams.http.codings import is_json, media_type, need_utf8
 from streams.http.kafka import Outgoing
 from streams.http.problems import MAX_ERRORS, PROBLEMS, Problem
 from streams.http.routes import CallerRoute
 from streams.http.services import AllServices
-from streams.submit import MAX_LINE_BYTES, Stamps, in_calendar
 
 MAX_JOBS = 1000
 #: Brackets, commas, colons and quotes in a body, and in one completion, which has 40 and may have fields of its own.

@@ -26,11 +26,11 @@ from meter.rules import Rules
 from streams.errors import MeterError, RefusalToStartError
 from streams.http.problems import Problem, unavailable
 from streams.http.traces import trace_headers
-from streams.kafka import no_broker, offsets, reader
-from streams.rights import API
+from streams.kafka.clients import no_broker, offsets, reader
+from streams.kafka.rights import API
+from streams.kafka.topics import check
+from streams.kafka.transactional import TransactionalProducer, UnansweredError, start, stop
 from streams.settings import Settings
-from streams.topics import check
-from streams.transactional import TransactionalProducer, UnansweredError, start, stop
 
 log = structlog.get_logger(__name__)
 

@@ -24,7 +24,7 @@ from meter.commands import HANDLERS, command_digest
 from meter.models import CommandResult, PriceBookCommand
 from meter.prices import PriceRefusal, bad_book, bad_prices
 from meter.rules import Clock, Rules
-from streams.clock import simulated_now
+from streams.commands.clock import simulated_now
 from streams.commands.identity import ReusedIdError, elsewhere, need_unused
 from streams.commands.notice import too_early
 from streams.commands.verdict import Outcome, answers_to, is_final, together

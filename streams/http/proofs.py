@@ -14,10 +14,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from streams.apart import apart
 from streams.errors import BrokerLostError, MeterError
 from streams.http.callers import Caller, Role
 from streams.http.problems import Problem, unavailable
+from streams.process.apart import apart
 from streams.proof.bill import prove_bill
 from streams.proof.differences import Report
 from streams.settings import Settings

@@ -12,6 +12,8 @@ from sqlalchemy import Connection, insert
 from meter import topics
 from meter.models import Id, Rejected
 from meter.rejects import Code
+from streams.completions.redrive import Kept, Resend, prepare
+from streams.completions.submit import Stamps
 from streams.http.access import Operator
 from streams.http.answers import After, Ask, Instant, Limit, Page
 from streams.http.bodies import JsonRoute
@@ -21,11 +23,9 @@ from streams.http.kafka import Outgoing
 from streams.http.paths import one
 from streams.http.problems import PROBLEMS, Problem, not_found
 from streams.http.services import AllServices, Services
-from streams.read import PartitionOffset
-from streams.redrive import Kept, Resend, prepare
+from streams.published.read import PartitionOffset
 from streams.store.own import audit_entry
 from streams.store.queries import rejects
-from streams.submit import Stamps
 
 router = APIRouter(prefix="/v1/rejects", tags=["rejects"], route_class=JsonRoute)
 Where = Annotated[

@@ -13,21 +13,21 @@ from aiokafka.errors import KafkaError
 from sqlalchemy import Engine
 
 from streams.errors import BrokerRefusesError, Exit, MeterError, SettingError
-from streams.files import raise_file_limit
-from streams.garbage import collect_less
 from streams.http.app import create_app
 from streams.http.connections import MAX_CONNECTIONS, Connection, room_with, with_room_for
 from streams.http.kafka import PATIENCE_S, transactional_id
 from streams.http.tokens import any_token
-from streams.nearby import is_loopback
+from streams.kafka.rights import API, MissingRightsError
+from streams.kafka.topics import check
 from streams.observe.logs import set_up_logs
-from streams.readiness import announce
-from streams.rights import API, MissingRightsError
+from streams.process.files import raise_file_limit
+from streams.process.garbage import collect_less
+from streams.process.nearby import is_loopback
+from streams.process.readiness import announce
+from streams.process.waiting import AskedToStop, in_daemon_thread, unless
 from streams.settings import Settings
 from streams.store.database import StoreLostError, StoreRefusedError, open_engine, store_errors
 from streams.store.migrate import migrate
-from streams.topics import check
-from streams.waiting import AskedToStop, in_daemon_thread, unless
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from streams.http.measures import HttpMeasures
 from streams.http.problems import Problem
 from streams.http.routes import AskedRoute
 from streams.http.services import AllServices
-from streams.nearby import is_loopback
+from streams.process.nearby import is_loopback
 
 router = APIRouter(route_class=AskedRoute, include_in_schema=False)
 

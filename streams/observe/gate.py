@@ -7,7 +7,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from streams.nearby import asks_this_machine, is_forwarded, is_loopback
+from streams.process.nearby import asks_this_machine, is_forwarded, is_loopback
 
 log = structlog.get_logger(__name__)
 

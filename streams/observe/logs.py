@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from streams.settings import Settings
-from streams.visible import visible
+from streams.text.visible import visible
 
 
 def set_up_logs(settings: Settings) -> None:

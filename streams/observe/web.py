@@ -4,7 +4,7 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from streams.app import MeterApp
+from streams.engine.app import MeterApp
 from streams.observe.doors import keep_doors
 
 

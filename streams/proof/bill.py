@@ -13,12 +13,12 @@ from meter.replay import JournalError, concerns, refused_for_others, replay_bill
 from meter.routing import owner
 from meter.rules import Rules
 from streams.errors import MeterError
-from streams.kafka import read_all
+from streams.kafka.clients import read_all
+from streams.kafka.rights import AUDITOR
+from streams.kafka.topics import check
 from streams.proof.differences import Report, UnprovableError, differs
 from streams.proof.log import PartitionLog, readers
-from streams.rights import AUDITOR
 from streams.settings import Settings
-from streams.topics import check
 
 
 class FoundBill(NamedTuple):

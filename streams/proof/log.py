@@ -12,9 +12,9 @@ from meter import topics
 from meter.journal import JournalStep, read_entry
 from meter.published import Contradiction
 from streams.engine.torn import last_step, torn_step
-from streams.kafka import offsets, read_range, reader
+from streams.kafka.clients import offsets, read_range, reader
+from streams.kafka.rights import AUDITOR
 from streams.proof.differences import UnprovableError
-from streams.rights import AUDITOR
 from streams.settings import Settings
 
 #: How long a contradiction must stand where nothing is written: the markers of one transaction do not come to all

@@ -19,12 +19,12 @@ from meter.notes import NoteKind
 from meter.rules import Rules
 from meter.snapshot import StateReader
 from meter.state import PartitionState
-from streams import samelog
+from streams.kafka import same_log as samelog
+from streams.kafka.rights import AUDITOR
+from streams.kafka.topics import check
 from streams.proof.differences import UnprovableError
 from streams.proof.log import PartitionLog, readers
-from streams.rights import AUDITOR
 from streams.settings import Settings
-from streams.topics import check
 
 Say = Callable[[str], None]
 

@@ -8,7 +8,7 @@ from meter import topics
 from meter.records import ORIGIN_HEADER
 from meter.rules import Rules
 from meter.step import Step
-from streams.kafka import offsets, read_range, reader
+from streams.kafka.clients import offsets, read_range, reader
 from streams.proof.differences import Difference
 from streams.settings import Settings
 

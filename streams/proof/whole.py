@@ -3,15 +3,15 @@
 from collections.abc import Callable
 
 from meter.routing import owner
-from streams import samelog
 from streams.errors import MeterError
+from streams.kafka import same_log as samelog
+from streams.kafka.rights import AUDITOR
+from streams.kafka.topics import check
 from streams.proof.differences import Report, Scope, UnprovableError
 from streams.proof.log import PartitionLog, readers
 from streams.proof.partition import PartitionProof
 from streams.proof.rerouted import RerouteCheck
-from streams.rights import AUDITOR
 from streams.settings import Settings
-from streams.topics import check
 
 Say = Callable[[str], None]
 

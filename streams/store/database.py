@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from streams.errors import BrokerLostError, Exit, MeterError, SettingError
-from streams.private import keep, new_folder
+from streams.process.private import keep, new_folder
 from streams.settings import Settings
 from streams.store.sqlite import set_up_connection
 

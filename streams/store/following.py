@@ -9,10 +9,10 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from meter import topics
 from meter.identity import Seal, seal
-from streams.cluster import identify
 from streams.errors import RefusalToStartError
+from streams.kafka.identity import identify
+from streams.kafka.specs import SPECS
 from streams.settings import Settings
-from streams.specs import SPECS
 from streams.store.decode import OutwardRecord
 from streams.store.positions import PROJECTED, PartitionAdvance, Place, ProjectedPosition
 from streams.store.project import Batch

@@ -11,13 +11,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from meter import __version__
 from streams.errors import Exit, MeterError
-from streams.files import raise_file_limit
-from streams.garbage import collect_less
-from streams.kafka import reader, wait_for_broker
+from streams.kafka.clients import reader, wait_for_broker
+from streams.kafka.rights import reading
+from streams.kafka.topics import check
 from streams.observe.logs import set_up_logs
 from streams.observe.pages import Readiness, pages
-from streams.readiness import announce
-from streams.rights import reading
+from streams.process.files import raise_file_limit
+from streams.process.garbage import collect_less
+from streams.process.readiness import announce
+from streams.process.waiting import AskedToStop, unless
 from streams.settings import Settings
 from streams.store import positions
 from streams.store.database import is_postgres, opened_store, reason, shown, store_errors, writing
@@ -27,8 +29,6 @@ from streams.store.migrate import migrate
 from streams.store.positions import Place
 from streams.store.projector import Projector, wait_for_store
 from streams.store.schema import READ_MODEL, meter_info
-from streams.topics import check
-from streams.waiting import AskedToStop, unless
 
 log = structlog.get_logger(__name__)
 

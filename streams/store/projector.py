@@ -21,7 +21,8 @@ from sqlalchemy import Engine
 from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.errors import BrokerLostError
-from streams.kafka import reader
+from streams.kafka.clients import reader
+from streams.process.waiting import AskedToStop, in_daemon_thread, unless
 from streams.settings import Settings
 from streams.store import positions
 from streams.store.accounts import AccountRow, KnownAccounts
@@ -30,7 +31,6 @@ from streams.store.following import FETCH_WAIT_MS, Follower, check_bounds, check
 from streams.store.measures import ProjectorMeasures
 from streams.store.positions import Place, ProjectedPosition
 from streams.store.project import Batch, apply
-from streams.waiting import AskedToStop, in_daemon_thread, unless
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from streams.errors import SettingError
-from streams.waiting import in_daemon_thread
+from streams.process.waiting import in_daemon_thread
 
 MAX_URL_CHARS = 2_000
 _PORTS = {"https": 443, "http": 80}

@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from sqlalchemy import Engine
 
-from streams.cluster import identify
 from streams.errors import RefusalToStartError
-from streams.kafka import offsets, reader
+from streams.kafka.clients import offsets, reader
+from streams.kafka.identity import identify
 from streams.settings import Settings
 from streams.store.database import store_errors, writing
 from streams.webhooks import queue

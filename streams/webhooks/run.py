@@ -13,16 +13,16 @@ from sqlalchemy import Engine
 
 from meter.rules import Rules
 from streams.errors import BrokerLostError, RefusalToStartError
-from streams.kafka import wait_for_broker
+from streams.kafka.clients import wait_for_broker
+from streams.kafka.rights import reading
+from streams.kafka.topics import check
 from streams.observe.pages import Readiness, pages
-from streams.readiness import announce
-from streams.rights import reading
+from streams.process.readiness import announce
+from streams.process.waiting import in_daemon_thread
 from streams.settings import Settings
 from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
 from streams.store.migrate import migrate
 from streams.store.queries.meter import rules_of
-from streams.topics import check
-from streams.waiting import in_daemon_thread
 from streams.webhooks import queue
 from streams.webhooks.endpoints import Endpoint
 from streams.webhooks.events import EVENTS

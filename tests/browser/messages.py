@@ -22,7 +22,7 @@ OPTIONS = {"console/templates/**.html": {"trimmed": "false", "silent": "false", 
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
 
 #: Where sentences of refusals are made, and by what: the call, and where its code is (None: it has none).
-SAID_IN = ("meter", "streams/http", "streams/redrive.py", "streams/commands", "streams/store/queries")
+SAID_IN = ("meter", "streams/http", "streams/completions/redrive.py", "streams/commands", "streams/store/queries")
 SAID_BY = {
     "RefusedError": 0, "PriceRefusal": 0, "_refused": 0, "Refusal": 0, "refuse": 1, "Problem": 1, "unavailable": 0,
     "_wrong": None, "Meant": None, "InstantHint": None, "Repair": None, "Count": None, "Unit": None, "Beginning": None,
@@ -33,7 +33,7 @@ SAID_BY = {
 #: Modules whose errors no caller of the API is told of.
 NOT_TOLD = {
     "snapshot.py", "rules.py", "state.py", "journal.py", "periods.py", "outputs.py", "replay.py", "serve.py",
-    "description.py", "examples.py", "capitals.py",
+    "description.py", "examples.py", "capitals.py", "books.py", "clock.py",
 }  # fmt: skip
 #: Names that a sentence is kept under before it is said.
 KEPT_AS = {"message", "detail", "notice", "reason", "text", "said", "refusal", "bad", "why", "REMEDY"}

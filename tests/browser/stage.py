@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 from streams.broker.ports import free_port
 from streams.commands.placing import place
 from streams.commands.writing import new_command
-from streams.rights import AUDITOR
+from streams.kafka.rights import AUDITOR
+from streams.kafka.topics import check
 from streams.settings import Settings
-from streams.topics import check
 from tests.integration.running import METER, PATIENCE_S, Meter, lines, until
 
 FIRST = datetime(2019, 1, 1, tzinfo=ZoneInfo("Asia/Shanghai"))

@@ -15,8 +15,8 @@ from meter.dedupe import Sighting
 from meter.fold import fold
 from meter.records import Chunk
 from meter.step import Step
-from streams import worker  # noqa: F401  what it uses is there before a bug is planted in it
 from streams.cli import main
+from streams.engine import worker  # noqa: F401  what it uses is there before a bug is planted in it
 from streams.engine.seen import DiskSeen
 from streams.engine.writer import CommittedStep, OutputBatch, PartitionWriter
 

@@ -22,9 +22,9 @@ from meter.rules import Rules
 from streams.cli import app
 from streams.errors import Exit
 from streams.http.measures import HttpMeasures as Api
+from streams.kafka.specs import DAY_MS, FOR_EVER, SPECS
 from streams.observe.metrics import Metrics
 from streams.settings import PREFIX, Settings
-from streams.specs import DAY_MS, FOR_EVER, SPECS
 from streams.store.measures import ProjectorMeasures as Projector
 from streams.webhooks.measures import WebhookMeasures as Sender
 from tests.docs.markdown import blocks, rows, section

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from streams.contract import FOLDER, documents, schemas, text_of
+from streams.contract.documents import FOLDER, documents, schemas, text_of
 
 
 def test_the_documents_of_the_contract_are_current() -> None:

@@ -12,9 +12,9 @@ import pytest
 from meter.regions import ZONES
 from streams.commands.placing import place
 from streams.commands.writing import new_command
-from streams.rights import ORDERER
+from streams.kafka.rights import ORDERER
+from streams.kafka.topics import check
 from streams.settings import Settings
-from streams.topics import check
 from tests.integration.money import InProcess, told
 from tests.integration.running import Meter
 from tests.recount.placement import owner

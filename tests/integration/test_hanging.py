@@ -26,7 +26,7 @@ from streams.engine.opening import Opener
 from streams.engine.torn import OWN
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
-from streams.kafka import offsets, read_range, reader
+from streams.kafka.clients import offsets, read_range, reader
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from tests.builders import RULES

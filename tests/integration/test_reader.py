@@ -6,7 +6,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from streams.errors import BrokerLostError
-from streams.kafka import reader
+from streams.kafka.clients import reader
 from streams.settings import Settings
 from tests.integration.test_broker import create_topic
 

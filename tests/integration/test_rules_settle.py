@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-import streams.topics as made
+import streams.kafka.topics as made
 from meter import topics
 from meter.rules import Clock, Rules
-from streams.rights import AUDITOR
+from streams.kafka.rights import AUDITOR
+from streams.kafka.topics import check, create, new_rules
 from streams.settings import Settings
-from streams.topics import check, create, new_rules
 from tests.integration.running import Meter
 
 RULES = new_rules(partitions=2, clock=Clock.SIMULATED)

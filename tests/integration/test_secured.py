@@ -14,7 +14,7 @@ import pytest
 from streams.broker.config import Extras, Listener
 from streams.broker.ports import free_port
 from streams.errors import BrokerLostError, BrokerRefusesError, SettingError
-from streams.kafka import admin, wait_for_broker
+from streams.kafka.clients import admin, wait_for_broker
 from streams.settings import Settings
 from tests.integration.running import Meter
 from tests.open_kafka import OpenBroker

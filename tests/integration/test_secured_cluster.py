@@ -13,9 +13,9 @@ import pytest
 
 from meter.regions import ZONES
 from streams.broker.ports import free_port
-from streams.rights import WORKER, MissingRightsError
+from streams.kafka.rights import WORKER, MissingRightsError
+from streams.kafka.topics import check
 from streams.settings import Settings
-from streams.topics import check
 from tests.integration.running import METER, Meter, job, lines, until
 from tests.integration.secured import Grant, Secured, SecuredMeter, grants, secured_cluster, user_of
 

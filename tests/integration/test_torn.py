@@ -17,12 +17,12 @@ from streams.engine.recovery import read_state
 from streams.engine.torn import ends_of, rerouted_ends
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
-from streams.kafka import offsets, read_range, reader
+from streams.kafka.clients import offsets, read_range, reader
+from streams.kafka.rights import WORKER
+from streams.kafka.same_log import identity_of
+from streams.kafka.topics import check
 from streams.proof import log
-from streams.rights import WORKER
-from streams.samelog import identity_of
 from streams.settings import Settings
-from streams.topics import check
 from tests.integration.running import COMPLETED, Meter, value_of
 from tests.recount.placement import owner
 

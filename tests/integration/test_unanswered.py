@@ -28,8 +28,8 @@ from streams.engine.writer import OutputBatch, PartitionWriter
 from streams.errors import BrokerLostError
 from streams.http.kafka import KafkaConnection, Outgoing
 from streams.http.problems import Problem
+from streams.kafka.transactional import TransactionalProducer, UnansweredError, start, stop, transaction
 from streams.settings import Settings
-from streams.transactional import TransactionalProducer, UnansweredError, start, stop, transaction
 from tests.integration.running import Meter, job, lines, until
 from tests.open_kafka import OpenCluster
 from tests.wire import HeldDoor, Wire, extras

@@ -17,9 +17,9 @@ import pytest
 from streams.broker import EmbeddedBroker, running_broker
 from streams.broker.state import start_time
 from streams.errors import SettingError
-from streams.only_one import holder, only_one
-from streams.processes import Ended, Kafka
 from streams.settings import Settings
+from streams.supervise.only_one import holder, only_one
+from streams.supervise.processes import Ended, Kafka
 from tests.integration.running import METER, PATIENCE_S, Meter, clean_environment, heeds_ctrl_c, job, lines, until
 
 NOTHING_RUNS = 5

@@ -8,9 +8,9 @@ import pytest
 from jsonschema import Draft7Validator
 from jsonschema.validators import validator_for
 
-from streams.asyncapi import TOLD, asyncapi
-from streams.contract import FOLDER, schemas
-from streams.specs import SPECS
+from streams.contract.asyncapi import TOLD, asyncapi
+from streams.contract.documents import FOLDER, schemas
+from streams.kafka.specs import SPECS
 
 SCHEMA = json.loads(Path(__file__).with_name("asyncapi-3.0.0.json").read_text("utf-8"))
 PUBLISHED = json.loads((FOLDER / "asyncapi.json").read_text("utf-8"))

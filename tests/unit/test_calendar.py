@@ -18,13 +18,13 @@ from meter.settle import run_due
 from meter.state import PartitionState
 from meter.step import Step
 from streams.cli.arguments import read_at, read_day, read_month, read_period
+from streams.completions.redrive import Kept, prepare
+from streams.completions.submit import _read
 from streams.errors import SettingError
 from streams.http.ingest import Item, check_items
 from streams.http.problems import Problem
-from streams.read import PartitionOffset
-from streams.redrive import Kept, prepare
+from streams.published.read import PartitionOffset
 from streams.store.following import _moment
-from streams.submit import _read
 from tests.builders import Input, rejects_of
 from tests.integration.running import value_of
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from streams.broker.state import start_time
-from streams.detached import down
-from streams.only_one import holder, only_one
 from streams.settings import Settings
-from streams.status import look
-from streams.upstate import Part, UpState, read_state
+from streams.supervise.detached import down
+from streams.supervise.only_one import holder, only_one
+from streams.supervise.state import Part, UpState, read_state
+from streams.supervise.status import look
 from tests.integration.running import METER, clean_environment
 
 NOTHING_RUNS = 5
@@ -81,7 +81,7 @@ def test_a_kafka_that_is_gone_is_missed(tmp_path: Path) -> None:
 
 HOLDS = """
 import pathlib, sys, threading
-from streams.only_one import only_one
+from streams.supervise.only_one import only_one
 with only_one(pathlib.Path(sys.argv[1]), print):
     print("holds", flush=True)
     threading.Event().wait()

@@ -10,7 +10,7 @@ from faust.types import TP
 from meter import topics
 from meter.records import Chunk
 from meter.rules import Rules
-from streams.app import MeterApp, create_app
+from streams.engine.app import MeterApp, create_app
 from streams.engine.consumer import ChunkConsumer
 from streams.engine.inputs import Fetched, FetchedChunk
 from streams.engine.owner import PartitionOwner

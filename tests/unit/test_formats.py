@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from streams import formats
-from streams.books import read_command
 from streams.cli.inputs import read_document
+from streams.commands.books import read_command
+from streams.completions.submit import see_beginning
 from streams.errors import SettingError
-from streams.submit import see_beginning
+from streams.text import formats
 from tests.integration.running import job, lines, value_of
 
 JOBS = lines(job(), job(), job()).encode()

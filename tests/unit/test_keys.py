@@ -12,13 +12,13 @@ from meter.commands import command_digest
 from meter.keys import repeats_a_key
 from meter.rules import Clock, Rules
 from streams.cli import main
+from streams.completions.redrive import Kept, Resend, prepare, read_changes
 from streams.errors import Exit, SettingError
 from streams.http.bodies import read_json
 from streams.http.ingest import EVENT as EVENT_TYPE
 from streams.http.ingest import EVENTS, PLAIN, check_items, read_items
 from streams.http.problems import Problem
-from streams.read import PartitionOffset
-from streams.redrive import Kept, Resend, prepare, read_changes
+from streams.published.read import PartitionOffset
 from streams.store.decode import OutwardRecord, command_row
 from tests.builders import NOON_MS, Headers, Partition, completion, price_book, priced_of, rejects_of, results_of
 from tests.recount.count import PartitionCount, Record

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from streams.cli.layout import PROSE, TextTable, aligned, laid_out, wrapped
+from streams.terminal.layout import PROSE, TextTable, aligned, laid_out, wrapped
 
 REJECTS = TextTable(
     ("position", "time", "code", "account", "job", "at risk", "put right", "reason"),

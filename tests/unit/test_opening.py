@@ -21,8 +21,7 @@ from meter.records import ORIGIN_HEADER
 from meter.rules import Rules
 from meter.snapshot import BEFORE, POSITION
 from meter.state import PartitionState
-from streams import app as apps
-from streams import kafka
+from streams.engine import app as apps
 from streams.engine import opening, recovery, standby, torn
 from streams.engine.assignment import Assignment
 from streams.engine.clocks import MachineClock, Movement
@@ -36,9 +35,10 @@ from streams.engine.standby import Standbys
 from streams.engine.steps import OpenPartition
 from streams.engine.writer import PartitionWriter
 from streams.errors import BrokerLostError, NoRoomError, RefusalToStartError
+from streams.kafka import clients as kafka
+from streams.kafka.transactional import UnansweredError
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
-from streams.transactional import UnansweredError
 from tests.builders import Input
 from tests.owning import SlowSave
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from meter.rules import Rules
-from streams.app import create_app
+from streams.engine.app import create_app
 from streams.observe.gate import pages_alone
 from streams.observe.web import add_pages
 from streams.settings import Settings

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from meter.regions import ZONES
-from streams.books import read_command
+from streams.commands.books import read_command
 from streams.errors import SettingError
 from streams.http.bodies import read_json
 from streams.http.commands import PriceBookBody

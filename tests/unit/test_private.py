@@ -13,10 +13,10 @@ from sqlalchemy import text
 from streams.cli import main
 from streams.errors import SettingError
 from streams.export.files import whole
-from streams.only_one import only_one
-from streams.private import close_data_dir
+from streams.process.private import close_data_dir
 from streams.settings import Settings
 from streams.store.database import opened_store
+from streams.supervise.only_one import only_one
 
 NOBODY = 65534
 

@@ -6,13 +6,13 @@ import os
 import psutil
 import pytest
 
-from streams.apart import apart
 from streams.errors import BrokerLostError, MeterError
 from streams.http import proofs
 from streams.http.callers import LOOPBACK, Caller, Role
 from streams.http.console.render import environment
 from streams.http.problems import Problem
 from streams.http.proofs import Proofs
+from streams.process.apart import apart
 from streams.proof.differences import Report
 from streams.settings import Settings
 from tests.integration.running import until
@@ -170,7 +170,7 @@ async def test_its_errors_come_back() -> None:
 
 
 def those_apart() -> list[psutil.Process]:
-    return [each for each in psutil.Process().children() if "streams.apart" in each.cmdline()]
+    return [each for each in psutil.Process().children() if "streams.process.apart" in each.cmdline()]
 
 
 async def test_it_does_not_outlive_who_waits() -> None:

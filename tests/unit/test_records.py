@@ -3,7 +3,7 @@
 import pytest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from streams.engine.records import LenientRecords
+from streams.kafka.records import LenientRecords
 
 NONE, GZIP, ZSTD = 0, 1, 4
 

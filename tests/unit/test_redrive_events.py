@@ -9,9 +9,9 @@ import pytest
 from meter.intake import Job, read_job
 from meter.models import Header, Rejected, Source
 from streams.cli.rejects import RedriveTally
+from streams.completions.redrive import Kept, Resend, prepare, read_changes
 from streams.http.console.pages.rejects import _fields, _shown
-from streams.read import PartitionOffset
-from streams.redrive import Kept, Resend, prepare, read_changes
+from streams.published.read import PartitionOffset
 from tests.builders import Headers, completion
 from tests.unit.test_events import BINARY, STRUCTURED, base64_of, event
 

@@ -7,10 +7,10 @@ import pytest
 
 from streams.broker import BrokerError, secret_for
 from streams.broker.config import Files
+from streams.broker.connect import embedded, settings_of_command
 from streams.broker.secret import kept_secret, secret_of, write_client_properties
-from streams.connect import embedded, settings_of_command
 from streams.errors import SettingError
-from streams.private import make_folder
+from streams.process.private import make_folder
 from streams.settings import Settings
 
 ADDRESS = "127.0.0.1:19092"

@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError
 
 from meter.rules import Rules
-from streams.app import create_app
-from streams.diagnosis import why_not
-from streams.engine import connections
+from streams.engine.app import create_app
+from streams.kafka import connections
+from streams.kafka.diagnosis import why_not
 from streams.settings import Settings
 
 GOOD = {

@@ -3,7 +3,7 @@
 import pytest
 
 from meter.rules import Clock
-from streams.specs import SPECS, TopicSpec, unfit
+from streams.kafka.specs import SPECS, TopicSpec, unfit
 
 PRICED = next(spec for spec in SPECS if spec.name == "usage.priced")
 STATE = next(spec for spec in SPECS if spec.name == "meter.state")

@@ -14,7 +14,7 @@ from meter.journal import Counts, DueRun, InputRange, JournalStep, read_entry
 from meter.rules import Clock, Rules
 from meter.snapshot import IDENTITY, POSITION, VERSION, StateError, StateReader
 from meter.state import PartitionState
-from streams.specs import SPECS
+from streams.kafka.specs import SPECS
 from tests.builders import RULES, Partition, completion, price_book
 
 TOTAL = b'["total","A","ap-tokyo","2026-01-01"]'

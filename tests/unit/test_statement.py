@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from meter.ledger import Book
-from streams.statement import Balance, Standing, Standings, statement, sums
+from streams.published.statement import Balance, Standing, Standings, statement, sums
 from tests.unit.billing import Customers
 
 

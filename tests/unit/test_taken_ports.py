@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from streams.broker.ports import free_port
+from streams.broker.taken_ports import look_at_ports
 from streams.errors import SettingError
-from streams.ports import look_at_ports
 from streams.settings import Settings
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from streams.broker import BrokerError
 from streams.errors import RefusalToStartError
-from streams.only_one import only_one
-from streams.processes import Backoff, Ended, Process
 from streams.settings import Settings
-from streams.up import _Up
+from streams.supervise.only_one import only_one
+from streams.supervise.processes import Backoff, Ended, Process
+from streams.supervise.up import _Up
 
 
 class OnAFullDisk:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from streams.cli.output import complain, note, say, say_fields, say_json, say_table
 from streams.export.formats import write_csv
 from streams.http.console.render import environment
 from streams.http.console.seen import all_visible
-from streams.visible import cell, visible, visible_json
+from streams.terminal.output import complain, note, say, say_fields, say_json, say_table
+from streams.text.visible import cell, visible, visible_json
 
 #: Controls of both sets, line ends, directions, joiners, fillers, tags, blanks of other kinds, what is no character.
 HIDDEN = [

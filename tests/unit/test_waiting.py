@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from streams import app
+from streams.engine import app
 from streams.errors import BrokerLostError
 from streams.http import serve
+from streams.process.waiting import AskedToStop, in_daemon_thread, unless
 from streams.store.measures import ProjectorMeasures
 from streams.store.projector import wait_for_store
-from streams.waiting import AskedToStop, in_daemon_thread, unless
 
 PATIENCE_S = 10.0
 

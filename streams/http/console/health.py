@@ -13,12 +13,12 @@ from anyio import CapacityLimiter
 from sqlalchemy import Connection, Row, select
 
 from meter import topics
-from streams.apart import apart
 from streams.errors import BrokerLostError, MeterError
 from streams.http.console.views import Scene
 from streams.http.problems import Problem, unavailable
 from streams.http.services import Services
-from streams.kafka import admin, reader
+from streams.kafka.clients import admin, reader
+from streams.process.apart import apart
 from streams.proof.reconcile import Reconciliation, reconcile_quietly
 from streams.settings import Settings
 from streams.store.own import audit_entry

@@ -1,4 +1,4 @@
-"""What pages say can be seen: see `streams.visible`. What a form sends back is as it is, and a record that is laid out.
+"""What pages say can be seen: see `streams.text.visible`. What a form sends back is as it is; so is a record laid out.
 
 A page's own markup holds nothing that cannot be seen but line ends. So the line ends of what is put into it are held
 apart while it is made, and when it is whole all that cannot be seen is replaced, but in the values of its fields.
@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from streams.visible import visible
+from streams.text.visible import visible
 
 #: Stands for a control that markup has of its own: code points that are no characters, and never will be.
 _HELD = {"\n": "\ufdd0", "\r": "\ufdd1", "\t": "\ufdd2"}

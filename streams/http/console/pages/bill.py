@@ -24,7 +24,7 @@ from streams.http.problems import Problem
 from streams.http.services import AllServices, Services
 from streams.http.sessions import Visitor, check_form
 from streams.store.queries import money
-from streams.visible import cell
+from streams.text.visible import cell
 
 router = APIRouter(route_class=FormRoute)
 

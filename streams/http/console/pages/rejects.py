@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from meter.keys import once_each
 from meter.models import KINDS, Rejected
 from meter.rejects import FINAL_CODES
+from streams.completions.redrive import FIELDS, Kept, members, prepare
 from streams.http.console.closed import OperatorVisitor
 from streams.http.console.given import MAX_CHARS
 from streams.http.console.pages.board import ROWS, pager
@@ -24,10 +25,9 @@ from streams.http.rejects import find_reject, redrive
 from streams.http.services import AllServices
 from streams.http.sessions import check_form
 from streams.http.words import WORDS, reason, word
-from streams.read import PartitionOffset
-from streams.redrive import FIELDS, Kept, members, prepare
+from streams.published.read import PartitionOffset
 from streams.store.queries import rejects as queries
-from streams.visible import visible
+from streams.text.visible import visible
 
 router = APIRouter(route_class=FormRoute)
 

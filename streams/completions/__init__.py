@@ -1,0 +1,1 @@
+"""Completions on their way in: submitted, and refused ones sent once more."""

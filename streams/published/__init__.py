@@ -1,0 +1,1 @@
+"""What the meter put out, read for people."""

@@ -1,0 +1,1 @@
+"""A meter's processes on this machine: started, watched, and stopped."""

@@ -1,0 +1,1 @@
+"""Text as people may look at it, and files that are not what was asked for."""
