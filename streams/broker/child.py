@@ -11,7 +11,7 @@ from streams.process.private import OTHERS, append
 
 # Options for any JVM that a user may have set: this one runs as it was pinned and measured.
 FOREIGN_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
-TIED = Path(__file__).with_name("tied.py")
+DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 
 
 class Child:
@@ -94,7 +94,7 @@ def run(command: list[str], console: Path, cwd: Path, timeout_s: float, *, claim
 def _spawn(
     command: list[str], console: Path, cwd: Path, claim: int | None, extra: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    launcher = [sys.executable, "-I", "-S", str(TIED), str(os.getpid())]
+    launcher = [sys.executable, "-I", "-S", str(DIE_WITH_PARENT), str(os.getpid())]
     environment = {name: value for name, value in os.environ.items() if name not in FOREIGN_OPTIONS}
     environment["LC_ALL"] = "C.UTF-8"  # else Java cannot open a file whose name is not ASCII
     environment |= extra

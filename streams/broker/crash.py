@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from streams.broker.child import Child
 from streams.broker.config import CONTROLLER_SETTINGS, Files, Node, controller_properties, java_command
-from streams.broker.news import News
+from streams.broker.log_tail import LogTail
 from streams.process.private import write
 
 LOOK_S = 0.02
@@ -38,7 +38,7 @@ class Mourned(NamedTuple):
 
 def bury_the_dead(nodes: Sequence[Mourned], jars: list[Path], options: list[str]) -> None:
     """Let the controllers take the brokers that were killed off all partitions. Does nothing where that is done."""
-    logs, deadline = [News(each.files.log) for each in nodes], time.monotonic() + PATIENCE_S
+    logs, deadline = [LogTail(each.files.log) for each in nodes], time.monotonic() + PATIENCE_S
     dead = {each.node.number for each in nodes if each.files.has_crashed}
     children: list[Child] = []
     try:
@@ -62,7 +62,7 @@ def _controller(each: Mourned, jars: list[Path], options: list[str]) -> Child:
     )
 
 
-def _are_fenced(logs: Sequence[News], dead: set[int]) -> bool:
+def _are_fenced(logs: Sequence[LogTail], dead: set[int]) -> bool:
     """Whether the brokers were fenced by the controller in charge, and that is in the metadata of a majority."""
     said = ["\n".join(log.lines()) for log in logs]
     return all(_is_fenced(said, number) for number in dead)

@@ -10,7 +10,7 @@ from streams.broker.child import Child
 from streams.broker.config import SETTINGS, Files, Node, java_command
 from streams.broker.crash import Mourned, bury_the_dead
 from streams.broker.errors import BrokerError
-from streams.broker.news import News
+from streams.broker.log_tail import LogTail
 from streams.broker.probe import STRANGER, cluster_at
 from streams.broker.quickstart import QuickStart
 from streams.broker.secret import admit
@@ -41,7 +41,7 @@ def launch(files: Files, jars: list[Path], quick: QuickStart, *, node: Node, tim
 
 def run_node(files: Files, jars: list[Path], options: list[str], *, node: Node, timeout_s: float, claim: int) -> Child:
     """Run a node on storage that is ready for it, and wait until it answers. Raises as `launch` does."""
-    log, console = News(files.log), News(files.console)
+    log, console = LogTail(files.log), LogTail(files.console)
     command = java_command(files, jars, "kafka.Kafka", SETTINGS, extra=[*node.jvm_options, *options])
     child = Child(command, files.console, files.root, claim=claim, environment=node.extras.environment)
     try:

@@ -20,9 +20,9 @@ from streams.http.description import DESCRIPTION
 from streams.http.heads import HeadAsGet
 from streams.http.kafka import KafkaConnection
 from streams.http.measures import HttpMeasures
-from streams.http.orders import Desk
 from streams.http.parties import PartiesFile
 from streams.http.paths import RawPaths
+from streams.http.placing import CommandPlacer
 from streams.http.problems import Problem, api_problem, of_error
 from streams.http.proofs import Proofs
 from streams.http.proxies import Proxies
@@ -71,7 +71,7 @@ def create_app(settings: Settings, *, console: bool = False) -> FastAPI:
     store = Store(open_engine(settings, pool_size=POOL_SIZE))
     log = KafkaConnection(settings)
     access = Access(store, settings.http_requests_per_s)
-    desk, proofs, parties = Desk(settings, store, log), Proofs(settings), PartiesFile(settings.parties_file)
+    desk, proofs, parties = CommandPlacer(settings, store, log), Proofs(settings), PartiesFile(settings.parties_file)
     services = Services(settings, store, log, access, Sessions(store, access), desk, Turns(), Shares(), proofs, parties)
     app = _Application(**DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     # Redirects of the framework go to wherever a request says that this host is.

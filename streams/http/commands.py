@@ -23,11 +23,11 @@ from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
 from streams.http.conditions import CONTRACTS, LOW_BALANCE, OnlyIf, contracts_document, low_balance_document
 from streams.http.documents import AuditItem, CommandDocument, ContractsDocument, LowBalanceDocument
-from streams.http.orders import KEY_PATTERN, Order, answered, note_outcome
 from streams.http.paths import one, segment
+from streams.http.placing import KEY_PATTERN, Order, answered, note_outcome
 from streams.http.problems import KEY_HEADER, PROBLEMS, not_found
 from streams.http.services import AllServices, Services
-from streams.store.own import audit_entry
+from streams.store.kept_tables import audit_entry
 from streams.store.queries import commands
 from streams.store.queries.accounts import account_by_id
 from streams.store.queries.pages import page
@@ -149,7 +149,7 @@ class Giving:
         self._key = key
 
     async def __call__(self, who: Caller, kind: str, body: Body, **others: str) -> CommandDocument:
-        """Its fields are the body's and `others`. Raises Problem, as `Desk.order` does and where it is refused."""
+        """Its fields are the body's and `others`. Raises Problem as `CommandPlacer.order` does."""
         remote = self._request.client.host if self._request.client else None
         fields = others | body.model_dump(mode="json")
         order = await self._desk.order(who, remote, kind, self._key, **fields)

@@ -22,11 +22,11 @@ from streams.errors import MeterError
 from streams.http.access import Anyone
 from streams.http.answers import Age, AsOf, encoded, tag_of
 from streams.http.documents import ContractsDocument, LowBalanceDocument, contract_item
-from streams.http.orders import command_id
+from streams.http.placing import command_id
 from streams.http.problems import KEY_HEADER, Problem, unavailable
 from streams.http.services import AllServices
 from streams.kafka.clients import read_range, reader
-from streams.store.own import audit_entry
+from streams.store.kept_tables import audit_entry
 from streams.store.queries import commands
 from streams.store.queries.freshness import positions_of_commands
 from streams.store.queries.meter import rules_of

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from streams.http.callers import Caller
-from streams.http.orders import command_id, key_reused
-from streams.store.own import audit_entry
+from streams.http.placing import command_id, key_reused
+from streams.store.kept_tables import audit_entry
 from streams.store.queries.commands import command_by_id
 
 #: What a change is asked for, by the names of its fields; text, numbers and lists of them.

@@ -24,7 +24,7 @@ from streams.http.paths import one
 from streams.http.problems import PROBLEMS, Problem, not_found
 from streams.http.services import AllServices, Services
 from streams.published.read import PartitionOffset
-from streams.store.own import audit_entry
+from streams.store.kept_tables import audit_entry
 from streams.store.queries import rejects
 
 router = APIRouter(prefix="/v1/rejects", tags=["rejects"], route_class=JsonRoute)

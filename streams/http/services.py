@@ -7,8 +7,8 @@ from fastapi import Depends, Request
 
 from streams.http.access import Access
 from streams.http.kafka import KafkaConnection
-from streams.http.orders import Desk
 from streams.http.parties import PartiesFile
+from streams.http.placing import CommandPlacer
 from streams.http.proofs import Proofs
 from streams.http.sessions import Sessions
 from streams.http.shares import Shares
@@ -26,7 +26,7 @@ class Services:
     log: KafkaConnection
     access: Access
     sessions: Sessions
-    desk: Desk
+    desk: CommandPlacer
     turns: Turns
     shares: Shares
     proofs: Proofs

@@ -23,7 +23,7 @@ from streams.http.callers import LOOPBACK, Caller, Role
 from streams.http.problems import Problem
 from streams.http.store import Store
 from streams.http.tokens import find_token, hash_of, token_of
-from streams.store.own import console_session
+from streams.store.kept_tables import console_session
 
 COOKIE = "meter_session"
 SECURE_COOKIE = f"__Host-{COOKIE}"

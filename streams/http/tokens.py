@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from streams.errors import MeterError, SettingError
 from streams.http.callers import Caller, Role
 from streams.store.database import once_committed
-from streams.store.own import api_token, audit_entry, console_session
+from streams.store.kept_tables import api_token, audit_entry, console_session
 from streams.store.queries.pages import RowPage, page
 
 security = structlog.get_logger(__name__, log="security")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from streams.broker import die_with_parent
 from streams.errors import MeterError
-from streams.process import tied
 
 _T = TypeVar("_T")
 
@@ -25,7 +25,7 @@ async def apart(work: Callable[..., Coroutine[Any, Any, _T]], *arguments: Any, p
 
     Raises what it raises, TimeoutError when it takes longer than patience, and MeterError where its process ends early.
     """
-    owner = [sys.executable, "-P", tied.__file__, str(os.getpid())]
+    owner = [sys.executable, "-P", die_with_parent.__file__, str(os.getpid())]
     process = await asyncio.create_subprocess_exec(
         *owner, sys.executable, "-P", "-m", __name__,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=Path.cwd(),

@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from meter.arrears import Service
 from streams.store.database import is_postgres
-from streams.store.own import webhook_delivery
+from streams.store.kept_tables import webhook_delivery
 from streams.store.schema import (
     account,
     bill,

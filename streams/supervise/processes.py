@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streams.broker import EmbeddedBroker
-from streams.broker.child import TIED
+from streams.broker.child import DIE_WITH_PARENT
 from streams.broker.connect import Say, embedded
 from streams.broker.ports import free_port
 from streams.broker.state import start_time
@@ -166,7 +166,7 @@ class Process:
         self.backoff.started()
         self.is_ready = False
         hearing, telling = os.pipe()
-        tied = [sys.executable, "-I", "-S", str(TIED), str(os.getpid())]
+        tied = [sys.executable, "-I", "-S", str(DIE_WITH_PARENT), str(os.getpid())]
         try:
             with append(self._log) if self._log else nullcontext() as log:
                 process = subprocess.Popen(

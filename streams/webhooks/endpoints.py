@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from streams.errors import MeterError, SettingError
-from streams.store.own import webhook_delivery, webhook_endpoint, webhook_position
+from streams.store.kept_tables import webhook_delivery, webhook_endpoint, webhook_position
 from streams.store.queries.pages import RowPage, page
 from streams.webhooks.addresses import read_url
 from streams.webhooks.events import EVENTS

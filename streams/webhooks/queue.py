@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from streams.errors import Exit, MeterError
 from streams.store.database import is_postgres
-from streams.store.own import webhook_delivery, webhook_endpoint, webhook_position
+from streams.store.kept_tables import webhook_delivery, webhook_endpoint, webhook_position
 from streams.store.queries.pages import RowPage, page
 from streams.webhooks.endpoints import Endpoint
 from streams.webhooks.events import EVENTS, Message

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert
 
 from streams.store.database import open_engine, writing
-from streams.store.own import webhook_delivery
+from streams.store.kept_tables import webhook_delivery
 from tests.api.serving import Api, problem
 
 pytestmark = pytest.mark.parametrize("kind", ["sqlite"], indirect=True)

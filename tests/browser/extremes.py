@@ -14,8 +14,8 @@ from sqlalchemy import Connection, insert, update
 from meter.regions import REGIONS, ZONES
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
+from streams.store.kept_tables import audit_entry, webhook_delivery, webhook_endpoint
 from streams.store.migrate import migrate
-from streams.store.own import audit_entry, webhook_delivery, webhook_endpoint
 from streams.store.schema import (
     account,
     account_total,

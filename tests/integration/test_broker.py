@@ -22,7 +22,7 @@ from confluent_kafka import Producer
 from streams.broker import BrokerError, EmbeddedBroker, broker_for, running_broker
 from streams.broker.config import Files
 from streams.broker.jars import LOCK_FILE, class_path, default_cache_dir, read_lock
-from streams.broker.news import News
+from streams.broker.log_tail import LogTail
 from streams.broker.ports import free_port, is_free
 from streams.broker.probe import STRANGER, cluster_at
 from tests.open_kafka import OpenBroker
@@ -139,7 +139,7 @@ class TestRunning:
             assert not psutil.pid_exists(second.pid)
             assert running_broker(tmp_path) is None
 
-            news = News(Files.of(tmp_path).log)
+            news = LogTail(Files.of(tmp_path).log)
             third = broker.start()
             await transact(third.bootstrap_servers, "kept", b"after the kill")
             said = news.lines()

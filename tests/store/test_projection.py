@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select
 
 from streams.broker.ports import free_port
 from streams.errors import Exit
-from streams.store import database, own, schema
+from streams.store import database, kept_tables, schema
 from streams.store.database import StoreLostError, writing
 from streams.store.migrate import migrate
 from tests.integration.running import Meter, job, until
@@ -40,11 +40,11 @@ def test_rebuilding_from_nothing_gives_the_same_tables_and_leaves_tokens_alone(
     project(meter, url)
     before = dump(store)
     with writing(store) as connection:
-        connection.execute(own.api_token.insert().values(TOKEN))
+        connection.execute(kept_tables.api_token.insert().values(TOKEN))
     project(meter, url)
     assert dump(store) == before
     with store.connect() as connection:
-        assert connection.execute(select(own.api_token.c.token_id)).scalar_one() == "t1"
+        assert connection.execute(select(kept_tables.api_token.c.token_id)).scalar_one() == "t1"
 
 
 def dump(store: Engine) -> dict[str, list[Any]]:

@@ -17,7 +17,7 @@ from streams.commands.writing import digest_of
 from streams.http.console.forms import FORMS
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
-from streams.store.own import audit_entry
+from streams.store.kept_tables import audit_entry
 from streams.store.schema import account, bill_standing, command, command_result
 from tests.unit.test_console import console_of_account_a
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
-from streams.store.own import audit_entry, webhook_delivery, webhook_endpoint
+from streams.store.kept_tables import audit_entry, webhook_delivery, webhook_endpoint
 from streams.store.queries.accounts import accounts
 from streams.store.queries.pages import RowPage
 from streams.store.queries.usage import jobs

@@ -17,8 +17,8 @@ from streams.http.sessions import COOKIE
 from streams.http.tokens import create_token
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
+from streams.store.kept_tables import api_token, console_session
 from streams.store.migrate import migrate
-from streams.store.own import api_token, console_session
 
 HERE, ELSEWHERE = "127.0.0.1", "203.0.113.9"
 

@@ -15,11 +15,11 @@ from streams.commands.verdict import Verdict, is_final, together
 from streams.commands.writing import Command, new_command
 from streams.errors import MeterError
 from streams.http.callers import Caller, Role
-from streams.http.orders import Order, _write_down, note_outcome
+from streams.http.placing import Order, _write_down, note_outcome
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
+from streams.store.kept_tables import audit_entry
 from streams.store.migrate import migrate
-from streams.store.own import audit_entry
 from tests.unit.billing import ms
 
 RULES = Rules(meter_id="test", partitions=2)

@@ -16,8 +16,8 @@ from streams.http.sessions import COOKIE, SECURE_COOKIE
 from streams.http.tokens import NewToken, create_token, revoke_token
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
+from streams.store.kept_tables import console_session
 from streams.store.migrate import migrate
-from streams.store.own import console_session
 
 LOOK = "/console/reopened"  # a page that asks who looks, and nothing of the meter
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from meter.billing_models import MONEY_PATTERN
 from meter.regions import REGION_CODES
-from streams.http.orders import KEY_PATTERN
+from streams.http.placing import KEY_PATTERN
 
 Values = Mapping[str, str]
 #: Says what is wrong with a field, as a message of the catalogues; None: nothing.

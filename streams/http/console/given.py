@@ -18,7 +18,7 @@ from streams.http.console import views
 from streams.http.console.forms import CommandForm, field_of
 from streams.http.console.render import look_of
 from streams.http.console.review import Review, review
-from streams.http.orders import command_id
+from streams.http.placing import command_id
 from streams.http.problems import Problem
 from streams.http.services import Services
 from streams.http.sessions import Visitor

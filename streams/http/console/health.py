@@ -21,7 +21,7 @@ from streams.kafka.clients import admin, reader
 from streams.process.apart import apart
 from streams.proof.reconcile import Reconciliation, reconcile_quietly
 from streams.settings import Settings
-from streams.store.own import audit_entry
+from streams.store.kept_tables import audit_entry
 from streams.store.queries.freshness import Reached, positions
 from streams.store.queries.pages import RowPage, page
 from streams.store.queries.settling import Period, closed_periods

@@ -16,7 +16,7 @@ from streams.http.console.views import Scene
 from streams.http.forms import FormRoute
 from streams.http.services import AllServices
 from streams.http.sessions import Visitor, check_form
-from streams.store.own import audit_entry
+from streams.store.kept_tables import audit_entry
 from streams.webhooks.endpoints import listed
 from streams.webhooks.queue import dead, dead_page, retry
 

@@ -1,4 +1,4 @@
-"""Run a command that ends with its owner: `tied.py OWNER_PID COMMAND...`. A script of its own, run by path.
+"""Run a command that ends with its owner: `die_with_parent.py OWNER_PID COMMAND...`. A script of its own, run by path.
 
 The kernel sends SIGTERM to the command when the thread that started it ends, however it ends (SIGKILL too), so a broker
 never outlives the program that it was started for, and still shuts down cleanly. The setting survives exec.

@@ -35,7 +35,7 @@ from streams.http.kafka import PATIENCE_S, KafkaConnection, Outgoing
 from streams.http.problems import KEY_HEADER, Problem, of_fields, unavailable
 from streams.http.store import Store
 from streams.settings import Settings
-from streams.store.own import audit_entry
+from streams.store.kept_tables import audit_entry
 from streams.store.queries.commands import command_by_id
 from streams.store.queries.freshness import positions_of_commands
 from streams.store.queries.meter import rules_of
@@ -62,7 +62,7 @@ class Order(NamedTuple):
             raise Problem(status, code, self.message or code, command_id=self.command_id)
 
 
-class Desk:
+class CommandPlacer:
     """Takes commands in. Nothing is judged here but what the meter's own models say."""
 
     def __init__(self, settings: Settings, store: Store, log: KafkaConnection) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-class News:
+class LogTail:
     """What a log file gains from now on."""
 
     def __init__(self, file: Path) -> None:
