@@ -1,4 +1,7 @@
-"""`python -m tests.chaos [--long | --broker] [--cluster | --days | --settling] [--seed N] [--fault X]`: 0: right."""
+"""`python -m tests.chaos [--long | --broker] [--cluster | --days | --settling] [--seed N] [--fault X]`.
+
+Ends with 0 where everything is right; with a fault, where it was found. Otherwise with 1.
+"""
 
 import argparse
 import secrets
@@ -12,6 +15,7 @@ from tests.chaos.cluster_plan import ClusterPlan
 from tests.chaos.cluster_runner import ClusterChaos
 from tests.chaos.cluster_verdict import cluster_verdict
 from tests.chaos.days_runner import DaysChaos, DaysPlan
+from tests.chaos.faults import BITES, FAULTS, bites_of, judged
 from tests.chaos.plan import Plan
 from tests.chaos.runner import Chaos
 from tests.chaos.verdict import Say, verdict
@@ -45,12 +49,21 @@ def cluster_chaos(plan: ClusterPlan, root: Path, say: Say) -> list[str]:
         run.close()
 
 
+def as_wanted(fault: str, findings: list[str], root: Path) -> int:
+    """0 where a planted bug has bitten and was found."""
+    is_found, why = judged(fault, bites_of(root / BITES, fault), findings)
+    print(f"red as wanted: {why}" if is_found else f"NOT AS WANTED: {why}; logs and data are in {root}")
+    if is_found:
+        shutil.rmtree(root)
+    return 0 if is_found else 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--long", action="store_true", help="1,000,000 records, 24 kills, 5 freezes")
     parser.add_argument("--broker", action="store_true", help="200,000 records, 20 kills of the broker itself")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    parser.add_argument("--fault", choices=("skip", "double", "ghost", "tear"), help="plant a bug: must end in red")
+    parser.add_argument("--fault", choices=sorted(FAULTS), help="plant a bug: the run must find it")
     parser.add_argument("--cluster", action="store_true", help="three brokers, three workers, every kind of fault")
     parser.add_argument("--settling", action="store_true", help="100,000 customers billed once, under kills")
     parser.add_argument("--days", action="store_true", help="simulated days of customers, with settlement")
@@ -80,6 +93,8 @@ def main() -> int:
         findings = chaos(plan, root, say)
     for finding in findings:
         print(f"WRONG  {finding}")
+    if arguments.fault:
+        return as_wanted(arguments.fault, findings, root)
     if findings:
         print(f"red: {len(findings)} findings; logs and data are in {root}")
         return 1

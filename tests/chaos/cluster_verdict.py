@@ -8,7 +8,7 @@ from tests.chaos.clients import Acknowledged, ChaosClients, job_of
 from tests.chaos.cluster_runner import PARTITIONS, ClusterChaos, ClusterRun
 from tests.chaos.days import COMMANDS, COMPLETED
 from tests.chaos.runner import Say
-from tests.chaos.verdict import HONEST_EXITS
+from tests.chaos.verdict import wrong_exits
 from tests.recount.log import Log
 from tests.recount.recount import recount
 
@@ -26,14 +26,6 @@ def cluster_verdict(chaos: ClusterChaos, say: Say) -> list[str]:
         found += [*report.first, *outcomes(chaos.bootstrap, chaos.clients), *proofs(chaos), *too_little(run)]
     tell(chaos, len(found), say)
     return found
-
-
-def wrong_exits(run: ClusterRun) -> Iterator[str]:
-    for code, times in run.exits.items():
-        if code not in HONEST_EXITS:
-            yield f"a worker exited with {code} ({times} times)"
-    if run.last_exits != [0] * len(run.last_exits):
-        yield f"asked to stop, the workers exited with {run.last_exits}"
 
 
 def proofs(chaos: ClusterChaos) -> Iterator[str]:

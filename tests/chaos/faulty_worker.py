@@ -1,11 +1,14 @@
-"""`python -m tests.chaos.faulty_worker skip|double|ghost|tear worker`: the product's command with a bug planted.
+"""`python -m tests.chaos.faulty_worker FAULT[,FAULT] BITES worker`: the product's command with bugs planted.
 
-A chaos run that does not turn red with one of these would prove nothing when it is green.
+A chaos run that does not turn red with one of these would prove nothing when it is green. BITES is a file: each bug
+writes a line there before it bites.
 """
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
+from functools import partial
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -19,8 +22,10 @@ from streams.cli import main
 from streams.engine import worker  # noqa: F401  what it uses is there before a bug is planted in it
 from streams.engine.seen import DiskSeen
 from streams.engine.writer import CommittedStep, OutputBatch, PartitionWriter
+from streams.settings import Settings
+from tests.chaos.faults import DOUBLE, GHOST, SKIP, TEAR, bite
 
-rng = Random()  # no seed: which record is hit does not matter, that some are does
+Bite = Callable[[], None]
 
 
 def plant(right: Callable[..., Any], wrong: Callable[..., Any]) -> None:
@@ -37,68 +42,98 @@ def plant(right: Callable[..., Any], wrong: Callable[..., Any]) -> None:
         setattr(module, name, wrong)
 
 
-def skip() -> None:
+def plant_in(owner: type, right: Callable[..., Any], wrong: Callable[..., Any]) -> None:
+    """Put a function in the place of a method. That it is called, a test sees by its bites."""
+    assert vars(owner)[right.__name__] is right, f"{owner} has another {right}"
+    setattr(owner, right.__name__, wrong)
+
+
+def turns(first: int, every: int) -> Callable[[], bool]:
+    """Whether it is time to bite: at one occasion of a worker's life, and at every so manieth after it."""
+    occasions = count(1)
+    return lambda: (next(occasions) - first) % every == 0
+
+
+def skip(bites: Bite) -> None:
     """Now and then a fold loses one record of a chunk."""
+    is_time = turns(5, 20)
 
     def losing(step: Step, chunk: Chunk) -> None:
-        if chunk.topic == topics.COMPLETED and chunk.records and rng.random() < 0.05:
+        if chunk.topic == topics.COMPLETED and chunk.records and is_time():
+            bites()
             chunk = chunk._replace(records=chunk.records[1:])
         fold(step, chunk)
 
     plant(fold, losing)
 
 
-def double() -> None:
-    """Now and then the dedupe index has forgotten everything."""
-    find = DiskSeen.find
+def double(bites: Bite) -> None:
+    """Now and then the dedupe index has forgotten what it was asked for."""
+    find, is_time = DiskSeen.find, turns(5, 5)
 
     def forgetting(self: DiskSeen, keys: Sequence[str]) -> Mapping[int, Sighting]:
-        return {} if rng.random() < 0.2 else find(self, keys)
+        found = find(self, keys)
+        if not found or not is_time():
+            return found
+        bites()
+        return {}
 
-    DiskSeen.find = forgetting  # type: ignore[method-assign]
+    plant_in(DiskSeen, find, forgetting)
 
 
-def ghost() -> None:
+def ghost(bites: Bite) -> None:
     """Now and then a step fails, and what it priced is published all the same, outside any transaction."""
-    batches, publish = PartitionWriter.batches, PartitionWriter.publish
-    last: dict[int, Step] = {}
+    batches, publish, is_time = PartitionWriter.batches, PartitionWriter.publish, turns(5, 20)
+    steps: dict[int, Step] = {}
 
     def noting(self: PartitionWriter, step: Step) -> list[OutputBatch]:
-        last[self._partition] = step
+        steps[step.state.partition] = step
         return batches(self, step)
 
     async def haunted(self: PartitionWriter, outputs: Sequence[OutputBatch]) -> CommittedStep:
-        priced = last[self._partition].outputs.priced
-        if not priced or rng.random() > 0.01:
+        partition = _prices_on(outputs)
+        if partition is None or not is_time():
             return await publish(self, outputs)
-        async with AIOKafkaProducer(**self._settings.client(), acks="all") as producer:
-            for key, value in priced:
-                await producer.send_and_wait(
-                    self._settings.topic(topics.PRICED), value, key=key, partition=self._partition
-                )
+        bites()
+        settings = Settings()
+        async with AIOKafkaProducer(**settings.client(), acks="all") as producer:
+            for key, value in steps[partition].outputs.priced:
+                await producer.send_and_wait(settings.topic(topics.PRICED), value, key=key, partition=partition)
         raise RuntimeError("the step failed after its outputs had got out")
 
-    PartitionWriter.batches = noting  # type: ignore[method-assign]
-    PartitionWriter.publish = haunted  # type: ignore[method-assign, assignment]
+    plant_in(PartitionWriter, batches, noting)
+    plant_in(PartitionWriter, publish, haunted)
 
 
-def tear() -> None:
+def tear(bites: Bite) -> None:
     """Now and then only half of a step's outputs is committed, and the worker ends: what a late EndTxn did."""
-    publish = PartitionWriter.publish
+    publish, is_time = PartitionWriter.publish, turns(5, 20)
 
     async def torn(self: PartitionWriter, outputs: Sequence[OutputBatch]) -> CommittedStep:
-        if not any(output.topic == topics.PRICED for output in outputs) or rng.random() > 0.02:
+        partition = _prices_on(outputs)
+        if partition is None or not is_time():
             return await publish(self, outputs)
-        takes_half = rng.random() < 0.5
+        bites()
         half = (topics.PRICED, topics.DAILY, topics.REJECTED)
-        await publish(self, [output for output in outputs if (output.topic in half) is takes_half])
+        await publish(self, [output for output in outputs if (output.topic in half) is (partition % 2 == 0)])
         raise RuntimeError("half of the step is committed")
 
-    PartitionWriter.publish = torn  # type: ignore[method-assign, assignment]
+    plant_in(PartitionWriter, publish, torn)
 
 
-FAULTS: dict[str, Callable[[], Any]] = {"skip": skip, "double": double, "ghost": ghost, "tear": tear}
+def _prices_on(outputs: Sequence[OutputBatch]) -> int | None:
+    """The partition of a step that prices something."""
+    return next((output.partition for output in outputs if output.topic == topics.PRICED), None)
+
+
+BUGS: dict[str, Callable[[Bite], None]] = {SKIP: skip, DOUBLE: double, GHOST: ghost, TEAR: tear}
+
+
+def plant_all(faults: Sequence[str], file: Path) -> None:
+    for fault in faults:
+        BUGS[fault](partial(bite, file, fault))
+
 
 if __name__ == "__main__":
-    FAULTS[sys.argv.pop(1)]()
+    plant_all(sys.argv.pop(1).split(","), Path(sys.argv.pop(1)))
     sys.exit(main())

@@ -1,7 +1,9 @@
 """Was it right, and did it prove anything? Every finding is a sentence; none means yes twice."""
 
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from tests.chaos.plan import Run
 from tests.chaos.watch import uncommitted
@@ -57,10 +59,22 @@ def tell(run: Run, report: Report, aborted: int, aborted_inputs: int, say: Say) 
     say(f"aborted            {aborted} transactions of workers, {aborted_inputs} stretches of producers' records")
 
 
-def wrong_exits(run: Run) -> Iterator[str]:
+class Ended(Protocol):
+    """How the workers of a run have ended, by code and as asked, and what they said."""
+
+    @property
+    def exits(self) -> Counter[int]: ...
+    @property
+    def last_exits(self) -> list[int]: ...
+    @property
+    def last_words(self) -> list[str]: ...
+
+
+def wrong_exits(run: Ended) -> Iterator[str]:
     for code, times in run.exits.items():
         if code not in HONEST_EXITS:
-            yield f"a worker exited with {code} ({times} times)"
+            said = next((f", at first {words}" for words in run.last_words if f"exit_code={code}" in words), "")
+            yield f"a worker exited with {code} ({times} times){said}"
     if run.last_exits != [0] * len(run.last_exits):
         yield f"asked to stop, the workers exited with {run.last_exits}"
 

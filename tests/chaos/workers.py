@@ -12,6 +12,8 @@ from collections import Counter
 from pathlib import Path
 from urllib.request import urlopen
 
+from tests.chaos.faults import BITES
+
 METER = Path(sys.executable).parent / "meter"
 SESSION_TIMEOUT_S = 6
 FENCED = 4
@@ -36,11 +38,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def command(fault: str | None) -> list[str]:
-    """How a worker is started; with a fault, a program that has one planted."""
+def command(root: Path, fault: str | None) -> list[str]:
+    """How a worker is started; with a fault, a program that has it planted, and notes its bites in the run's folder."""
     if fault is None:
         return [str(METER), "worker"]
-    return [sys.executable, "-m", "tests.chaos.faulty_worker", fault, "worker"]
+    return [sys.executable, "-m", "tests.chaos.faulty_worker", fault, str(root / BITES), "worker"]
 
 
 class Worker:
@@ -51,7 +53,7 @@ class Worker:
         self.data_dir = root / f"worker-{number}"
         self.log = root / f"worker-{number}.log"
         self.exits: Counter[int] = Counter()
-        self._command = command(fault)
+        self._command = command(root, fault)
         self._web_port = free_port()
         self._environment = environment(bootstrap_servers, self.data_dir, f"chaos-{number}", self._web_port)
         self._restart_after_s = 0.0
