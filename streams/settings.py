@@ -3,7 +3,6 @@
 import difflib
 import os
 import tomllib
-from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -126,42 +125,6 @@ class Settings(BaseSettings):
         """Arguments, then the environment, then the file."""
         return init_settings, env_settings, _File(settings_cls)
 
-    def client(self) -> dict[str, Any]:
-        """The keyword arguments that every aiokafka client of this process takes."""
-        options: dict[str, Any] = {
-            "bootstrap_servers": self.bootstrap_servers,
-            "security_protocol": self.security_protocol,
-        }
-        if self.security_protocol.endswith("SSL"):
-            from streams.kafka.tls import ssl_context  # noqa: PLC0415 - keeps `meter --help` quick
-
-            options["ssl_context"] = ssl_context(self)
-        if self.security_protocol.startswith("SASL"):
-            options |= self._sasl()
-        return options
-
-    def _sasl(self) -> dict[str, Any]:
-        options: dict[str, Any] = {
-            "sasl_mechanism": self.sasl_mechanism,
-            "sasl_kerberos_service_name": self.sasl_kerberos_service_name,
-            "sasl_kerberos_domain_name": self.sasl_kerberos_domain_name,
-        }
-        if self.sasl_mechanism == "OAUTHBEARER":
-            if self.sasl_oauth_token is None:
-                raise SettingError("METER_SASL_MECHANISM=OAUTHBEARER needs METER_SASL_OAUTH_TOKEN")
-            options["sasl_oauth_token_provider"] = _bearer(self.sasl_oauth_token.get_secret_value())
-        elif self.sasl_mechanism == "GSSAPI":
-            if find_spec("gssapi") is None:
-                raise SettingError("METER_SASL_MECHANISM=GSSAPI needs the package gssapi: pip install gssapi")
-        else:
-            if self.sasl_username is None or self.sasl_password is None:
-                raise SettingError(
-                    f"METER_SASL_MECHANISM={self.sasl_mechanism} needs METER_SASL_USERNAME and METER_SASL_PASSWORD"
-                )
-            options["sasl_plain_username"] = self.sasl_username
-            options["sasl_plain_password"] = self.sasl_password.get_secret_value()
-        return options
-
     @property
     def request_timeout_s(self) -> float:
         """How long a request of a transaction waits for its answer: Kafka has aborted the transaction before."""
@@ -230,16 +193,6 @@ def _server(server: str, among: str) -> str:
             f"needs host:port[,host:port...], got {among!r}; an IPv6 address stands in brackets: [::1]:9092"
         )
     return f"{host}:{port}"
-
-
-def _bearer(token: str) -> Any:
-    from aiokafka.abc import AbstractTokenProvider  # noqa: PLC0415 - as above
-
-    class Bearer(AbstractTokenProvider):
-        async def token(self) -> str:
-            return token
-
-    return Bearer()
 
 
 def load_settings(**arguments: Any) -> Settings:

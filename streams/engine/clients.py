@@ -23,6 +23,7 @@ from streams.engine.inputs import FetchedChunk, InputEnd
 from streams.engine.leaving import leave_request
 from streams.engine.limits import Limits
 from streams.kafka.clients import READ_COMMITTED
+from streams.kafka.options import client_options
 from streams.settings import Settings
 
 FETCH_BYTES = 2 << 20
@@ -76,7 +77,7 @@ class GroupMember(_Listening):
         session_ms = int(settings.session_timeout_s * 1000)
         rebalance_ms = max(session_ms, 30_000)
         super().__init__(
-            **settings.client(),
+            **client_options(settings),
             group_id=settings.app_id,
             group_instance_id=settings.instance_id,
             partition_assignment_strategy=[assignor],
@@ -128,7 +129,7 @@ class ChunkReader(_Listening):
 
     def __init__(self, settings: Settings, limits: Limits) -> None:
         super().__init__(
-            **settings.client(),
+            **client_options(settings),
             isolation_level=READ_COMMITTED,
             enable_auto_commit=False,
             auto_offset_reset="none",

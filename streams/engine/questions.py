@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from meter import topics
 from meter.identity import Identity
 from streams.engine.held import OpenTransaction, open_transactions
+from streams.kafka.options import client_options
 from streams.kafka.same_log import identity_of
 from streams.settings import Settings
 
@@ -37,7 +38,7 @@ class Questions:
     async def _connected(self) -> AIOKafkaConsumer:
         async with self._starting:
             if self._consumer is None:
-                consumer = AIOKafkaConsumer(**self._settings.client(), enable_auto_commit=False)
+                consumer = AIOKafkaConsumer(**client_options(self._settings), enable_auto_commit=False)
                 await consumer.start()
                 self._consumer = consumer
         return self._consumer

@@ -24,12 +24,12 @@ from meter import __version__
 from meter.records import HoleError
 from streams.broker.taken_ports import look_at_pages
 from streams.engine.app import MeterApp, create_app, stop_when
+from streams.engine.web import add_pages
 from streams.errors import Exit, MeterError, RefusalToStartError
 from streams.kafka.clients import wait_for_broker
 from streams.kafka.rights import DENIALS, WORKER
 from streams.kafka.topics import check, missing_rights
 from streams.observe.logs import set_up_logs
-from streams.observe.web import add_pages
 from streams.process.files import raise_file_limit
 from streams.process.garbage import collect_less
 from streams.process.readiness import announce

@@ -13,6 +13,7 @@ from streams.errors import BrokerLostError, BrokerRefusesError
 from streams.kafka import connections
 from streams.kafka import records as lenient
 from streams.kafka.diagnosis import why_not
+from streams.kafka.options import client_options
 from streams.kafka.transactional import start, stop
 from streams.settings import Settings
 
@@ -29,7 +30,7 @@ READ_MS = 20
 @asynccontextmanager
 async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client. Raises BrokerLostError when no broker answers."""
-    client = AIOKafkaAdminClient(**settings.client())
+    client = AIOKafkaAdminClient(**client_options(settings))
     try:
         await client.start()
     except KafkaError as error:
@@ -96,7 +97,7 @@ async def reader(
     It asks at once where the topics are that it is for, `names` in the contract.
     """
     consumer = Reader(
-        **settings.client(),
+        **client_options(settings),
         isolation_level=isolation_level,
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -131,7 +132,7 @@ async def sender(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaPr
     It sends a batch that is not answered again, without end, and Kafka takes it once. So whoever waits for one needs a
     deadline of their own.
     """
-    producer = AIOKafkaProducer(**settings.client(), acks="all", enable_idempotence=True, **options)
+    producer = AIOKafkaProducer(**client_options(settings), acks="all", enable_idempotence=True, **options)
     try:
         await start(producer, settings.publish_timeout_s)
     except KafkaError as error:

@@ -21,6 +21,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.admin import SaslHandShakeRequest
 
+from streams.kafka.options import client_options
+
 if TYPE_CHECKING:
     from streams.settings import Settings
 
@@ -48,7 +50,7 @@ class Wrong(NamedTuple):
 
 async def why_not(settings: "Settings") -> list[Wrong]:
     """What is wrong with the servers, one after the other; nothing of those that like the settings."""
-    options = settings.client()
+    options = client_options(settings)
     servers = [server.strip() for server in str(options.pop("bootstrap_servers")).split(",")]
     found = [await _look(server, settings, options) for server in servers]
     return [each for each in found if each is not None]

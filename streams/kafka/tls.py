@@ -3,20 +3,18 @@
 import ssl
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiokafka.helpers import create_ssl_context
 
 from streams.errors import SettingError
+from streams.settings import Settings
 
 #: The standard library reads certificates, and has no public name for it.
 _decoded: Any = ssl._ssl._test_decode_cert  # type: ignore[attr-defined]
 
-if TYPE_CHECKING:
-    from streams.settings import Settings
 
-
-def ssl_context(settings: "Settings") -> ssl.SSLContext:
+def ssl_context(settings: Settings) -> ssl.SSLContext:
     """The context of the settings' files. Raises SettingError, which names the one that is wrong."""
     ca, cert, key = settings.ssl_ca_file, settings.ssl_cert_file, settings.ssl_key_file
     for name, path in (("CA", ca), ("CERT", cert), ("KEY", key)):

@@ -30,6 +30,7 @@ from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, AddPartitionsT
 from aiokafka.structs import TopicPartition
 
 from streams.errors import BrokerLostError, SettingError
+from streams.kafka.options import client_options
 from streams.kafka.wire import ProducerOf
 from streams.settings import Settings
 
@@ -117,7 +118,7 @@ class TransactionalProducer(AIOKafkaProducer):
     ) -> None:
         request_timeout_ms = int((request_timeout_s or settings.request_timeout_s) * 1000)
         super().__init__(
-            **settings.client(),
+            **client_options(settings),
             transactional_id=transactional_id,
             transaction_timeout_ms=int(settings.transaction_timeout_s * 1000),
             request_timeout_ms=request_timeout_ms,

@@ -3,14 +3,25 @@
 import time
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from meter.step import Step
-from streams.engine.held import Held
 from streams.observe.process import exposition
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
+
+
+class HeldInput(Protocol):
+    """An input that an open transaction holds, and for how long, in seconds."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
 
 
 class Metrics:
@@ -137,7 +148,7 @@ class Metrics:
         """By how much the broker's clock is ahead of this machine's."""
         self._skew.labels(partition).set(seconds)
 
-    def held(self, inputs: Iterable[Held]) -> None:
+    def held(self, inputs: Iterable[HeldInput]) -> None:
         """The inputs that an open transaction has held for too long."""
         self._held.clear()
         for held in inputs:

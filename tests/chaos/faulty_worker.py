@@ -22,6 +22,7 @@ from streams.cli import main
 from streams.engine import worker  # noqa: F401  what it uses is there before a bug is planted in it
 from streams.engine.seen import DiskSeen
 from streams.engine.writer import CommittedStep, OutputBatch, PartitionWriter
+from streams.kafka.options import client_options
 from streams.settings import Settings
 from tests.chaos.faults import DOUBLE, GHOST, SKIP, TEAR, bite
 
@@ -96,7 +97,7 @@ def ghost(bites: Bite) -> None:
             return await publish(self, outputs)
         bites()
         settings = Settings()
-        async with AIOKafkaProducer(**settings.client(), acks="all") as producer:
+        async with AIOKafkaProducer(**client_options(settings), acks="all") as producer:
             for key, value in steps[partition].outputs.priced:
                 await producer.send_and_wait(settings.topic(topics.PRICED), value, key=key, partition=partition)
         raise RuntimeError("the step failed after its outputs had got out")

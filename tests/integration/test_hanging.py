@@ -27,6 +27,7 @@ from streams.engine.torn import OWN
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
 from streams.kafka.clients import offsets, read_range, reader
+from streams.kafka.options import client_options
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from tests.builders import RULES
@@ -65,7 +66,7 @@ async def writer(settings: Settings) -> AsyncIterator[PartitionWriter]:
 
 async def leave_open(settings: Settings, *names: str, step: JournalStep = STEP) -> AIOKafkaProducer:
     """A transaction without an end, of somebody whom no new owner fences."""
-    producer = AIOKafkaProducer(**settings.client(), transactional_id=f"{settings.topic_prefix}lost")
+    producer = AIOKafkaProducer(**client_options(settings), transactional_id=f"{settings.topic_prefix}lost")
     await producer.start()
     await producer.begin_transaction()
     for name in names:
@@ -183,7 +184,7 @@ def left(careless: str, tmp_path: Path) -> Settings:
 
 async def forget(settings: Settings, *records: tuple[str, dict[str, Any]]) -> None:
     """Records of a transaction of partition 0's producer of which Kafka's coordinator knows nothing."""
-    producer = AIOKafkaProducer(**settings.client(), transactional_id=f"{settings.app_id}-0")
+    producer = AIOKafkaProducer(**client_options(settings), transactional_id=f"{settings.app_id}-0")
     await producer.start()
     await producer.begin_transaction()
     for name, record in records:

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 import streams.kafka.topics as made
 from meter import topics
 from meter.rules import Clock, Rules
+from streams.kafka.options import client_options
 from streams.kafka.rights import AUDITOR
 from streams.kafka.topics import check, create, new_rules
 from streams.settings import Settings
@@ -38,7 +39,7 @@ async def settings(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @asynccontextmanager
 async def being_written(settings: Settings, transactional_id: str) -> AsyncIterator[AIOKafkaProducer]:
     """The rules are in a transaction that is open."""
-    producer = AIOKafkaProducer(**settings.client(), transactional_id=transactional_id)
+    producer = AIOKafkaProducer(**client_options(settings), transactional_id=transactional_id)
     await producer.start()
     try:
         await producer.begin_transaction()

@@ -15,6 +15,7 @@ from streams.broker.config import Extras, Listener
 from streams.broker.ports import free_port
 from streams.errors import BrokerLostError, BrokerRefusesError, SettingError
 from streams.kafka.clients import admin, wait_for_broker
+from streams.kafka.options import client_options
 from streams.settings import Settings
 from tests.integration.running import Meter
 from tests.open_kafka import OpenBroker
@@ -45,14 +46,14 @@ FILES = Path(__file__).with_name("tls")
 def test_a_file_that_is_wrong_is_named_with_its_setting(wrong: dict[str, str], message: str) -> None:
     given: dict[str, Any] = {name: FILES / at if name.endswith("_file") else at for name, at in wrong.items()}
     with pytest.raises(SettingError) as raised:
-        settings(**given).client()
+        client_options(settings(**given))
     assert message.format(FILES) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_key_behind_a_password_is_read() -> None:
     files: dict[str, Any] = {"ssl_cert_file": FILES / "server.pem", "ssl_key_file": FILES / "locked.key"}
-    assert settings(**files, ssl_key_password="secret").client()["ssl_context"]
+    assert client_options(settings(**files, ssl_key_password="secret"))["ssl_context"]
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from meter.rules import Rules
 from streams.engine.app import create_app
+from streams.engine.web import add_pages
 from streams.observe.gate import pages_alone
-from streams.observe.web import add_pages
 from streams.settings import Settings
 
 FAUSTS = [

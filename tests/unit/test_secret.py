@@ -10,6 +10,7 @@ from streams.broker.config import Files
 from streams.broker.connect import embedded, settings_of_command
 from streams.broker.secret import kept_secret, secret_of, write_client_properties
 from streams.errors import SettingError
+from streams.kafka.options import client_options
 from streams.process.private import make_folder
 from streams.settings import Settings
 
@@ -65,12 +66,12 @@ def test_a_part_of_a_clusters_addresses_will_do(tmp_path: Path) -> None:
 def test_commands_are_let_in_by_the_address_alone(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METER_BOOTSTRAP_SERVERS", ADDRESS)
     monkeypatch.setenv("METER_DATA_DIR", str(files.root.parent))
-    options = settings_of_command().client()
+    options = client_options(settings_of_command())
     assert options["security_protocol"] == "SASL_PLAINTEXT"
     assert options["sasl_mechanism"] == "SCRAM-SHA-512"  # which sends no password
     assert options["sasl_plain_password"] == secret_of(files)
     monkeypatch.setenv("METER_SECURITY_PROTOCOL", "PLAINTEXT")
-    assert "sasl_mechanism" not in settings_of_command().client()  # somebody has said how
+    assert "sasl_mechanism" not in client_options(settings_of_command())  # somebody has said how
 
 
 def test_another_kafkas_security_is_refused_for_the_embedded_one() -> None:

@@ -13,6 +13,7 @@ from meter.rules import Rules
 from streams.engine.app import create_app
 from streams.kafka import connections
 from streams.kafka.diagnosis import why_not
+from streams.kafka.options import client_options
 from streams.settings import Settings
 
 GOOD = {
@@ -26,7 +27,7 @@ GOOD = {
 @pytest.mark.parametrize("given", GOOD)
 async def test_a_worker_can_be_made_with_any_list_of_servers(given: str) -> None:
     settings = Settings(bootstrap_servers=given)
-    assert settings.client()["bootstrap_servers"] == GOOD[given]
+    assert client_options(settings)["bootstrap_servers"] == GOOD[given]
     create_app(settings, Rules(meter_id="m", partitions=2), lambda _: None)
 
 
@@ -95,7 +96,7 @@ def silent() -> Iterator[str]:
 
 async def test_a_silent_server_does_not_hold_up_the_next(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "CONNECT_PATIENCE_S", 0.2)
-    consumer = AIOKafkaConsumer(**Settings(bootstrap_servers=f"{silent},{silent}").client())
+    consumer = AIOKafkaConsumer(**client_options(Settings(bootstrap_servers=f"{silent},{silent}")))
     began = time.monotonic()
     with pytest.raises(KafkaConnectionError):
         await asyncio.wait_for(consumer.start(), 10)
