@@ -7,11 +7,12 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from streams.process import die_with_parent
 from streams.process.private import OTHERS, append
 
 # Options for any JVM that a user may have set: this one runs as it was pinned and measured.
 FOREIGN_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
-DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
+DIE_WITH_PARENT = Path(die_with_parent.__file__)
 
 
 class Child:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from streams.broker import die_with_parent
 from streams.errors import MeterError
+from streams.process import die_with_parent
 
 _T = TypeVar("_T")
 

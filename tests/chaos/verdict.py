@@ -59,7 +59,7 @@ def tell(run: Run, report: Report, aborted: int, aborted_inputs: int, say: Say) 
     say(f"aborted            {aborted} transactions of workers, {aborted_inputs} stretches of producers' records")
 
 
-class Ended(Protocol):
+class RunEnded(Protocol):
     """How the workers of a run have ended, by code and as asked, and what they said."""
 
     @property
@@ -70,7 +70,7 @@ class Ended(Protocol):
     def last_words(self) -> list[str]: ...
 
 
-def wrong_exits(run: Ended) -> Iterator[str]:
+def wrong_exits(run: RunEnded) -> Iterator[str]:
     for code, times in run.exits.items():
         if code not in HONEST_EXITS:
             said = next((f", at first {words}" for words in run.last_words if f"exit_code={code}" in words), "")

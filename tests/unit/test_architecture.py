@@ -105,3 +105,58 @@ def classes_of(*files: Path) -> dict[str, list[str]]:
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name, []).append(f"{file.relative_to(ROOT)}:{node.lineno}")
     return found
+
+
+def modules() -> dict[str, Path]:
+    paths = [path for top in ("meter", "streams") for path in sorted((ROOT / top).glob("**/*.py"))]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def arrows() -> dict[str, set[str]]:
+    """Which modules each module imports, within functions too."""
+    known = modules()
+    found: dict[str, set[str]] = {}
+    for name, path in known.items():
+        named = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                named |= {each if each in known else node.module for each in inner}
+            elif isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+        found[name] = (named & set(known)) - {name}
+    return found
+
+
+def folder(module: str) -> str:
+    """What stands side by side in a house: `meter`, a folder of `streams`, or a module at its root."""
+    parts = module.split(".")
+    return parts[0] if parts[0] == "meter" else ".".join(parts[:2])
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """What is left when all that imports nothing, and all that then imports nothing, is taken away."""
+    left = {name: set(others) for name, others in graph.items()}
+    while done := [name for name, others in left.items() if not others & left.keys()]:
+        for name in done:
+            del left[name]
+    return sorted(left)
+
+
+def test_imports_run_one_way() -> None:
+    between = arrows()
+    assert circle(between) == []
+    folders: dict[str, set[str]] = {}
+    for name, others in between.items():
+        folders.setdefault(folder(name), set()).update(folder(other) for other in others)
+    assert circle({name: others - {name} for name, others in folders.items()}) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}) == ["a", "b", "c", "d"]
+
+
+def test_no_file_lies_loose_in_streams() -> None:
+    assert {path.name for path in (ROOT / "streams").glob("*.py")} == {
+        "__init__.py", "__main__.py", "errors.py", "settings.py",
+    }  # fmt: skip
