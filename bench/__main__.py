@@ -1,4 +1,4 @@
-"""`python -m bench`: one run, one table, `bench/results/latest.json`.
+"""`python -m bench`: one run, its figures, `bench/results/latest.json`.
 
 Exit code 1: the gate was missed, or the meter failed. Else 0.
 """
@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from bench import delay, recovery, settlement, throughput
 from bench.cluster import PARTITIONS, Cluster, run_broker
 from bench.completions import Completions, utc_now
@@ -19,7 +17,7 @@ from bench.contenders import COMPLETED, STAMPED_BY_BROKER, KafkaStreams, Meter, 
 from bench.load import load
 from bench.peers.kafka_streams import PeerMissing
 from bench.process import WorkerFailed
-from bench.report import NotRun, Results, exit_code, show, write
+from bench.report import NotRun, Results, exit_code, shown, write
 
 PARTS = ("throughput", "delay", "settlement", "recovery", "memory")
 DELAY_EVENTS_PER_S = 5_000
@@ -30,11 +28,10 @@ RESULTS_DIR = Path(__file__).parent / "results"
 class Bench:
     """The parts of a run on one broker; each adds its rows to `results`."""
 
-    def __init__(self, cluster: Cluster, options: argparse.Namespace, results: Results, console: Console) -> None:
+    def __init__(self, cluster: Cluster, options: argparse.Namespace, results: Results) -> None:
         self.cluster = cluster
         self.options = options
         self.results = results
-        self.console = console
         self.source = Completions(options.seed, PARTITIONS, utc_now())
 
     def measure_throughput(self) -> None:
@@ -42,7 +39,7 @@ class Bench:
         cluster, events, rows = self.cluster, self.options.events, self.results.rates
         meter = Meter(cluster)
         meter.create_topics()
-        self.console.print(f"loading {events:,} completions")
+        print(f"loading {events:,} completions", flush=True)
         loaded = load(cluster.bootstrap_servers, COMPLETED, self.source, events)
         self._row(rows, "aiokafka reads, decodes", lambda: throughput.measure_reader(cluster, COMPLETED, events))
         self._row(rows, Meter.name, lambda: throughput.measure(cluster, meter, loaded, events))
@@ -108,7 +105,7 @@ class Bench:
             worker.stop()
 
     def _row(self, rows: list[Any], name: str, measure: Callable[[], Any]) -> None:
-        self.console.print(f"measuring: {name}")
+        print(f"measuring: {name}", flush=True)
         try:
             rows.append(measure())
         except PeerMissing as missing:
@@ -120,21 +117,20 @@ class Bench:
 def main() -> int:
     """Run the parts that were asked for."""
     options = _options()
-    console = Console()
     results = Results(options.events, options.ids, options.only)
     RESULTS_DIR.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="work-", dir=RESULTS_DIR, ignore_cleanup_errors=True) as work:
-        _run_parts(Path(work), options, results, console)
-    show(results, console)
+        _run_parts(Path(work), options, results)
+    print("\n".join(shown(results)))
     write(results, RESULTS_DIR / "latest.json")
     return exit_code(results)
 
 
-def _run_parts(work_dir: Path, options: argparse.Namespace, results: Results, console: Console) -> None:
+def _run_parts(work_dir: Path, options: argparse.Namespace, results: Results) -> None:
     only = set(options.only)
     if only & {"throughput", "delay"}:
         with run_broker(work_dir / "rate") as cluster:
-            bench = Bench(cluster, options, results, console)
+            bench = Bench(cluster, options, results)
             if "throughput" in only:
                 bench.measure_throughput()
             if "delay" in only:
@@ -142,11 +138,11 @@ def _run_parts(work_dir: Path, options: argparse.Namespace, results: Results, co
     if "settlement" in only:
         for rate in SETTLEMENT_EVENTS_PER_S:
             with run_broker(work_dir / f"settlement-{rate}") as cluster:
-                Bench(cluster, options, results, console).measure_settlement(rate)
+                Bench(cluster, options, results).measure_settlement(rate)
     if only & {"recovery", "memory"}:
         # A broker of its own: empty topics, and nothing in its memory of what the other parts did.
         with run_broker(work_dir / "recovery") as cluster:
-            Bench(cluster, options, results, console).measure_recovery(kill="recovery" in only)
+            Bench(cluster, options, results).measure_recovery(kill="recovery" in only)
 
 
 def _options() -> argparse.Namespace:

@@ -20,21 +20,23 @@ from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from rich.console import Console
-from rich.table import Table
-
 from bench.cluster import PARTITIONS, Cluster, run_broker
 from bench.completions import Completions, utc_now
 from bench.contenders import Meter
 from bench.load import load, producer
 from bench.process import Deadline
+from bench.report import WIDTH
 from streams.broker.ports import free_port
+from streams.cli.layout import TextTable, laid_out
 
 WORKERS = 3
 EVERY_S = 0.02
 QUIET_S = 4.0
 SETTLE_S = 120.0
 METER = Path(sys.executable).with_name("meter")
+
+
+COLUMNS = ("event", "instance id", "ids", "moved", "worst stall s", "stayed", "worst stall s")
 
 
 class Stall(NamedTuple):
@@ -201,23 +203,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.handover", description=__doc__)
     parser.add_argument("--ids", type=int, default=100, help="ids to remember before (default 100)")
     ids = parser.parse_args().ids
-    table = Table("event", "instance id", "ids", "moved", "worst stall s", "stayed", "worst stall s", title="Hand-over")
+    rows: list[list[str]] = []
     with tempfile.TemporaryDirectory(prefix="handover-", ignore_cleanup_errors=True) as work:
         for static in (True, False):
             with run_broker(Path(work) / str(static)) as cluster:
-                for row in Workers(cluster, static=static, ids=ids).measure():
-                    table.add_row(
-                        row.event,
-                        "yes" if row.static else "no",
-                        f"{row.ids:,}",
-                        *_cells(row.moved),
-                        *_cells(row.stayed),
-                    )
-    Console().print(table)
+                rows += [_cells(row) for row in Workers(cluster, static=static, ids=ids).measure()]
+    print("\n".join(laid_out(TextTable(COLUMNS, rows), WIDTH)))
     return 0
 
 
-def _cells(stalls: list[float]) -> tuple[str, str]:
+def _cells(row: Stall) -> list[str]:
+    return [
+        row.event,
+        "yes" if row.static else "no",
+        f"{row.ids:,}",
+        *_stalls(row.moved),
+        *_stalls(row.stayed),
+    ]
+
+
+def _stalls(stalls: list[float]) -> tuple[str, str]:
     return str(len(stalls)), f"{max(stalls):.2f}" if stalls else ""
 
 

@@ -86,9 +86,9 @@ def measure(cluster: Cluster, url: str, api: psutil.Process, size: int, senders:
     assert found == accepted, f"{accepted} were accepted, {found} are in Kafka"
     p95 = statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
     print(
-        f"{size:>5} a request, {senders:>2} senders: {accepted / took_s:>9,.0f} completions/s, "
-        f"{len(times) / took_s:>7,.1f} requests/s, p50 {statistics.median(times) * 1000:.0f} ms, "
-        f"p95 {p95 * 1000:.0f} ms, API {(cpu_s(api) - used_s) / took_s:.2f} cores; all of them in Kafka"
+        f"{size:>5} a request, {senders:>2} senders: {accepted / took_s:>9,.0f} completions/s, all of them in Kafka\n"
+        f"       {len(times) / took_s:>7,.1f} requests/s, p50 {statistics.median(times) * 1000:.0f} ms, "
+        f"p95 {p95 * 1000:.0f} ms, API {(cpu_s(api) - used_s) / took_s:.2f} cores"
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Producer
 
+from bench.cluster import NO_LOG
 from bench.completions import CHUNK, DUPLICATES, Completions, SentChunk
 
 
@@ -30,6 +31,7 @@ def producer(bootstrap_servers: str, **settings: object) -> Producer:
             "batch.size": 1 << 20,
             "queue.buffering.max.messages": 200_000,
             "queue.buffering.max.kbytes": 1 << 18,
+            **NO_LOG,
             **settings,
         }
     )

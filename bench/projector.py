@@ -23,6 +23,7 @@ import msgspec
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Producer
 
+from bench.cluster import NO_LOG
 from bench.completions import REGIONS
 from meter import topics
 from meter.money import decimal_text
@@ -68,7 +69,12 @@ def main() -> None:
 def produce(settings: Settings, jobs: int) -> int:
     """Publish the records as steps would; how many totals there are."""
     producer = Producer(
-        {"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 20, "queue.buffering.max.messages": 2_000_000}
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "linger.ms": 20,
+            "queue.buffering.max.messages": 2_000_000,
+            **NO_LOG,
+        }
     )
     sent = 0
     for partition, number in enumerate(_shares(jobs)):

@@ -1,16 +1,15 @@
-"""The table for people, the JSON for programs, and the verdicts."""
+"""The figures for people, the JSON for programs, and the verdicts."""
 
 import json
 import os
 import platform
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from bench.delay import Delay
 from bench.recovery import PeakMemory, Recovery
@@ -28,6 +27,12 @@ GOAL_RECOVERY_S = 15
 GOAL_RECOVERY_IDS = 10_000_000
 GIB = 1 << 30
 BUSY_MACHINE = 0.1
+#: Characters of a line: a terminal's, and a pipe's.
+WIDTH = 80
+NAME_WIDTH = 18
+#: A heading, and figures by name.
+Block = tuple[str, list[tuple[str, str]]]
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class NotRun:
 
     @property
     def state(self) -> str:
-        """For the table."""
+        """In a word."""
         return "failed" if self.failed else "not run"
 
 
@@ -136,70 +141,98 @@ def _figures(rows: Sequence[Any], name: str) -> Any:
     return next((row for row in rows if row.name == name and not isinstance(row, NotRun)), None)
 
 
-def show(results: Results, console: Console) -> None:
-    """Print the table and the verdicts."""
-    console.print(_table(results))
-    for row in [*results.rates, *results.delays, *results.settlement, *results.recovery]:
-        if isinstance(row, NotRun):
-            console.print(f"{row.state}: {row.name}: {row.reason}", highlight=False, markup=False)
-        elif isinstance(row, Rate) and row.others > BUSY_MACHINE:
-            console.print(
-                f"note: other programs used {row.others:.0%} of the machine beside {row.name}", highlight=False
-            )
-    for verdict in verdicts(results):
-        figure = f" ({verdict.figure})" if verdict.figure else ""
-        console.print(f"{verdict.kind}: {verdict.what}: {verdict.state}{figure}", highlight=False)
+def shown(results: Results) -> Iterator[str]:
+    """The figures one a line, then the notes and the verdicts, in lines of at most `WIDTH` characters; none is cut."""
+    yield f"Bench: {results.events:,} completions, {psutil.cpu_count()} cores, broker on the same machine"
+    for heading, figures in _blocks(results):
+        yield ""
+        yield from _wrapped(heading)
+        for name, figure in figures:
+            yield from _wrapped(f"  {name:<{NAME_WIDTH}}{figure}", " " * (NAME_WIDTH + 2))
+    yield ""
+    for remark in [*_remarks(results), *map(_verdict_line, verdicts(results))]:
+        yield from _wrapped(remark, "  ")
 
 
-def _table(results: Results) -> Table:
-    table = Table(
-        title=f"Bench: {results.events:,} completions, {psutil.cpu_count()} cores, broker on the same machine"
-    )
-    for column in ("what", "who", "figure", "CPU per event", "broker's", "most memory", "over"):
-        table.add_column(column, justify="left" if column in ("what", "who") else "right")
+def _wrapped(text: str, indent: str = "  ") -> list[str]:
+    """Lines broken between words; a line of the text begins one of its own. A word longer than a line is whole."""
+    lines: list[str] = []
+    for part in text.splitlines():
+        first = indent if lines else ""
+        lines += textwrap.wrap(
+            part,
+            WIDTH,
+            initial_indent=first,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return lines
+
+
+def _blocks(results: Results) -> Iterator[Block]:
+    """What was measured, of whom, and the figures by name."""
     for rate in results.rates:
-        table.add_row("throughput", rate.name, *_rate_cells(rate))
+        yield f"throughput: {rate.name}", _figures_of(rate, _rate_figures)
     for delay in results.delays:
-        table.add_row("delay", delay.name, *_delay_cells(delay))
+        yield f"delay: {delay.name}", _figures_of(delay, _delay_figures)
     for settled in results.settlement:
-        table.add_row("settlement", "meter", *_settlement_cells(settled))
+        yield "settlement: meter", _figures_of(settled, _settlement_figures)
     for row in results.recovery:
-        table.add_row("recovery", "meter", *_recovery_cells(row))
-    for point in results.memory:
-        table.add_row("memory", "meter", _mib(point.rss), "", "", "", f"{point.ids:,} ids")
-    return table
+        yield "recovery: meter", _figures_of(row, _recovery_figures)
+    if results.memory:
+        yield "memory: meter", [(f"{point.ids:,} ids", _mib(point.rss)) for point in results.memory]
 
 
-def _settlement_cells(found: SettlementRun | NotRun) -> tuple[str, ...]:
-    if isinstance(found, NotRun):
-        return (found.state, "", "", "", "")
-    figure = f"{found.accounts_per_s:,.0f} accounts/s, p99 {found.p99_ms:.0f} ms of {found.beside_per_s:,}/s beside"
-    return (figure, "", "", "", f"{found.accounts:,} accounts, {found.seconds:.1f} s")
+def _figures_of(row: Row | NotRun, figures: Callable[[Row], list[tuple[str, str]]]) -> list[tuple[str, str]]:
+    return [(row.state, row.reason)] if isinstance(row, NotRun) else figures(row)
 
 
-def _rate_cells(rate: Rate | NotRun) -> tuple[str, ...]:
-    if isinstance(rate, NotRun):
-        return (rate.state, "", "", "", "")
-    return (
-        f"{rate.events_per_s:,.0f} events/s",
-        f"{rate.cpu_us:.1f} us",
-        "" if rate.broker_cpu_us is None else f"{rate.broker_cpu_us:.1f} us",
-        "" if rate.peak_rss is None else _mib(rate.peak_rss),
-        f"{rate.events:,} events, {rate.seconds:.1f} s",
-    )
+def _rate_figures(rate: Rate) -> list[tuple[str, str]]:
+    figures = [("rate", f"{rate.events_per_s:,.0f} events/s"), ("CPU", f"{rate.cpu_us:.1f} us per event")]
+    if rate.broker_cpu_us is not None:
+        figures.append(("broker's CPU", f"{rate.broker_cpu_us:.1f} us per event"))
+    if rate.peak_rss is not None:
+        figures.append(("most memory", _mib(rate.peak_rss)))
+    return [*figures, ("over", f"{rate.events:,} events, {rate.seconds:.1f} s")]
 
 
-def _delay_cells(delay: Delay | NotRun) -> tuple[str, ...]:
-    if isinstance(delay, NotRun):
-        return (delay.state, "", "", "", "")
-    figure = f"p50 {delay.p50_ms:.0f}, p99 {delay.p99_ms:.0f}, max {delay.max_ms:.0f} ms"
-    return (figure, "", "", "", f"{delay.events:,} events at {delay.events_per_s:,.0f}/s")
+def _delay_figures(delay: Delay) -> list[tuple[str, str]]:
+    over = f"{delay.events:,} events at {delay.events_per_s:,.0f}/s"
+    return [*_percentiles(delay.p50_ms, delay.p99_ms, delay.max_ms), ("over", over)]
 
 
-def _recovery_cells(row: Recovery | NotRun) -> tuple[str, ...]:
-    if isinstance(row, NotRun):
-        return (row.state, "", "", "", "")
-    return (f"{row.seconds:.1f} s", "", "", _mib(row.peak_rss), f"{row.ids:,} ids")
+def _settlement_figures(found: SettlementRun) -> list[tuple[str, str]]:
+    return [
+        ("rate", f"{found.accounts_per_s:,.0f} accounts/s beside {found.beside_per_s:,} completions/s"),
+        *_percentiles(found.p50_ms, found.p99_ms, found.max_ms),
+        ("proof of a bill", f"{found.verify_s:.1f} s"),
+        ("over", f"{found.accounts:,} accounts of {found.events:,} events, {found.seconds:.1f} s"),
+    ]
+
+
+def _recovery_figures(row: Recovery) -> list[tuple[str, str]]:
+    return [
+        ("all partitions", f"{row.seconds:.1f} s"),
+        ("first partition", f"{row.first_partition_s:.1f} s"),
+        ("most memory", _mib(row.peak_rss)),
+        ("over", f"{row.ids:,} ids"),
+    ]
+
+
+def _percentiles(p50_ms: float, p99_ms: float, max_ms: float) -> list[tuple[str, str]]:
+    return [(name, f"{value:.0f} ms") for name, value in (("p50", p50_ms), ("p99", p99_ms), ("max", max_ms))]
+
+
+def _remarks(results: Results) -> Iterator[str]:
+    for rate in results.rates:
+        if isinstance(rate, Rate) and rate.others > BUSY_MACHINE:
+            yield f"note: other programs used {rate.others:.0%} of the machine beside {rate.name}"
+
+
+def _verdict_line(verdict: FigureVerdict) -> str:
+    figure = f" ({verdict.figure})" if verdict.figure else ""
+    return f"{verdict.kind}: {verdict.what}: {verdict.state}{figure}"
 
 
 def _mib(size: int) -> str:

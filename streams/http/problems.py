@@ -37,6 +37,8 @@ STATUS_CODES = {
     500: "internal_error",
     503: "unavailable",
 }
+#: The titles by RFC 9110 where Python's own differ from version to version.
+TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 #: The statuses that mean "later": they say when, whoever raised them.
 RETRIED = frozenset({429, 503})
 RETRY_AFTER_S = "5"
@@ -60,7 +62,7 @@ class Problem(HTTPException):
         """The problem as its JSON says it."""
         return {
             "type": f"{TYPE}{self.code}",
-            "title": HTTPStatus(self.status_code).phrase,
+            "title": TITLES.get(self.status_code) or HTTPStatus(self.status_code).phrase,
             "status": self.status_code,
             "code": self.code,
             "detail": self.text,

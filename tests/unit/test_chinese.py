@@ -197,6 +197,6 @@ def test_the_api_says_what_is_wrong_in_the_language_that_is_asked_for(
     answer = api_problem(request, Problem(422, "bad_fields", text, errors=errors))
     said = json.loads(bytes(answer.body))
     assert (answer.headers["Content-Language"], answer.headers["Vary"]) == (tag, "Accept-Language")
-    assert (said["code"], said["title"], said["status"]) == ("bad_fields", "Unprocessable Entity", 422)
+    assert (said["code"], said["title"], said["status"]) == ("bad_fields", "Unprocessable Content", 422)
     assert said["errors"] == [{"code": "bad_fields", "field": "region", "message": message}]
     assert said["detail"] == detail
