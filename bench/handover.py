@@ -27,7 +27,7 @@ from bench.load import load, producer
 from bench.process import Deadline
 from bench.report import WIDTH
 from streams.broker.ports import free_port
-from streams.cli.layout import TextTable, laid_out
+from streams.terminal.layout import TextTable, laid_out
 
 WORKERS = 3
 EVERY_S = 0.02

@@ -123,7 +123,15 @@ Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema({"type":
 
 From = Annotated[BillingDay | None, Query(alias="from", description="the first billing day")]
 To = Annotated[BillingDay | None, Query(description="the last billing day")]
-Region = Annotated[str | None, AfterValidator(_known), Query(max_length=128, description="a code, name or price zone")]
+Region = Annotated[
+    str | None,
+    AfterValidator(_known),
+    Query(
+        max_length=128,
+        description="a code, name or price zone",
+        json_schema_extra={"enum": [*sorted(REGION_CODES), None]},
+    ),
+]
 
 
 def _span(start: From = None, to: To = None, region: Region = None) -> usage.Span:

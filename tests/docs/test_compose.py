@@ -169,7 +169,7 @@ def test_each_process_that_runs_says_how_it_is(name: str) -> None:
     served = "http_port" if name == "api" else "web_port"
     assert int(port) == Settings.model_fields[served].default
     assert page == "/readyz"
-    assert int(re.findall(r"timeout=(\d+)", code)[0]) < duration_s(check["timeout"])
+    assert int(re.findall(r"timeout_s=(\d+)", code)[0]) < duration_s(check["timeout"])
 
 
 def duration_s(text: str) -> int:
