@@ -82,6 +82,7 @@ class Owners:
         self.assignment.doubtful.discard(partition)
         async with AsyncExitStack() as closing:
             working = asyncio.ensure_future(self._work(partition, closing))
+            working.add_done_callback(_is_known)  # also where the process ends before anybody has asked
             losing = asyncio.ensure_future(lost.wait())
             try:
                 await asyncio.wait([working, losing], return_when=asyncio.FIRST_COMPLETED)
@@ -151,3 +152,9 @@ def _is_by(error: BaseException, causes: tuple[type[BaseException], ...]) -> boo
     while cause is not None and not isinstance(cause, causes):
         cause = cause.__cause__
     return cause is not None
+
+
+def _is_known(ended: "asyncio.Future[None]") -> None:
+    """How it ended is told by whoever ends the process, and not once more by the event loop."""
+    if not ended.cancelled():
+        ended.exception()

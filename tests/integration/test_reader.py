@@ -1,6 +1,7 @@
 """A reader of topics whose Kafka goes away."""
 
 import asyncio
+import logging
 
 import pytest
 from aiokafka import TopicPartition
@@ -28,6 +29,7 @@ async def test_the_reason_is_told_where_kafka_ends_while_it_is_read(
     kafka: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The client's end raised CancelledError: a traceback and exit code 1 instead."""
+    caplog.set_level(logging.ERROR, "aiokafka.consumer.fetcher")  # whatever a test before has set
     await create_topic(kafka, "reader.lost")
     with pytest.raises(BrokerLostError, match="the reason"):
         await lose(Settings(bootstrap_servers=kafka), TopicPartition("reader.lost", 0), caplog)
