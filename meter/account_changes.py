@@ -93,11 +93,6 @@ class AccountChanges:
         """Set or take away the balance below which the customer wants a notice."""
         self.accounts[account_id] = self.account(account_id)._replace(low_balance=threshold)
 
-    def completed_after_stop(self, account_id: str, jobs: int) -> None:
-        """Count jobs that were completed after the stop; they are billed like any other."""
-        account = self.account(account_id)
-        self.accounts[account_id] = account._replace(completed_after_stop=account.completed_after_stop + jobs)
-
     def forget(self, account_id: str, at_ms: int) -> None:
         """Let go of what may no longer be corrected: old payments, and what was paid long ago."""
         for bill_id in self.known.documents.get(account_id, ()):

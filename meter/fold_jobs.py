@@ -148,7 +148,9 @@ def roll_up(step: Step, usage: Usage) -> None:
     for (account_id, region, day, late), (jobs, minutes) in usage.items():
         amount = EXACT.multiply(changes.terms.price_for(account_id, region, day).unit_price, Decimal(minutes))
         key = (account_id, region, day)
-        before = changes.totals.get(key) or state.totals.rows.get(key, NOTHING)
+        before = changes.totals.get(key)
+        if before is None:
+            before = step.found[key] = state.totals.rows.get(key, NOTHING)
         changes.totals[key] = before.plus(jobs, minutes, amount)
         _add_share(step, account_id, region, day, late, jobs, minutes, amount)
         add_to(tally.usage, region, minutes, amount)
@@ -173,9 +175,11 @@ def _add_share(
 
 
 def _completed_while_stopped(step: Step, account_id: str, completed_us: int) -> None:
-    account = step.changes.accounts.find(account_id)
+    """Count jobs that were completed after the stop; they are billed like any other."""
+    changes = step.changes.accounts
+    account = changes.find(account_id)
     if account is not None and account.service is Service.STOPPED and completed_us > account.since_ms * 1000:
-        step.changes.accounts.completed_after_stop(account_id, 1)
+        changes.accounts[account_id] = account._replace(completed_after_stop=account.completed_after_stop + 1)
 
 
 def _reroute(step: Step, chunk: Chunk, record: Record, job: Job, home: int) -> None:

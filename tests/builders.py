@@ -16,6 +16,7 @@ from meter.snapshot import StateReader, changes
 from meter.state import PartitionState
 from meter.step import Step
 from streams.engine.recovery import sighting_of
+from tests.recount.count import Record
 
 RULES = Rules(meter_id="test", partitions=1)
 NOON_MS = 1_767_240_000_000  # 2026-01-01 12:00 in Shanghai
@@ -33,6 +34,11 @@ class Input:
     key: bytes | None
     value: bytes | None
     headers: Headers
+
+
+def as_consumed(record: Record) -> Input:
+    """A record of the log, as the recount has it, as a consumer gives it."""
+    return Input(record.offset, record.timestamp_ms, record.key, record.value, record.headers)
 
 
 def completion(**changes: Any) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Kafka's storage in the data directory: is it one that this Kafka may open, and the making of a new one."""
 
 import base64
-import fcntl
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +11,7 @@ from streams.broker.child import run
 from streams.broker.config import SETTINGS, Files, java_command
 from streams.broker.errors import BrokerError
 from streams.errors import NoRoomError
+from streams.process import locks
 from streams.process.private import append, make_folder
 
 META_VERSION = "1"
@@ -42,9 +43,7 @@ def claim(files: Files) -> IO[bytes] | None:
     """
     make_folder(files.claim.parent)
     file = append(files.claim)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not locks.take(file):
         file.close()
         return None
     return file
@@ -52,13 +51,8 @@ def claim(files: Files) -> IO[bytes] | None:
 
 def is_claimed(files: Files) -> bool:
     """Whether a Kafka has this very storage. One that was copied while its Kafka ran has nobody's claim."""
-    try:
-        with files.claim.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+    with suppress(OSError):
+        return locks.is_taken(files.claim)
     return False
 
 

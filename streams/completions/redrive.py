@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -103,18 +103,19 @@ def prepare(
 
 def corrected(value: bytes, headers: Headers, changes: Mapping[str, bytes]) -> bytes:
     """The record with some fields replaced; all else, also how numbers are written, stays as it came."""
-    document = _parts(value, changes)
-    if form_of(once_each(value)[0], headers) is not Form.STRUCTURED:
+    document, clear = _parts(value, changes)
+    if form_of(clear, headers) is not Form.STRUCTURED:
         return _encode(document, changes)
-    document["data"] = _encode(_parts(_event_data(document), changes), changes)
+    document["data"] = _encode(_parts(_event_data(document), changes)[0], changes)
     return _encode(document, {})
 
 
-def members(value: bytes) -> dict[str, bytes]:
-    """The members of a JSON object, each as it is written, the last of those of one name. Raises ValueError."""
+def members(value: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The members of a JSON object, each as it is written, the last of those of one name; and what they say, of the
+    names that stand there once. Raises ValueError."""
     text = value.decode()
-    document, _ = once_each(text)
-    if not isinstance(document, dict):
+    clear, _ = once_each(text)
+    if not isinstance(clear, dict):
         raise ValueError
     found: dict[str, bytes] = {}
     at = _after_blanks(text, text.index("{") + 1)
@@ -125,7 +126,7 @@ def members(value: bytes) -> dict[str, bytes]:
         found[name] = text[begin:at].encode()
         at = _after_blanks(text, at)
         at = _after_blanks(text, at + 1) if text[at] == "," else at
-    return found
+    return found, clear
 
 
 def _after_blanks(text: str, at: int) -> int:
@@ -147,17 +148,16 @@ def _event_data(document: dict[str, bytes]) -> bytes:
         raise _CannotCorrectError("its data_base64 cannot be read; submit a corrected record") from error
 
 
-def _parts(value: bytes, changes: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The fields of an object, each as it is written; of those that are changed any will do."""
+def _parts(value: bytes, changes: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The fields of an object, each as it is written, and read; of those that are changed any will do."""
     try:
-        parts = members(value)
-        clear, _ = once_each(value)
+        parts, clear = members(value)
     except (ValueError, RecursionError) as error:
         raise _CannotCorrectError("it is no JSON object, so --set cannot correct it; submit a new record") from error
     for name in parts:
         if name not in clear and name not in changes:
             raise _CannotCorrectError(f"it has the key {name[:128]!r} more than once: which is meant, --set must say")
-    return parts
+    return parts, clear
 
 
 def _encode(document: Mapping[str, bytes], changes: Mapping[str, bytes]) -> bytes:

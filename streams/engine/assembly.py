@@ -41,6 +41,7 @@ class Engine(NamedTuple):
 
     settings: Settings
     rules: Rules
+    limits: Limits
     owners: Owners
     readings: Readings
     health: WorkerHealth
@@ -72,7 +73,7 @@ def assemble(
     owners = Owners(assignment, opener, new_owner, readings, standbys, fail, clock)
     health = WorkerHealth(settings, owners, clients, clock)
     guards = Guards(settings, owners, readings, health, clients, questions, fail, clock)
-    return Engine(settings, rules, owners, readings, health, guards, questions, clients, metrics, fail)
+    return Engine(settings, rules, limits, owners, readings, health, guards, questions, clients, metrics, fail)
 
 
 def owner_maker(

@@ -17,7 +17,6 @@ from faust.types import TP, ConsumerMessage
 from meter import topics
 from streams.engine.clients import ChunkReader, GroupMember
 from streams.engine.inputs import Fetched, FetchedChunk, InputEnd
-from streams.engine.limits import Limits
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -63,7 +62,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start both."""
         await super().on_start()
-        reader = ChunkReader(self._settings, Limits())
+        reader = ChunkReader(self._settings, self.app.engine.limits)
         await reader.start_on(self._settings.topic(topic) for topic in topics.INPUTS)
         self._reader = reader
 

@@ -4,7 +4,6 @@ Open addressing with linear probing, a whole chunk at a time in numpy. See `seen
 """
 
 import errno
-import fcntl
 import mmap
 import os
 import secrets
@@ -15,12 +14,13 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.errors import NoRoomError, SettingError
+from streams.process import locks
 
 SLOT_BYTES = 32
 #: Before the slots: the file's own name and seed, so that no table is taken for another.
@@ -55,7 +55,7 @@ class SlotTable:
         self._letting_go = threading.Lock()
         self._file = path.open("r+b" if slots is None else "x+b")
         try:
-            _lock(self._file)
+            self._lock()
             if os.fstat(self._file.fileno()).st_nlink == 0:
                 raise FileNotFoundError(errno.ENOENT, "dropped before it was locked", str(path))
             header = f"meter dedupe index {path.name} {seed}\n".encode()
@@ -76,6 +76,14 @@ class SlotTable:
         self.rows: Rows = np.frombuffer(self._map, dtype=np.uint64, offset=HEADER_BYTES).reshape(-1, 4)
         self.slots = len(self.rows)
         self.used = int(np.count_nonzero(self._occupied(self.rows)))
+
+    def _lock(self) -> None:
+        """Raises BlockingIOError for a table that is in use; who only looks whether it is has the lock for a moment."""
+        for _ in range(GLANCE_TRIES):
+            if locks.take(self._file):
+                return
+            time.sleep(GLANCE_S)
+        raise BlockingIOError(errno.EWOULDBLOCK, "in use", str(self.path))
 
     @classmethod
     def make(cls, directory: Path, partition: int, seed: int, slots: int) -> Self:
@@ -237,32 +245,21 @@ def _free(directory: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def _lock(file: BinaryIO) -> None:
-    """Raises BlockingIOError for a table that is in use; who only looks whether it is has the lock for a moment."""
-    for _ in range(GLANCE_TRIES):
-        with suppress(BlockingIOError):
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(GLANCE_S)
-    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def is_in_use(path: Path) -> bool:
-    """Whether some process, or this one, has a table open."""
+    """Whether some process, or this one, has a table open; one that cannot be looked at is no table to take."""
     try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return locks.is_taken(path)
     except FileNotFoundError:
         return False
     except OSError:
         return True
-    return False
 
 
 def drop_unused(path: Path) -> None:
     """Remove a table that nobody has open. Under its lock: whoever opens it at that moment sees that it is gone."""
     with suppress(OSError), path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
+        if locks.take(file):
+            path.unlink()
 
 
 def _new_name(partition: int) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from meter.arrears import Service
 from meter.contracts import Contract, mode_on
 from streams.http.access import AnyAccount, Anyone, OpenAccount, Operator
-from streams.http.answers import After, Ask, Asked, Limit, Page, answer
+from streams.http.answers import After, Ask, AskedSpan, Limit, Page, answer
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Role
 from streams.http.documents import (
@@ -108,7 +108,7 @@ async def show_service(request: Request, services: AllServices, who: Anyone, acc
 async def show_usage(
     ask: Ask,
     account: OpenAccount,
-    asked: Asked,
+    asked: AskedSpan,
     after: After = None,
     limit: Limit = 50,
 ) -> Response:
@@ -128,7 +128,7 @@ def usage_document(found: usage.Summed) -> UsageDocument:
 async def list_jobs(
     ask: Ask,
     account: OpenAccount,
-    asked: Asked,
+    asked: AskedSpan,
     after: After = None,
     limit: Limit = 50,
 ) -> Response:

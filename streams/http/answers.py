@@ -143,7 +143,7 @@ def _span(start: From = None, to: To = None, region: Region = None) -> usage.Spa
 
 
 #: The billing days and the region that usage is asked of.
-Asked = Annotated[usage.Span, Depends(_span)]
+AskedSpan = Annotated[usage.Span, Depends(_span)]
 After = Annotated[str | None, Query(min_length=1, max_length=1000, description="the `next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="how many at most")]
 

@@ -12,7 +12,7 @@ from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.http.access import Operator, need
 from streams.http.accounts import usage_document
-from streams.http.answers import After, Ask, Asked, BillingDay, Limit, Page, Region, encoded, tagged
+from streams.http.answers import After, Ask, AskedSpan, BillingDay, Limit, Page, Region, encoded, tagged
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Role
 from streams.http.documents import (
@@ -40,7 +40,7 @@ NO_DAYS = BillingDays("UTC")
 async def show_totals(
     ask: Ask,
     _: Operator,
-    asked: Asked,
+    asked: AskedSpan,
     after: After = None,
     limit: Limit = 50,
 ) -> Response:

@@ -4,17 +4,17 @@ The kernel frees it however they end. Until the last one has ended there is noth
 the ports.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from streams.broker.connect import Say
 from streams.broker.state import start_time
 from streams.errors import SettingError
+from streams.process import locks
 from streams.process.private import append, new_folder
 
 LOOK_EVERY_S = 0.1
@@ -52,13 +52,8 @@ def holder(data_dir: Path) -> int | None:
 
 def is_held(data_dir: Path) -> bool:
     """Whether `meter up`, or a process of one, is there: they all hold the lock."""
-    try:
-        with (data_dir / "up.lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+    with suppress(OSError):
+        return locks.is_taken(data_dir / "up.lock")
     return False
 
 
@@ -72,21 +67,13 @@ def is_lost(data_dir: Path, lock: int) -> bool:
 
 def _take(file: IO[bytes], data_dir: Path, say: Say) -> None:
     has_told = False
-    while not _is_locked(file):
+    while not locks.take(file):
         if (pid := _holder(file)) is not None:
             raise SettingError(f"`meter up` runs on {data_dir} already (process {pid})")
         if not has_told:
             say("waiting for the end of what a killed `meter up` has left")
             has_told = True
         time.sleep(LOOK_EVERY_S)  # other programs' children: their end cannot be waited for
-
-
-def _is_locked(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _holder(file: IO[bytes]) -> int | None:

@@ -17,6 +17,7 @@ from meter.records import Chunk
 from meter.rules import Rules
 from meter.state import PartitionState
 from meter.step import Step
+from tests.builders import as_consumed
 from tests.chaos.traffic import ABORT, ABORTED_PREFIX, CRC32, TRANSACTIONAL, Send, Traffic
 from tests.chaos.verdict import CODES, OUTCOMES
 from tests.recount.compare import Published, Reroutes, between, differences, fold_journal, reroute_differences
@@ -27,14 +28,6 @@ PARTITIONS = 3
 RECORDS = 12_000
 BASE = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 BASE_MS = int(BASE.timestamp() * 1000)
-
-
-class Read:
-    """A record as the product's consumer has it."""
-
-    def __init__(self, record: Record) -> None:
-        self.offset, self.timestamp = record.offset, record.timestamp_ms
-        self.key, self.value, self.headers = record.key, record.value, record.headers
 
 
 class MemoryLog:
@@ -80,7 +73,7 @@ def chunks(rng: Random, log: MemoryLog, state: PartitionState) -> Iterator[Chunk
         upto = rng.randint(start, min(end, start + 400))
         if upto > start:
             records = between(log.inputs[state.partition][topic], start, upto)
-            yield Chunk(topic, start, upto, [Read(record) for record in records])
+            yield Chunk(topic, start, upto, [as_consumed(record) for record in records])
 
 
 def metered(rng: Random, log: MemoryLog) -> None:

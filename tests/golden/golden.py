@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING
 from meter import topics
 from meter.published import OUTPUTS
 from meter.records import Record as InputRecord
+from tests.builders import as_consumed
 from tests.recount.count import COMPLETED, Record
 from tests.recount.log import Log
 
@@ -41,20 +42,12 @@ class Golden(Log):
         """The records of a range of positions, as replay asks for them."""
         records = self._of[topic, partition]
         low, high = (bisect_left(records, position, key=lambda record: record.offset) for position in (start, end))
-        return [_Input(record) for record in records[low:high]]
+        return [as_consumed(record) for record in records[low:high]]
 
     def latest(self, topic: str, partition: int) -> dict[bytes | None, bytes]:
         """What compaction would leave."""
         rows: dict[bytes | None, bytes | None] = {r.key: r.value for r in self._of[topic, partition]}
         return {key: value for key, value in rows.items() if value is not None}
-
-
-class _Input:
-    """A record as the product's consumer has it."""
-
-    def __init__(self, record: Record) -> None:
-        self.offset, self.timestamp = record.offset, record.timestamp_ms
-        self.key, self.value, self.headers = record.key, record.value, record.headers
 
 
 def keep(path: Path, records: Iterable[Record]) -> None:

@@ -94,6 +94,14 @@ numbers = st.one_of(
     st.from_regex(r"\A-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,25})?\Z"),
     st.sampled_from(["1e999999999999999999", "1e-999999999999999999", "1e-9999999999999999999", "9" * 5000]),
 )
+GOOD: dict[str, Any] = {
+    "job_id": "j",
+    "account_id": "a",
+    "region": "Tokyo",
+    "kinds": ["face"],
+    "duration_s": 1,
+    "completed_at": "2026-01-01T00:00:00Z",
+}
 fields = st.sampled_from(["job_id", "account_id", "region", "kinds", "duration_s", "completed_at", "x"])
 
 
@@ -104,16 +112,8 @@ fields = st.sampled_from(["job_id", "account_id", "region", "kinds", "duration_s
 @example("completed_at", "1e999999", '{"seconds":%s}')
 @example("x", "1e9999999999999999999", "%s")  # more than what decimals can be
 def test_numbers_of_any_size_are_read_alike_and_stop_nothing(field: str, number: str, around: str) -> None:
-    document = {
-        "job_id": "j",
-        "account_id": "a",
-        "region": "Tokyo",
-        "kinds": ["face"],
-        "duration_s": 1,
-        "completed_at": "2026-01-01T00:00:00Z",
-    }
     literal = around.replace("%s", number)
-    value = json.dumps({**document, field: "here"}).replace('"here"', literal).encode()
+    value = json.dumps({**GOOD, field: "here"}).replace('"here"', literal).encode()
     found = read_job(value, ())
     assert found == read_carefully(value, ())
     assert (found.code if isinstance(found, Refusal) else found.duration_ms) == recounted(value)
@@ -137,21 +137,13 @@ def test_broken_completions_are_read_alike(document: dict[str, Any], junk: bytes
 
 
 def test_what_a_lenient_decoder_would_let_through() -> None:
-    good = {
-        "job_id": "j",
-        "account_id": "a",
-        "region": "Tokyo",
-        "kinds": ["face"],
-        "duration_s": 1,
-        "completed_at": "2026-01-01T00:00:00Z",
-    }
-    value = encode(good, False)
+    value = encode(GOOD, False)
     deep = value[:-1] + b',"x":' + b"[" * 101 + b"]" * 101 + b"}"
     for other in (value[:-1] + b',"x":"\xff"}', value[:-1] + b',"\xff":1}', deep):
         assert read_job(other, ()) == read_carefully(other, ())
         assert not isinstance(read_job(other, ()), Job)
     brackets = value[:-1] + b',"x":"' + b"[" * 200 + b'"}'
     assert read_job(brackets, ()) == Job(
-        "j", "a", "ap-tokyo", kinds_json(("face",)), 1000, "1", 1_767_225_600_000_000, str(good["completed_at"])
+        "j", "a", "ap-tokyo", kinds_json(("face",)), 1000, "1", 1_767_225_600_000_000, str(GOOD["completed_at"])
     )
     assert MAX_ORIGINAL_BYTES < 4 << 20

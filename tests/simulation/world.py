@@ -2,9 +2,11 @@
 
 import json
 import random
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from meter import topics
@@ -48,19 +50,11 @@ class Log:
         self.end += count
 
     def between(self, start: int, end: int) -> Sequence[LogRecord]:
-        low = _first_at(self.records, start)
-        return self.records[low : _first_at(self.records, end)]
+        low, high = (bisect_left(self.records, position, key=_offset) for position in (start, end))
+        return self.records[low:high]
 
 
-def _first_at(records: list[LogRecord], offset: int) -> int:
-    low, high = 0, len(records)
-    while low < high:
-        middle = (low + high) // 2
-        if records[middle].offset < offset:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+_offset = attrgetter("offset")
 
 
 class World:

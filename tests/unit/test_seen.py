@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -406,25 +406,36 @@ def killed_in_the_middle(directory: Path, start: int, steps: int) -> int:
     return committed[-1]
 
 
-def test_a_table_that_is_being_made_is_not_tidied_away(tmp_path: Path) -> None:
-    """A save drops the tables that nobody has open, while growth makes a new one, which it locks a moment later."""
+@contextmanager
+def beside(action: Callable[[], object]) -> Iterator[None]:
+    """Within the block another thread does something again and again."""
     stop = threading.Event()
 
-    def tidy() -> None:
+    def again_and_again() -> None:
         while not stop.is_set():
-            for path in tmp_path.glob("*.table"):
-                drop_unused(path)
+            action()
 
-    tidying = threading.Thread(target=tidy)
-    tidying.start()
+    thread = threading.Thread(target=again_and_again)
+    thread.start()
     try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_table_that_is_being_made_is_not_tidied_away(tmp_path: Path) -> None:
+    """A save drops the tables that nobody has open, while growth makes a new one, which it locks a moment later."""
+
+    def tidy() -> None:
+        for path in tmp_path.glob("*.table"):
+            drop_unused(path)
+
+    with beside(tidy):
         for _ in range(MADE_BESIDE_TIDYING):
             table = SlotTable.make(tmp_path, 0, 1, 1)
             assert table.path.exists()
             table.close()
-    finally:
-        stop.set()
-        tidying.join()
 
 
 def test_somebody_who_looks_whether_a_table_is_in_use_does_not_make_it_so(tmp_path: Path, open_seen: Opener) -> None:
@@ -432,18 +443,7 @@ def test_somebody_who_looks_whether_a_table_is_in_use_does_not_make_it_so(tmp_pa
         seen.add(sightings(0, 5))
         seen.save()
     path = next(tmp_path.glob("*.table"))
-    stop = threading.Event()
-
-    def look() -> None:
-        while not stop.is_set():
-            is_in_use(path)
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
+    with beside(lambda: is_in_use(path)):
         for _ in range(OPENED_BESIDE_LOOKING):
             with closing(open_seen(tmp_path)) as seen:
                 assert len(seen) == 5
-    finally:
-        stop.set()
-        looking.join()

@@ -4,6 +4,7 @@ Nothing here is decided: the command is judged again, on its partition, once it 
 the read model is behind, and never does any harm.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -94,9 +95,10 @@ def _target(connection: Connection, here: Scene, command: Command) -> CommandTar
 def _know(known: Accounts, connection: Connection, here: Scene, command: Command, contracts: Contracts) -> None:
     """Put in a command's account, and the bill, the top-up and the ticket that it names."""
     account_id: str = command["account_id"]
-    if (account := _account(connection, here, account_id, contracts)) is not None:
+    due = accounts.open_bills(connection, account_id)
+    if (account := _account(connection, here, account_id, contracts, due)) is not None:
         known.put(account_id, account)
-    for bill in accounts.open_bills(connection, account_id):
+    for bill in due:
         known.put_document(account_id, bill.bill_id, Document(bill.payable, (bill.payable,)))
     for bill_id, document in _document(connection, account_id, command.get("bill_id")).items():
         known.put_document(account_id, bill_id, document)
@@ -106,12 +108,17 @@ def _know(known: Accounts, connection: Connection, here: Scene, command: Command
         known.put_ticket(account_id, ticket, bill_id, amount)
 
 
-def _account(connection: Connection, here: Scene, account_id: str, contracts: Contracts) -> Account | None:
+def _account(
+    connection: Connection,
+    here: Scene,
+    account_id: str,
+    contracts: Contracts,
+    due: Sequence[accounts.StoredOpenBill],
+) -> Account | None:
     found = accounts.account_by_id(connection, account_id)
     if found is None:
         return None
     grace = grace_hours_of(contract_on(contracts, here.today))
-    due = accounts.open_bills(connection, account_id)
     return Account(
         milliseconds(found.seen_at),
         found.balance,

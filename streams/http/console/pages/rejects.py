@@ -149,8 +149,7 @@ def _fields(value: bytes) -> dict[str, str]:
 def _object(value: bytes) -> dict[str, bytes]:
     """The fields of an object, as they are written; none of those that stand in it twice."""
     try:
-        fields = members(value)
-        clear, _ = once_each(value)
+        fields, clear = members(value)
     except (ValueError, RecursionError):
         return {}
     return {name: field for name, field in fields.items() if name in clear}
