@@ -8,6 +8,7 @@ import pytest
 
 from streams.broker import BrokerAddress
 from tests.open_kafka import OpenBroker
+from tests.package.built import Package, build, install
 from tests.store.postgres import Postgres
 
 #: Folders whose tests go through one stage in their order; elsewhere a file does.
@@ -66,3 +67,15 @@ def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL, stopped when the run ends; `new_database()` gives the URL of an empty database."""
     with Postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """The sdist and the wheel of this tree."""
+    return build(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="session")
+def installed(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has the wheel, and the tree nowhere."""
+    return install(package.wheel, tmp_path_factory.mktemp("installed") / "env")

@@ -10,9 +10,12 @@ from tests.docs.markdown import DocumentStep, matches, steps
 from tests.docs.run_blocks import BlockError, Shell, fresh_clone, run_document, run_step
 
 ROOT = Path(__file__).parents[2]
+#: A sdist has no history to clone.
+IN_A_CLONE = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a fresh clone is made of a clone")
 WITH_COMMANDS = ("README.md", "docs/tutorial.md", "docs/commands.md")
 
 
+@IN_A_CLONE
 @pytest.mark.timeout(480)
 @pytest.mark.parametrize("name", WITH_COMMANDS)
 def test_a_document_does_what_it_says(name: str, tmp_path: Path) -> None:
@@ -122,6 +125,7 @@ class TestShell:
         assert said.read_text() == "ended\n"
 
 
+@IN_A_CLONE
 def test_the_clone_is_what_is_committed_and_make_installs_nothing_into_it(tmp_path: Path) -> None:
     clone = fresh_clone(tmp_path)
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=clone, check=True, capture_output=True).stdout

@@ -30,15 +30,16 @@ STOPPED_WITHIN_S = 45
 class Up:
     """A running `meter up`, and the processes that it has told of."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, command: Path = METER) -> None:
         self.root = root
+        self.command = command
         self.log = root / "up.log"
         self.environment = clean_environment(data_dir=root / "data", web_port=0, http_port=0)
 
     def start(self) -> None:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [METER, "up", "--workers", "2", "--port", "0"], env=self.environment, cwd=self.root,
+                [self.command, "up", "--workers", "2", "--port", "0"], env=self.environment, cwd=self.root,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -57,8 +58,8 @@ class Up:
     def meter(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Another command on the same data directory finds the broker."""
         return subprocess.run(
-            [METER, *arguments], env=self.environment, cwd=self.root, input=given, capture_output=True, text=True,
-            timeout=PATIENCE_S, check=False,
+            [self.command, *arguments], env=self.environment, cwd=self.root, input=given, capture_output=True,
+            text=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
 
     def family(self) -> set[psutil.Process]:
@@ -125,8 +126,9 @@ def test_the_console_shows_what_was_submitted(up: Up) -> None:
     assert "console    not started" not in up.said()
 
 
-def test_in_the_background_it_is_looked_at_killed_and_stopped(tmp_path: Path) -> None:
-    up = Up(tmp_path)
+def test_in_the_background_it_is_looked_at_killed_and_stopped(tmp_path: Path, installed: Path) -> None:
+    """By the `meter` of the built wheel, which has everything that a whole meter takes."""
+    up = Up(tmp_path, installed / "meter")
     done = up.meter("up", "--workers", "2", "--port", "0", "--detach")
     family: set[psutil.Process] = set()
     try:
