@@ -7,7 +7,7 @@ the inputs alone: not on outages, slices or speed.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -234,10 +234,14 @@ class Unbilled:
     def added_up(self) -> Decimal:
         """The same, added up anew: for proofs, since it looks at all there is."""
         total = ZERO
-        for shares in self._of.values():
-            for share in shares.values():
-                total = EXACT.add(total, share.amount)
+        for share in self.shares():
+            total = EXACT.add(total, share.amount)
         return total
+
+    def shares(self) -> Iterator[UnbilledShare]:
+        """All there is, in the order in which it came up."""
+        for shares in self._of.values():
+            yield from shares.values()
 
 
 _NO_SHARES: Mapping[ShareKey, UnbilledShare] = {}

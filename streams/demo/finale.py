@@ -49,7 +49,7 @@ async def show_console(settings: Settings, folder: Path) -> None:
 
 async def _caught_up(settings: Settings, exits: list[Ended]) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while not await asyncio.to_thread(_is_shown, settings):
+    while not await asyncio.to_thread(is_shown, settings):
         if exits:
             raise MeterError(f"{exits[0].who.name} ended with exit code {exits[0].code}")
         if time.monotonic() > deadline:
@@ -57,7 +57,7 @@ async def _caught_up(settings: Settings, exits: list[Ended]) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-def _is_shown(settings: Settings) -> bool:
+def is_shown(settings: Settings) -> bool:
     """Whether all that is in the topics is in the read model, by the API's own word."""
     try:
         with open_page(f"http://127.0.0.1:{settings.http_port}/v1/status", 2) as page:

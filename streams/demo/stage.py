@@ -59,7 +59,7 @@ class Cast:
     async def ready(self, partitions: int) -> None:
         """Wait until all partitions are open. Raises MeterError with a worker's last words when one has ended."""
         deadline = time.monotonic() + PATIENCE_S
-        while sum([await asyncio.to_thread(_open_partitions, port) for port in self._ports]) < partitions:
+        while sum([await asyncio.to_thread(open_partitions, port) for port in self._ports]) < partitions:
             if self.exits or time.monotonic() > deadline:
                 raise MeterError(f"the workers did not start: {self.last_words()}")
             await asyncio.sleep(LOOK_S)
@@ -70,7 +70,8 @@ class Cast:
         return lines[-1] if lines else "they said nothing"
 
 
-def _open_partitions(port: int) -> int:
+def open_partitions(port: int) -> int:
+    """How many partitions the worker whose pages are at this port has open; 0 where it does not answer."""
     try:
         with open_page(f"http://127.0.0.1:{port}/readyz", 2) as page:
             return len(json.load(page)["open"])

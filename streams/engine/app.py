@@ -48,6 +48,18 @@ class MeterApp(faust.App):
         super().on_rebalance_return()
         self.on_rebalance_end()
 
+    async def start_fetching(self) -> None:
+        """Start the task that fetches, if it does not run: Faust's own recovery would have started it."""
+        await self._fetcher.maybe_start()
+
+    async def wait_for_crash(self) -> None:
+        """Until something of Faust's has failed; `crash_reason` says why."""
+        await self._crashed.wait()
+
+    def pages_server(self) -> Any:
+        """aiohttp's server of the pages, once it has started."""
+        return self.web._runner.server  # noqa: SLF001 - Faust tells nobody
+
 
 def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException], None]) -> MeterApp:
     """The app of one worker; `fail` ends the process."""
@@ -87,9 +99,9 @@ def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException],
 
 async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseException], None]) -> None:
     """Run until asked to stop; then finish the steps in flight, save, and leave the group."""
-    await _start(app, asked, fail)
+    await start(app, asked, fail)
     watch = asyncio.ensure_future(app.engine.guards.run())
-    crashed = asyncio.ensure_future(app._crashed.wait())
+    crashed = asyncio.ensure_future(app.wait_for_crash())
     waiting = asyncio.ensure_future(asked.wait())
     await asyncio.wait([crashed, waiting, watch], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -111,7 +123,7 @@ async def stop_when(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseExc
     too_late.cancel()
 
 
-async def _start(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseException], None]) -> None:
+async def start(app: MeterApp, asked: asyncio.Event, fail: Callable[[BaseException], None]) -> None:
     """Start it. Only what has started can be stopped in order; where that takes too long, nothing is lost by a kill."""
     starting = asyncio.ensure_future(app.start())
     try:

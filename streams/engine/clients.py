@@ -1,8 +1,9 @@
 """The worker's two consumers: a member of the group, which fetches nothing, and a reader without a group.
 
-So a rebalance does not touch what is read. Both are aiokafka's, and reach into its insides, here and nowhere else: its
-members must fetch, its consumers tell nobody when they were answered or why they were thrown out of the group, a seek
-drops what was fetched of all other partitions, and positions move before the records are handed out.
+So a rebalance does not touch what is read. Both are aiokafka's, and need what it keeps to itself, by way of
+`kafka/internals.py`: its members must fetch, its consumers tell nobody when they were answered or why they were thrown
+out of the group, a seek drops what was fetched of all other partitions, and positions move before the records are
+handed out.
 """
 
 import asyncio
@@ -14,7 +15,6 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import KafkaError
-from aiokafka.structs import TopicPartition
 from faust.transport.drivers.aiokafka import ConsumerStoppedError
 from faust.types import TP
 
@@ -22,6 +22,7 @@ from meter.records import Chunk, HoleError
 from streams.engine.inputs import FetchedChunk, InputEnd
 from streams.engine.leaving import leave_request
 from streams.engine.limits import Limits
+from streams.kafka import internals
 from streams.kafka.clients import READ_COMMITTED
 from streams.kafka.options import client_options
 from streams.settings import Settings
@@ -67,7 +68,7 @@ class _Listening(AIOKafkaConsumer):
 
     def heard_at(self) -> float:
         """Monotonic time of the last answer over the connections that are open; 0.0 where there is none."""
-        return max((connection._last_action for connection in list(self._client._conns.values())), default=0.0)
+        return internals.last_heard(self._client)
 
 
 class GroupMember(_Listening):
@@ -92,16 +93,12 @@ class GroupMember(_Listening):
     async def start(self) -> None:
         """Connect; see AIOKafkaConsumer."""
         await super().start()
-        self._fetcher._fetch_task.cancel()
-        self._subscription._fetch_count += 1  # it is never idle: who does not poll would have to leave the group
+        internals.stop_fetching(self._fetcher)
+        internals.never_idle(self._subscription)  # who does not poll would have to leave the group
 
     def group_error(self) -> BaseException | None:
         """Why it is no longer a member of its group, if it has stopped being one. For any thread: it only reads."""
-        task = getattr(self._coordinator, "_coordination_task", None)
-        if task is None or not task.done() or task.cancelled():
-            error: BaseException | None = getattr(self._coordinator, "_pending_exception", None)
-            return error
-        return task.exception() or RuntimeError("the group's coordination has ended")
+        return internals.membership_error(self._coordinator)
 
     async def leave(self) -> None:
         """Leave the group at once, in the midst of a rebalance too, and for good.
@@ -110,18 +107,13 @@ class GroupMember(_Listening):
         """
         group: Any = self._coordinator
         member, node = group.member_id, group.coordinator_id
-        if not group._closing.done():
-            group._closing.set_result(None)
-        for task in (group._heartbeat_task, group._coordination_task, group._commit_refresh_task):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await internals.end_membership(group)
         if node is None or not member:
             return
         # Not on the group's own connection: a join may wait there for the others.
-        sending = self._client.send(node, leave_request(group.group_id, member, group._group_instance_id))
+        leaving = leave_request(group.group_id, member, internals.instance_id_of(group))
         with suppress(KafkaError, TimeoutError, NotImplementedError):  # brokers before 2.4 do not know it
-            await asyncio.wait_for(sending, LEAVE_S)
+            await asyncio.wait_for(self._client.send(node, leaving), LEAVE_S)
 
 
 class ChunkReader(_Listening):
@@ -178,18 +170,17 @@ class ChunkReader(_Listening):
         """
         assignment = self._subscription.subscription.assignment
         if tp not in assignment.tps:
-            assignment._tp_state[tp] = ReadState(assignment)
-            assignment._topic_partitions |= {TopicPartition(*tp)}
+            internals.add_to_assignment(assignment, tp, ReadState(assignment))
         state: ReadState = assignment.state_value(tp)
         return state
 
     async def fetch(self, tps: set[TP], timeout_s: float) -> list[FetchedChunk]:
         """Chunks of what was fetched for some inputs, and the numbers of their readings."""
         fetcher = self._fetcher
-        if fetcher._closed:
+        if internals.is_closed(fetcher):
             raise ConsumerStoppedError
         records = await fetcher.fetched_records(tps, timeout=timeout_s, max_records=self._max_records)
-        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = BUSY if records else IDLE
+        internals.set_patience(fetcher, *(BUSY if records else IDLE))
         # From here on nothing else runs in this thread, so positions and records belong together.
         return [
             FetchedChunk(

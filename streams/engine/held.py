@@ -12,6 +12,7 @@ from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, I
 from aiokafka.structs import TopicPartition
 
 from streams.engine.inputs import InputEnd
+from streams.kafka.internals import client_of, metadata_of_topic
 from streams.kafka.protocol import message
 
 #: (topic, partition)
@@ -110,12 +111,13 @@ async def open_transactions(client: Any, topic: str, partition: int) -> list[Ope
     `client` is an aiokafka consumer or producer that has started; neither has another way than its own client to ask
     one node. Raises KafkaError.
     """
-    await client._client._wait_on_metadata(topic)
-    leader = client._client.cluster.leader_for_partition(TopicPartition(topic, partition))
+    asking = client_of(client)
+    await metadata_of_topic(asking, topic)
+    leader = asking.cluster.leader_for_partition(TopicPartition(topic, partition))
     if leader in {None, -1}:
         return []
     try:
-        answer = await client._client.send(leader, _DescribeProducers([(topic, [partition], {})], {}))
+        answer = await asking.send(leader, _DescribeProducers([(topic, [partition], {})], {}))
     except NotImplementedError:
         return []  # Kafka 2.8 is the first that tells
     producers = answer.topics[0][1][0][3] or []

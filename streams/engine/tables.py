@@ -41,7 +41,7 @@ class OwnedTables(TableManager):
         engine.owners.assign(assigned, generation_id, app.assignor.standby)
         app.flow_control.resume()
         consumer.resume_flow()
-        await app._fetcher.maybe_start()
+        await app.start_fetching()
         await engine.readings.again()
         self.on_actives_ready()
         self.on_standbys_ready()

@@ -14,7 +14,7 @@ def add_pages(app: MeterApp) -> None:
     @app.task
     async def doors() -> None:
         """Connections are few, and none lasts long."""
-        await keep_doors(lambda: app.web._runner.server)
+        await keep_doors(app.pages_server)
 
     health, owners, measures = app.engine.health, app.engine.owners, app.engine.metrics
 

@@ -52,17 +52,18 @@ class PartitionWriter:
         self._settings = settings
         self._partition = partition
         self._transactional_id = f"{settings.app_id}-{partition}"
-        self._producer = TransactionalProducer(settings, self._transactional_id, max_batch_size=BATCH_BYTES)
+        #: What it writes by: Kafka's own checks hold for whoever uses it.
+        self.producer = TransactionalProducer(settings, self._transactional_id, max_batch_size=BATCH_BYTES)
         self._ends: dict[str, int] = {}
         self._rerouted_ends: dict[int, int] = {}
 
     async def start(self) -> None:
         """Fence whoever wrote for this partition before, and settle what it left open."""
-        await start(self._producer, self._settings.publish_timeout_s)
+        await start(self.producer, self._settings.publish_timeout_s)
 
     async def stop(self) -> None:
         """Close the connection; nothing is open between steps."""
-        await stop(self._producer)
+        await stop(self.producer)
 
     def stand_at(self, ends: Mapping[str, int], rerouted_ends: Mapping[int, int]) -> None:
         """Before the first step: where the outputs end, by topic, and `recognition.jobs.rerouted`, by partition."""
@@ -74,37 +75,37 @@ class PartitionWriter:
             await self._abort_on(places)
 
     async def _abort_on(self, places: Iterable[tuple[str, int]]) -> None:
-        await self._producer.begin_transaction()
+        await self.producer.begin_transaction()
         sends = []
         for topic, partition in places:
-            batch = self._producer.create_batch()
+            batch = self.producer.create_batch()
             batch.append(timestamp=int(time.time() * 1000), key=b"aborted", value=b"", headers=[])
             batch.close()
-            sends.append(await self._producer.send_batch(batch, self._settings.topic(topic), partition=partition))
+            sends.append(await self.producer.send_batch(batch, self._settings.topic(topic), partition=partition))
         for send in sends:
             await send
-        await self._producer.abort_transaction()
+        await self.producer.abort_transaction()
 
     @property
     def producer_id(self) -> int:
         """Kafka's id of the producer, the same as its predecessors'; once it has started."""
-        return self._producer.identity.producer_id
+        return self.producer.identity.producer_id
 
     async def end_on(self, topic: str, partition: int, *, commit: bool) -> None:
         """A transaction without a record on one partition: what hangs there of this producer ends as it does."""
         async with self._deadline("an end"):
-            await self._producer.begin_transaction()
-            self._producer.add_partition(TopicPartition(self._settings.topic(topic), partition))
-            await (self._producer.commit_transaction() if commit else self._producer.abort_transaction())
+            await self.producer.begin_transaction()
+            self.producer.add_partition(TopicPartition(self._settings.topic(topic), partition))
+            await (self.producer.commit_transaction() if commit else self.producer.abort_transaction())
 
     async def see_that_it_is_the_newest(self) -> None:
         """Raises ProducerFenced where another worker has opened the partition since. It changes nothing."""
         try:
             async with self._deadline("a question"):
-                newest = await newest_producer(self._producer.client, self._transactional_id)
+                newest = await newest_producer(self.producer.client, self._transactional_id)
         except NotImplementedError:
             return  # Kafka 3.0 is the first that tells
-        if newest != self._producer.identity:
+        if newest != self.producer.identity:
             raise ProducerFenced
 
     def batches(self, step: Step) -> list[OutputBatch]:
@@ -139,12 +140,12 @@ class PartitionWriter:
             ) from error
 
     async def _publish(self, batches: Sequence[OutputBatch]) -> CommittedStep:
-        await self._producer.begin_transaction()
+        await self.producer.begin_transaction()
         sends: list[tuple[OutputBatch, asyncio.Future[RecordMetadata]]] = []
         try:
             for output in batches:
                 name = self._settings.topic(output.topic)
-                sends.append((output, await self._producer.send_batch(output.batch, name, partition=output.partition)))
+                sends.append((output, await self.producer.send_batch(output.batch, name, partition=output.partition)))
         except IllegalOperation as error:
             raise await _cause([send for _, send in sends]) or error from error
         ends: dict[tuple[str, int], int] = {}
@@ -156,7 +157,7 @@ class PartitionWriter:
                 priced_ms = sent.timestamp
             elif output.topic == topics.JOURNAL:
                 journal_ms = sent.timestamp
-        await self._producer.commit_transaction()
+        await self.producer.commit_transaction()
         self._ends.update({topic: end for (topic, _), end in ends.items() if topic != topics.REROUTED})
         self._rerouted_ends.update({q: end for (topic, q), end in ends.items() if topic == topics.REROUTED})
         return CommittedStep(ends.get((topics.PRICED, self._partition)), priced_ms, journal_ms)
@@ -186,7 +187,7 @@ class PartitionWriter:
                 if batch is not None:
                     batch.close()
                     yield batch
-                batch = self._producer.create_batch()
+                batch = self.producer.create_batch()
                 batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
         if batch is not None:
             batch.close()

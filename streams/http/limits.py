@@ -27,6 +27,10 @@ class Buckets:
         self._size = max(1.0, per_s * BURST_S)
         self._left: dict[str, tuple[float, float]] = {}  # the one that was asked for longest ago comes first
 
+    def __len__(self) -> int:
+        """How many names are kept."""
+        return len(self._left)
+
     def take(self, name: str) -> Mapping[str, str]:
         """Take one. Returns the headers that say what is left. Raises Problem (429) where the bucket is empty."""
         if not self._per_s:

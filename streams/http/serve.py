@@ -51,7 +51,7 @@ async def _run(settings: Settings, say: Say, console: bool, room: int) -> int:
         loop.add_signal_handler(number, asked.set)
     engine = open_engine(settings)
     try:
-        has_tokens = await _has_tokens(engine, asked)
+        has_tokens = await store_has_tokens(engine, asked)
     finally:
         engine.dispose()
     if has_tokens is None:
@@ -69,7 +69,7 @@ async def _run(settings: Settings, say: Say, console: bool, room: int) -> int:
     return Exit.OK
 
 
-async def _has_tokens(engine: Engine, asked: asyncio.Event) -> bool | None:
+async def store_has_tokens(engine: Engine, asked: asyncio.Event) -> bool | None:
     """Whether there are tokens, once the store is there and has this version's tables; None: asked to stop before.
 
     Raises StoreRefusedError.

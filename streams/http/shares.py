@@ -33,6 +33,10 @@ class Shares:
     def __init__(self) -> None:
         self._shares: dict[str, _Share] = {}
 
+    def __len__(self) -> int:
+        """How many accounts have a request at work or waiting."""
+        return len(self._shares)
+
     async def take(self, request: Request, who: Caller) -> None:
         """Wait for a turn, where a customer asks. Raises Problem (429) where too many of its requests wait already."""
         if who.account_id is None:

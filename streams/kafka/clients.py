@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from streams.errors import BrokerLostError, BrokerRefusesError
-from streams.kafka import connections
+from streams.kafka import connections, internals
 from streams.kafka import records as lenient
 from streams.kafka.diagnosis import why_not
 from streams.kafka.options import client_options
@@ -50,8 +50,9 @@ class Reader(AIOKafkaConsumer):
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         self._subscription.assign_from_user(partitions)
-        if new := {tp.topic for tp in partitions} - self._client._topics:
-            self._client.set_topics(self._client._topics | new)
+        asked = internals.asked_topics(self._client)
+        if new := {tp.topic for tp in partitions} - asked:
+            self._client.set_topics(asked | new)
 
     async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         await self.know({tp.topic for tp in partitions})
@@ -65,18 +66,17 @@ class Reader(AIOKafkaConsumer):
 
     async def know(self, names: set[str]) -> None:
         """Ask where these topics are, those of them that it was never asked for."""
-        if new := names - self._client._topics:
-            await self._client.set_topics(self._client._topics | new)
+        asked = internals.asked_topics(self._client)
+        if new := names - asked:
+            await self._client.set_topics(asked | new)
 
     async def stop(self) -> None:
         """End it. A cancellation that comes while a gone assignment's fetch is cancelled is lost: it is given again."""
-        while self._fetcher is not None and not self._fetcher._fetch_task.done():
-            self._fetcher._fetch_task.cancel()
-            await asyncio.wait([self._fetcher._fetch_task], timeout=STOP_AGAIN_S)
+        while self._fetcher is not None and not internals.is_fetching_stopped(self._fetcher):
+            await asyncio.wait([internals.stop_fetching(self._fetcher)], timeout=STOP_AGAIN_S)
         if self._fetcher is not None:
             # The client's own end awaits each: one that pauses, since Kafka is gone, would raise its CancelledError.
-            fetches = tuple(self._fetcher._pending_tasks)
-            self._fetcher._pending_tasks.clear()
+            fetches = internals.take_fetches(self._fetcher)
             for fetch in fetches:
                 fetch.cancel()
             await asyncio.gather(*fetches, return_exceptions=True)

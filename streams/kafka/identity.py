@@ -11,6 +11,7 @@ from aiokafka.protocol.api import Request
 
 from meter.identity import Identity
 from streams.errors import RefusalToStartError
+from streams.kafka.internals import client_of
 from streams.kafka.wire import NO_TOPIC_ID, metadata_of
 from streams.settings import Settings
 
@@ -26,7 +27,7 @@ async def identify(client: Any, settings: Settings, names: Iterable[str]) -> Ide
     """
     request = metadata_of(settings.topic(name) for name in dict.fromkeys(names))
     for left in reversed(range(ATTEMPTS)):
-        answer = await _ask(client._client, request)
+        answer = await _ask(client_of(client), request)
         topics = answer["topics"]
         ids = {settings.bare(topic["name"]): _text(topic["topic_id"]) for topic in topics if _has_id(topic)}
         if len(ids) == len(topics) or not left:

@@ -12,6 +12,8 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
+from streams.kafka.internals import replace_bytes
+
 _LENGTH_AT = 8
 _HEAD_BYTES = 12
 _MAGIC_AT = 16
@@ -48,8 +50,7 @@ class _Batch:
             if self._data[_MAGIC_AT] < 2:  # has no headers
                 raise
             batch = _DefaultRecordBatchPy(self._data)
-            batch._maybe_uncompress()
-            batch._buffer = _LenientBytes(batch._buffer)
+            replace_bytes(batch, _LenientBytes)
             return iter(list(batch))
 
 

@@ -11,7 +11,7 @@ from streams.errors import SettingError
 from streams.settings import Settings
 
 #: The standard library reads certificates, and has no public name for it.
-_decoded: Any = ssl._ssl._test_decode_cert  # type: ignore[attr-defined]
+_decoded: Any = ssl._ssl._test_decode_cert  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext:

@@ -30,6 +30,7 @@ from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, AddPartitionsT
 from aiokafka.structs import TopicPartition
 
 from streams.errors import BrokerLostError, SettingError
+from streams.kafka.internals import close_sender
 from streams.kafka.options import client_options
 from streams.kafka.wire import ProducerOf
 from streams.settings import Settings
@@ -182,6 +183,6 @@ async def stop(producer: AIOKafkaProducer, patience_s: float = STOP_S) -> None:
         await asyncio.wait_for(producer.stop(), patience_s)
         return
     with suppress(TimeoutError, KafkaError, OSError):
-        await asyncio.wait_for(producer._sender.close(), patience_s)
+        await asyncio.wait_for(close_sender(producer), patience_s)
     with suppress(TimeoutError, KafkaError, OSError):
         await asyncio.wait_for(producer.client.close(), patience_s)

@@ -32,6 +32,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
+from streams.kafka.internals import ask_any, ask_node
 from streams.kafka.protocol import message
 
 NO_TOPIC_ID = bytes(16)
@@ -243,7 +244,7 @@ def metadata_of(names: Iterable[str]) -> Request[Any]:
 async def describe_topics(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Topic]:
     """Topics by name, in the order asked, as they are now, with this client's rights. None is created by it."""
     wanted = list(names)
-    answer = await client._send_request(metadata_of(wanted))
+    answer = await ask_any(client, metadata_of(wanted))
     said = {topic["name"]: topic for topic in answer.to_object()["topics"]}
     return {name: _topic(said[name]) for name in wanted}
 
@@ -270,7 +271,7 @@ async def group_rights(client: AIOKafkaAdminClient, group: str) -> frozenset[Ope
         return frozenset()
     if found.error is not None:
         raise found.error(found.said or found.key)
-    answer = await client._send_request_to_node(found.node, _DescribeGroups([group], True, {}))
+    answer = await ask_node(client, found.node, _DescribeGroups([group], True, {}))
     (said,) = answer.to_object()["groups"]
     error = for_code(said["error_code"])
     if error in _DENIED:
@@ -303,7 +304,7 @@ class _Coordinator(NamedTuple):
 
 
 async def _coordinators(client: AIOKafkaAdminClient, key_type: int, keys: Sequence[str]) -> list[_Coordinator]:
-    answer = await client._send_request(_FindCoordinators(key_type, list(keys), {}))
+    answer = await ask_any(client, _FindCoordinators(key_type, list(keys), {}))
     return [
         _Coordinator(
             said["key"],

@@ -74,7 +74,8 @@ def _config() -> Config:
 
 def _run(connection: Connection) -> None:
     scripts = _scripts()
-    context = EnvironmentContext(_config(), scripts, fn=lambda revision, _: scripts._upgrade_revs("heads", revision))
+    steps = scripts._upgrade_revs  # noqa: SLF001 - as `alembic upgrade` asks for them; it would make a connection of its own
+    context = EnvironmentContext(_config(), scripts, fn=lambda revision, _: steps("heads", revision))
     context.configure(connection=connection, target_metadata=metadata, transactional_ddl=False)
     with context:
         context.run_migrations()

@@ -146,7 +146,8 @@ class Process:
         self._where = where
         self._page = page
         self._log = log
-        self._environment = {
+        #: The environment that the process is started with.
+        self.environment = {
             **os.environ,
             f"{PREFIX}BOOTSTRAP_SERVERS": settings.bootstrap_servers or "",
             f"{PREFIX}DATA_DIR": str(settings.data_dir),
@@ -156,9 +157,9 @@ class Process:
             f"{PREFIX}HTTP_ACCESS_LOG": str(_wants_access_log(settings)),
         }
         if settings.instance_id:
-            self._environment[f"{PREFIX}INSTANCE_ID"] = settings.instance_id
+            self.environment[f"{PREFIX}INSTANCE_ID"] = settings.instance_id
         if settings.database_url:
-            self._environment[f"{PREFIX}DATABASE_URL"] = settings.database_url.get_secret_value()
+            self.environment[f"{PREFIX}DATABASE_URL"] = settings.database_url.get_secret_value()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, ended: Callable[[Ended], None]) -> None:
@@ -171,7 +172,7 @@ class Process:
             with append(self._log) if self._log else nullcontext() as log:
                 process = subprocess.Popen(
                     [*tied, sys.executable, "-m", "streams", *self._command],
-                    env=self._environment | {VARIABLE: str(telling)},
+                    env=self.environment | {VARIABLE: str(telling)},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -44,7 +44,7 @@ def run_up(settings: Settings, workers: int, port: int, say: Say) -> int:
         try:
             with only_one(settings.data_dir, say) as lock:
                 look_at_ports(settings, workers, port)
-                return _Up(settings, workers, port, _patient(say), lock).run()
+                return Up(settings, workers, port, _patient(say), lock).run()
         except KeyboardInterrupt:
             return Exit.OK
         except MeterError as error:
@@ -62,7 +62,9 @@ def _patient(say: Say) -> Say:
     return said
 
 
-class _Up:
+class Up:
+    """What runs, and what is to be started again."""
+
     def __init__(self, settings: Settings, workers: int, port: int, say: Say, lock: int) -> None:
         self._settings = settings
         self._count = workers
@@ -70,7 +72,8 @@ class _Up:
         self._kafka = Kafka(settings, port, say) if settings.bootstrap_servers is None else None
         self._processes: list[Process] = []
         self._events: queue.SimpleQueue[Ended | Ready] = queue.SimpleQueue()
-        self._due: list[tuple[float, Process | Kafka]] = []
+        #: What is to be started again, and from which instant on (monotonic).
+        self.due: list[tuple[float, Process | Kafka]] = []
         self._servers = settings.bootstrap_servers or ""
         self._lock = lock
         #: Until when all must be ready, where somebody waits for it.
@@ -125,7 +128,7 @@ class _Up:
                     waited = ", ".join(process.name for process in self._processes if not process.is_ready)
                     self._say(f"not ready after {READY_WITHIN_S:g} s: {waited}; stopping all")
                     return Exit.FAILED
-                self._restart_due()
+                self.restart_due()
                 continue
             if isinstance(event, Ready):
                 self._is_ready(event.who)
@@ -149,7 +152,7 @@ class _Up:
             self._say(f"{refused}: the rest goes on without it")
         else:
             delay_s = ended.who.backoff.next_s()
-            self._due.append((time.monotonic() + delay_s, ended.who))
+            self.due.append((time.monotonic() + delay_s, ended.who))
             self._say(f"{ended.who.name} ended {_how(ended.code)}; starting it again in {delay_s:g} s")
         if isinstance(ended.who, Process):
             ended.who.is_ready = False
@@ -157,21 +160,21 @@ class _Up:
         return None
 
     def _next_due_s(self) -> float | None:
-        times = [when for when, _ in self._due] + ([] if self._ready_by is None else [self._ready_by])
+        times = [when for when, _ in self.due] + ([] if self._ready_by is None else [self._ready_by])
         return max(0.0, min(times) - time.monotonic()) if times else None
 
-    def _restart_due(self) -> None:
+    def restart_due(self) -> None:
         """Start what is due. Raises RefusalToStartError where that would begin a new, empty meter."""
         now = time.monotonic()
-        due = [who for when, who in self._due if when <= now]
-        self._due = [(when, who) for when, who in self._due if when > now]
+        due = [who for when, who in self.due if when <= now]
+        self.due = [(when, who) for when, who in self.due if when > now]
         if due and is_lost(self._settings.data_dir, self._lock):
             raise RefusalToStartError(f"{self._settings.data_dir} was deleted or moved while this ran: stopping all")
         for who in due:
             try:
                 who.restart(self._events.put)
             except (MeterError, OSError) as error:  # a full disk, which somebody may make room on
-                self._due.append((now + who.backoff.next_s(), who))
+                self.due.append((now + who.backoff.next_s(), who))
                 self._say(f"{who.name} cannot be started, which is tried again: {error}")
         self._note()
 

@@ -225,6 +225,6 @@ def test_while_the_store_is_away_completions_still_come_in(
                 assert problem(other.post("/v1/jobs", content=body, headers=JSON), 503)["code"] == "store_unavailable"
             server.start()
             assert client.get("/v1/status").json()["store"] == "up"
-    with meter._log() as log:
+    with meter.log() as log:
         rows = [row for part in range(meter.partitions) for row in log.records(COMPLETED, part)]
     assert sum(1 for row in rows if row.key == b"store-away") == 2

@@ -38,7 +38,7 @@ def event(**changes: Any) -> dict[str, Any]:
 def submitted(meter: Meter, job_ids: set[str]) -> dict[str, int]:
     """Those of these jobs that are in the log, committed: how often each, wherever it is."""
     found: dict[str, int] = {}
-    with meter._log() as log:
+    with meter.log() as log:
         for partition in range(meter.partitions):
             for record in log.records(COMPLETED, partition):
                 for job_id in job_ids:
@@ -49,7 +49,7 @@ def submitted(meter: Meter, job_ids: set[str]) -> dict[str, int]:
 
 def count(meter: Meter) -> int:
     """How many completions the log has."""
-    with meter._log() as log:
+    with meter.log() as log:
         return sum(1 for partition in range(meter.partitions) for _ in log.records(COMPLETED, partition))
 
 
@@ -57,7 +57,7 @@ def test_what_is_accepted_is_in_kafka_on_its_accounts_partition(operator: httpx.
     jobs = [completion(account_id=f"ingest-{number}") for number in range(1000)]
     answer = operator.post("/v1/jobs", json=jobs, headers={"traceparent": TRACE})
     assert (answer.status_code, answer.json()) == (202, {"accepted": 1000})
-    with meter._log() as log:
+    with meter.log() as log:
         found = {
             record.key: (partition, dict(record.headers))
             for partition in range(meter.partitions)

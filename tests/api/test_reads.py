@@ -51,7 +51,7 @@ def test_usage_is_that_of_the_daily_totals_and_sums_up(operator: httpx.Client, m
 
 
 def test_a_published_bill_is_the_record_byte_for_byte(operator: httpx.Client, meter: Meter) -> None:
-    with meter._log() as log:
+    with meter.log() as log:
         values = [record.value for part in range(meter.partitions) for record in log.records("billing.bills", part)]
     assert values
     for value in values:

@@ -234,7 +234,7 @@ class Meter:
 
     def rows(self, topic: str) -> list[dict[str, Any]]:
         """The committed records of a topic, read as JSON, partition by partition."""
-        with self._log() as log:
+        with self.log() as log:
             return [row for partition in range(self.partitions) for row in log.rows(topic, partition)]
 
     def counts(self) -> dict[str, int]:
@@ -245,7 +245,7 @@ class Meter:
 
     def all_folded(self) -> bool:
         """Whether the journal covers every committed record of the inputs."""
-        with self._log() as log:
+        with self.log() as log:
             return not any(self._unfolded(log, partition) for partition in range(self.partitions))
 
     @staticmethod
@@ -256,7 +256,8 @@ class Meter:
         # Not a comparison with the end offset: what follows the last record may be markers, which nobody folds.
         return any(True for topic in INPUTS for _ in log.records(topic, partition, reached.get(topic, 0)))
 
-    def _log(self) -> closing[Log]:
+    def log(self) -> closing[Log]:
+        """Its topics, to be read as they are now."""
         return closing(Log(self.bootstrap_servers, self.prefix))
 
     def verified(self) -> None:

@@ -31,6 +31,7 @@ from streams.kafka.options import client_options
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from tests.builders import RULES
+from tests.client_internals import as_if_added, is_fetching
 from tests.integration.running import Meter, until
 from tests.open_kafka import OpenBroker
 
@@ -154,15 +155,15 @@ async def test_the_open_step_of_a_newer_owner_is_not_taken_for_one_that_hangs(
         async def start(self) -> None:
             await super().start()
             await newer.start()
-            await newer._producer.begin_transaction()
+            await newer.producer.begin_transaction()
             for name in (topics.JOURNAL, topics.STATE):
-                await newer._producer.send_and_wait(settings.topic(name), STEP.canonical(), key=b"k", partition=0)
+                await newer.producer.send_and_wait(settings.topic(name), STEP.canonical(), key=b"k", partition=0)
 
     opener = Opener(settings, RULES, lambda _: {}, Metrics(), clock, Limits(), FrozenAfterStart)
     with pytest.raises(ProducerFenced):
         async with AsyncExitStack() as closing:
             await opener.open(0, Movement(clock), closing)
-    await newer._producer.abort_transaction()
+    await newer.producer.abort_transaction()
     await newer.see_that_it_is_the_newest()
     await newer.stop()
 
@@ -188,7 +189,7 @@ async def forget(settings: Settings, *records: tuple[str, dict[str, Any]]) -> No
     await producer.start()
     await producer.begin_transaction()
     for name, record in records:
-        producer._txn_manager._txn_partitions.add(TopicPartition(settings.topic(name), 0))
+        as_if_added(producer, TopicPartition(settings.topic(name), 0))
         await producer.send_and_wait(settings.topic(name), partition=0, **record)
     await producer.stop()
 
@@ -241,7 +242,7 @@ async def test_a_reader_that_has_just_let_go_of_what_it_fetches_ends(settings: S
     async with asyncio.timeout(10) as patience, reader(settings, fetch_max_wait_ms=500) as consumer:
         chunks = read_range(consumer, name, 0, *await offsets(consumer, name, 0))
         assert await anext(chunks)
-        while not consumer._fetcher._in_flight:  # noqa: ASYNC110 - the client tells nobody
+        while not is_fetching(consumer):  # noqa: ASYNC110 - the client tells nobody
             await asyncio.sleep(0)
         assert [each async for each in chunks] == []  # its end lets go
         for _ in range(turns):

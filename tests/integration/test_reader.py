@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from streams.errors import BrokerLostError
 from streams.kafka.clients import reader
 from streams.settings import Settings
+from tests.client_internals import break_connections, pause_after_failure
 from tests.integration.test_broker import create_topic
 
 
@@ -17,10 +18,9 @@ async def lose(settings: Settings, place: TopicPartition, log: pytest.LogCapture
     async with reader(settings) as consumer:
         consumer.assign([place])
         consumer.seek(place, 0)
-        consumer._fetcher._retry_backoff = 60.0
+        pause_after_failure(consumer, 60.0)
         while "Failed fetch messages" not in log.text:
-            for connection in list(consumer._client._conns.values()):
-                connection.close()
+            break_connections(consumer)
             await asyncio.sleep(0.01)
         raise BrokerLostError("the reason")
 

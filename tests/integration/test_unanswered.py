@@ -30,6 +30,7 @@ from streams.http.kafka import KafkaConnection, Outgoing
 from streams.http.problems import Problem
 from streams.kafka.transactional import TransactionalProducer, UnansweredError, start, stop, transaction
 from streams.settings import Settings
+from tests.client_internals import coordinators
 from tests.integration.running import Meter, job, lines, until
 from tests.open_kafka import OpenCluster
 from tests.wire import HeldDoor, Wire, extras
@@ -182,7 +183,7 @@ def test_a_command_to_all_partitions_says_that_it_may_count(meter: Meter, wire: 
 
 def on_every_output(writer: PartitionWriter) -> Iterator[OutputBatch]:
     for topic in OWN:
-        batch = writer._producer.create_batch()
+        batch = writer.producer.create_batch()
         batch.append(timestamp=None, key=b"k", value=b"")
         batch.close()
         yield OutputBatch(topic, 0, 1, batch)
@@ -194,9 +195,9 @@ async def test_a_step_whose_packets_to_a_leader_vanish_has_an_end(settings: Sett
     writer = PartitionWriter(quick, 0)
     await writer.start()
     await writer.publish([*on_every_output(writer)])
-    client, sender = writer._producer.client, writer._producer._sender
-    leaders = {client.cluster.leader_for_partition(TopicPartition(settings.topic(topic), 0)) for topic in OWN}
-    leader = min(leaders - set(sender._coordinators.values()))
+    cluster = writer.producer.client.cluster
+    leaders = {cluster.leader_for_partition(TopicPartition(settings.topic(topic), 0)) for topic in OWN}
+    leader = min(leaders - coordinators(writer.producer))
     wire.door(leader).cut(requests=True, answers=True)
     began = time.monotonic()
     with pytest.raises(BrokerLostError):

@@ -77,7 +77,7 @@ def test_a_job_is_charged_once_and_what_the_index_drops_is_never_asked_for(
     billed = sum(
         line.jobs for step in exact.steps for _, value in step.outputs.bills for line in BillIssued.read(value).lines
     )
-    waiting = sum(share.jobs for shares in exact.state.unbilled._of.values() for share in shares.values())
+    waiting = sum(share.jobs for share in exact.state.unbilled.shares())
     assert billed + waiting == sum(priced.values())
 
 

@@ -41,7 +41,7 @@ class Postgres:
     def stop(self) -> None:
         """It lets go of its clients at once."""
         self._server.stop()
-        atexit.unregister(self._server._cleanup)  # it would stop the server once more
+        atexit.unregister(self._server._cleanup)  # noqa: SLF001 - it would stop the server once more
 
     def new_database(self) -> str:
         """The URL of a database with nothing in it."""

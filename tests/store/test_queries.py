@@ -125,7 +125,7 @@ def test_a_bill_comes_with_its_lines_and_as_it_was_published(meter: Meter, store
 
 
 def raw(meter: Meter, topic: str) -> list[dict[str, str]]:
-    with meter._log() as log:
+    with meter.log() as log:
         return [{"value": (r.value or b"").decode()} for p in range(meter.partitions) for r in log.records(topic, p)]
 
 

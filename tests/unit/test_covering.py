@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.consumer.fetcher import Fetcher
 from faust.types import TP
 
 from meter.records import HoleError
 from streams.engine.clients import ChunkReader
 from streams.engine.limits import Limits
 from streams.settings import Settings
+from tests.client_internals import assignment_of, begin_without_kafka, end_without_kafka
 
 INPUT = TP("recognition.jobs.completed", 0)
 OTHER = TP("meter.commands", 0)
@@ -27,12 +27,9 @@ def records(*offsets: int) -> list[Any]:
 async def reader() -> AsyncIterator[ChunkReader]:
     """As aiokafka has it when it has started; it has no Kafka."""
     made = ChunkReader(Settings(bootstrap_servers="127.0.0.1:1"), Limits())
-    made._subscription.assign_from_user(set())
-    made._fetcher = Fetcher(made._client, made._subscription)
-    made._fetcher._fetch_task.cancel()
+    begin_without_kafka(made)
     yield made
-    await made._fetcher.close()
-    made._closed = True
+    await end_without_kafka(made)
 
 
 def at_once(work: Any) -> None:
@@ -50,7 +47,7 @@ async def test_a_seek_and_its_note_are_one(reader: ChunkReader) -> None:
 
 async def test_what_is_read_on_stays_where_it_is_when_another_input_is_begun_or_ended(reader: ChunkReader) -> None:
     at_once(reader.read({INPUT: 7}, 1))
-    state, assignment = reader.state_of(INPUT), reader._subscription.subscription.assignment
+    state, assignment = reader.state_of(INPUT), assignment_of(reader)
     reader.cover(INPUT, 1, 7, 9, records(7, 8))
     at_once(reader.read({OTHER: 2}, 2))
     at_once(reader.read_no_more([OTHER]))

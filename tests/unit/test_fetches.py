@@ -93,7 +93,7 @@ async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
 async def test_a_rebalance_does_not_stop_what_is_being_fetched(worker: Worker) -> None:
     fetching = asyncio.ensure_future(worker.fetch())
     await worker.log.asked.wait()
-    await worker.app._on_partitions_revoked(ALL)
+    await worker.app.consumer.on_partitions_revoked(ALL)
     worker.log.has_records.set()
     worker.accept(await fetching)
     assert worker.queued == [0]

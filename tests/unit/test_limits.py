@@ -38,7 +38,7 @@ def test_whoever_has_asked_too_often_is_not_forgotten_for_the_sake_of_other_name
         now[0] += pause_s
         is_refused(buckets, f"made up {number}")
         taken += not is_refused(buckets, "A")
-        assert len(buckets._left) <= KEPT + 1
+        assert len(buckets) <= KEPT + 1
     assert taken <= 20 + PER_S * pause_s * KEPT * 20
 
 
@@ -58,4 +58,4 @@ def test_a_bucket_that_is_full_again_makes_room(now: list[float]) -> None:
         now[0] += limits.BURST_S / KEPT
         if number > KEPT * 3:
             break
-    assert len(buckets._left) <= KEPT
+    assert len(buckets) <= KEPT

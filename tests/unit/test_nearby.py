@@ -49,5 +49,5 @@ def test_the_console_is_found(port: int, monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_the_demo_sees_its_workers_and_its_console(port: int) -> None:
-    assert stage._open_partitions(port) == 3
-    assert finale._is_shown(Settings(http_port=port))
+    assert stage.open_partitions(port) == 3
+    assert finale.is_shown(Settings(http_port=port))

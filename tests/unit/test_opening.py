@@ -40,6 +40,7 @@ from streams.kafka.transactional import UnansweredError
 from streams.observe.metrics import Metrics
 from streams.settings import Settings
 from tests.builders import Input
+from tests.client_internals import is_closed
 from tests.owning import SlowSave
 
 RULES = Rules(meter_id="m", partitions=1)
@@ -284,7 +285,7 @@ async def test_a_worker_whose_watch_has_ended_ends() -> None:
         raise LookupError("what nobody thought of")
 
     engine = SimpleNamespace(guards=SimpleNamespace(run=watch))
-    app: Any = SimpleNamespace(engine=engine, start=start, _crashed=asyncio.Event(), crash_reason=None)
+    app: Any = SimpleNamespace(engine=engine, start=start, wait_for_crash=asyncio.Event().wait, crash_reason=None)
     with pytest.raises(EndedError) as ended:
         await asyncio.wait_for(apps.stop_when(app, asyncio.Event(), fail), 5)
     assert isinstance(ended.value.__cause__, LookupError)
@@ -319,7 +320,7 @@ async def test_a_reader_that_is_given_up_while_it_starts_is_closed(monkeypatch: 
     for writer in writers:
         writer.close()
     server.close()
-    assert [each._closed for each in made] == [True]
+    assert [is_closed(each) for each in made] == [True]
 
 
 async def test_an_index_whose_opening_is_cut_short_is_saved_as_far_as_it_came(

@@ -13,7 +13,7 @@ from streams.errors import RefusalToStartError
 from streams.settings import Settings
 from streams.supervise.only_one import only_one
 from streams.supervise.processes import Backoff, Ended, Process
-from streams.supervise.up import _Up
+from streams.supervise.up import Up
 
 
 class OnAFullDisk:
@@ -39,35 +39,35 @@ def lock(tmp_path: Path) -> Iterator[int]:
 def test_what_cannot_be_started_for_want_of_room_is_tried_again_until_there_is(tmp_path: Path, lock: int) -> None:
     said: list[str] = []
     settings = Settings.model_validate({"bootstrap_servers": "127.0.0.1:1", "data_dir": tmp_path / "data"})
-    up, kafka = _Up(settings, 1, 0, said.append, lock), OnAFullDisk()
+    up, kafka = Up(settings, 1, 0, said.append, lock), OnAFullDisk()
     due: Any = kafka
     for _ in range(2):
-        up._due = [(0.0, due)]
-        up._restart_due()
-        assert [who for _, who in up._due] == [due]
+        up.due = [(0.0, due)]
+        up.restart_due()
+        assert [who for _, who in up.due] == [due]
         assert said.pop().endswith("tried again: cannot start Kafka in .meter: [Errno 28] No space left on device")
     kafka.is_full = False
-    up._due = [(0.0, due)]
-    up._restart_due()
-    assert (up._due, said) == ([], [])
+    up.due = [(0.0, due)]
+    up.restart_due()
+    assert (up.due, said) == ([], [])
 
 
 @pytest.mark.parametrize("is_new", [False, True])
 def test_a_data_directory_that_was_deleted_is_not_begun_anew(tmp_path: Path, lock: int, is_new: bool) -> None:
     """`rm -r .meter` ends its Kafka: another would be a meter without a record."""
     data_dir = tmp_path / "data"
-    up, kafka = _Up(Settings(data_dir=data_dir), 1, 0, print, lock), OnAFullDisk()
+    up, kafka = Up(Settings(data_dir=data_dir), 1, 0, print, lock), OnAFullDisk()
     due: Any = kafka
-    up._restart_due()
+    up.restart_due()
     shutil.rmtree(data_dir)
     with only_one(data_dir, print) if is_new else nullcontext():
-        up._due = [(0.0, due)]
+        up.due = [(0.0, due)]
         with pytest.raises(RefusalToStartError, match=f"^{data_dir} was deleted or moved while this ran: stopping all"):
-            up._restart_due()
+            up.restart_due()
 
 
 @pytest.mark.parametrize(("asked", "is_told"), [({}, "False"), ({"http_access_log": True}, "True")])
 def test_a_terminal_has_no_line_for_each_request_unless_it_was_asked_for(asked: dict[str, Any], is_told: str) -> None:
     settings = Settings.model_validate({"bootstrap_servers": "127.0.0.1:1"} | asked)
     process = Process("api", "api", settings, print, where="here")
-    assert process._environment["METER_HTTP_ACCESS_LOG"] == is_told
+    assert process.environment["METER_HTTP_ACCESS_LOG"] == is_told

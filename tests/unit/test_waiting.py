@@ -27,7 +27,7 @@ def test_a_store_that_hangs_does_not_hold_up_a_stop(monkeypatch: pytest.MonkeyPa
     async def start(asked: asyncio.Event) -> None:
         if process == "api":
             monkeypatch.setattr(serve, "_look_at_store", ask)
-            assert await serve._has_tokens(cast(Any, None), asked) is None
+            assert await serve.store_has_tokens(cast(Any, None), asked) is None
         else:
             with pytest.raises(AskedToStop):
                 await wait_for_store(ask, asked, ProjectorMeasures())
@@ -76,7 +76,7 @@ def test_a_worker_that_is_asked_to_stop_while_it_starts_waits_for_no_kafka(
     async def start() -> None:
         asked = asyncio.Event()
         asked.set()
-        await asyncio.wait_for(app._start(cast(Any, Starting()), asked, fail), PATIENCE_S)
+        await asyncio.wait_for(app.start(cast(Any, Starting()), asked, fail), PATIENCE_S)
 
     if takes_s:
         with pytest.raises(EndedError):
