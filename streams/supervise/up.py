@@ -44,7 +44,7 @@ def run_up(settings: Settings, workers: int, port: int, say: Say) -> int:
         try:
             with only_one(settings.data_dir, say) as lock:
                 look_at_ports(settings, workers, port)
-                return Up(settings, workers, port, _patient(say), lock).run()
+                return Supervisor(settings, workers, port, _patient(say), lock).run()
         except KeyboardInterrupt:
             return Exit.OK
         except MeterError as error:
@@ -62,7 +62,7 @@ def _patient(say: Say) -> Say:
     return said
 
 
-class Up:
+class Supervisor:
     """What runs, and what is to be started again."""
 
     def __init__(self, settings: Settings, workers: int, port: int, say: Say, lock: int) -> None:

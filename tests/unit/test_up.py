@@ -13,7 +13,7 @@ from streams.errors import RefusalToStartError
 from streams.settings import Settings
 from streams.supervise.only_one import only_one
 from streams.supervise.processes import Backoff, Ended, Process
-from streams.supervise.up import Up
+from streams.supervise.up import Supervisor
 
 
 class OnAFullDisk:
@@ -39,7 +39,7 @@ def lock(tmp_path: Path) -> Iterator[int]:
 def test_what_cannot_be_started_for_want_of_room_is_tried_again_until_there_is(tmp_path: Path, lock: int) -> None:
     said: list[str] = []
     settings = Settings.model_validate({"bootstrap_servers": "127.0.0.1:1", "data_dir": tmp_path / "data"})
-    up, kafka = Up(settings, 1, 0, said.append, lock), OnAFullDisk()
+    up, kafka = Supervisor(settings, 1, 0, said.append, lock), OnAFullDisk()
     due: Any = kafka
     for _ in range(2):
         up.due = [(0.0, due)]
@@ -56,7 +56,7 @@ def test_what_cannot_be_started_for_want_of_room_is_tried_again_until_there_is(t
 def test_a_data_directory_that_was_deleted_is_not_begun_anew(tmp_path: Path, lock: int, is_new: bool) -> None:
     """`rm -r .meter` ends its Kafka: another would be a meter without a record."""
     data_dir = tmp_path / "data"
-    up, kafka = Up(Settings(data_dir=data_dir), 1, 0, print, lock), OnAFullDisk()
+    up, kafka = Supervisor(Settings(data_dir=data_dir), 1, 0, print, lock), OnAFullDisk()
     due: Any = kafka
     up.restart_due()
     shutil.rmtree(data_dir)
