@@ -8,6 +8,7 @@ from pathlib import Path
 from meter.rules import Rules
 from meter.state import PartitionState
 from meter.step import Step
+from streams.engine.agent import meter_chunks
 from streams.engine.clocks import MachineClock, Movement
 from streams.engine.due import Pace, TakeEnds
 from streams.engine.index import Index, KeptIndex, Save
@@ -94,4 +95,6 @@ def owner_of(
 
     clock, limits = clock or MachineClock(), limits or Limits()
     pace = pace or Pace(clock, limits)
-    return PartitionOwner(partition, Movement(clock), pace, take_ends or ends, no_end, Metrics(), clock, limits)
+    return PartitionOwner(
+        partition, meter_chunks, Movement(clock), pace, take_ends or ends, no_end, Metrics(), clock, limits
+    )

@@ -9,7 +9,7 @@ import faust
 from yarl import URL
 
 from meter.rules import Rules
-from streams.engine.agent import add_agent, add_table
+from streams.engine.agent import add_agent, add_table, meter_chunks
 from streams.engine.assembly import Engine, assemble
 from streams.engine.assignor import MeterAssignor
 from streams.engine.consumer import ChunkTransport
@@ -92,7 +92,7 @@ def create_app(settings: Settings, rules: Rules, fail: Callable[[BaseException],
     )
     app.transport = ChunkTransport([NOWHERE], app)
     totals_of = add_table(app, rules)
-    app.engine = assemble(settings, rules, app.consumer.clients, totals_of, fail)
+    app.engine = assemble(settings, rules, app.consumer.clients, meter_chunks, totals_of, fail)
     add_agent(app, app.engine)
     return app
 

@@ -16,7 +16,7 @@ from streams.engine.health import SeesEnds, WorkerHealth
 from streams.engine.inputs import InputEnd
 from streams.engine.limits import Limits
 from streams.engine.opening import Opener
-from streams.engine.owner import PartitionOwner
+from streams.engine.owner import MeterChunks, PartitionOwner
 from streams.engine.owners import Owners
 from streams.engine.questions import Questions
 from streams.engine.readings import Readings, Reads
@@ -61,13 +61,18 @@ class Engine(NamedTuple):
 
 
 def assemble(
-    settings: Settings, rules: Rules, clients: Clients, totals_of: TotalsOf, fail: Callable[[BaseException], None]
+    settings: Settings,
+    rules: Rules,
+    clients: Clients,
+    meter_chunks: MeterChunks,
+    totals_of: TotalsOf,
+    fail: Callable[[BaseException], None],
 ) -> Engine:
-    """A worker's engine. `fail` ends the process."""
+    """A worker's engine. `meter_chunks`: what its agent does in a step; `fail` ends the process."""
     clock, limits, metrics, questions = MachineClock(), Limits(), Metrics(), Questions(settings)
     assignment = Assignment(settings, clock)
     opener = Opener(settings, rules, totals_of, metrics, clock, limits)
-    new_owner = owner_maker(settings, clients, questions.input_ends, metrics, clock, limits)
+    new_owner = owner_maker(settings, meter_chunks, clients, questions.input_ends, metrics, clock, limits)
     readings = Readings(settings, clients)
     standbys = Standbys(settings, rules, questions.identity, fail)
     owners = Owners(assignment, opener, new_owner, readings, standbys, fail, clock)
@@ -77,7 +82,13 @@ def assemble(
 
 
 def owner_maker(
-    settings: Settings, clients: SeesEnds, take_ends: TakeEnds, metrics: Metrics, clock: MachineClock, limits: Limits
+    settings: Settings,
+    meter_chunks: MeterChunks,
+    clients: SeesEnds,
+    take_ends: TakeEnds,
+    metrics: Metrics,
+    clock: MachineClock,
+    limits: Limits,
 ) -> Callable[[OpenPartition, Movement], PartitionOwner]:
     """Makes the owners of a worker's partitions, which share one pace."""
     pace = Pace(clock, limits)
@@ -88,6 +99,6 @@ def owner_maker(
         def commands_seen() -> InputEnd | None:
             return clients.input_end(commands)
 
-        return PartitionOwner(opened, progress, pace, take_ends, commands_seen, metrics, clock, limits)
+        return PartitionOwner(opened, meter_chunks, progress, pace, take_ends, commands_seen, metrics, clock, limits)
 
     return new_owner

@@ -16,9 +16,8 @@ The order, stated once:
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from meter.fold import fold
 from meter.records import Chunk
 from meter.state import PartitionState
 from meter.step import Step
@@ -34,6 +33,9 @@ from streams.engine.turns import StepTurns
 from streams.engine.unbilled_check import UnbilledCheck
 from streams.observe.metrics import Metrics
 
+#: Folds chunks into a step and commits it. Returns when it was committed, in seconds of the monotonic clock.
+MeterChunks = Callable[[Steps, Step, Sequence[Chunk]], Awaitable[float]]
+
 
 class PartitionOwner:
     """See the module's docstring."""
@@ -41,6 +43,7 @@ class PartitionOwner:
     def __init__(
         self,
         opened: OpenPartition,
+        meter_chunks: MeterChunks,
         progress: Movement,
         pace: Pace,
         take_ends: TakeEnds,
@@ -49,12 +52,16 @@ class PartitionOwner:
         clock: MachineClock,
         limits: Limits,
     ) -> None:
-        """`commands_seen`: the end of `meter.commands` as the last fetch of it saw it."""
+        """`meter_chunks`: what a step does with its chunks, see `agent.py`.
+
+        `commands_seen`: the end of `meter.commands` as the last fetch of it saw it.
+        """
         state, broker_time = opened.state, BrokerTime(clock)
         commands = CommandsRule(opened.commands_end, commands_seen, clock)
         self.progress = progress
         self.queues = InputQueues(state.partition, state.position.next, commands, limits)
         self._turns = StepTurns(clock, limits)
+        self._meter_chunks = meter_chunks
         self._steps = Steps(opened, broker_time, progress, metrics, clock)
         stamps = StampGate(broker_time, clock, limits.fresh_s)
         self.intake = Intake(self.queues, stamps, self._steps, self._turns, progress, clock, limits)
@@ -136,12 +143,8 @@ class PartitionOwner:
         return settles
 
     async def _meter(self, step: Step, taken: TakenChunks, *, settles: bool) -> None:
-        """Fold chunks into a step, and commit it."""
-        began = self._clock.monotonic()
-        for chunk in taken.chunks:
-            fold(step, chunk)  # validate > route > dedupe > round > price > roll up
-        self._metrics.folded(fold_s=self._clock.monotonic() - began)
-        self._turns.folded(await self._steps.commit(step))
+        """Fold chunks into a step, and commit it: as the agent says."""
+        self._turns.folded(await self._meter_chunks(self._steps, step, taken.chunks))
         self.intake.refused(step.taken.ahead)
         if settles:
             self.settlement.completions_waited(self._clock.monotonic() - taken.since_s)

@@ -1,6 +1,7 @@
 """The steps of one open partition: each is begun from its state, committed, and only then made part of its state."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,26 +72,46 @@ class Steps:
             step.changes.identity = self._identity
         return step
 
+    @contextmanager
+    def folding(self) -> Iterator[None]:
+        """The time that chunks take to fold is told as a metric."""
+        began = self._clock.monotonic()
+        yield
+        self._metrics.folded(fold_s=self._clock.monotonic() - began)
+
     async def ask_the_time(self) -> None:
         """An empty step: its journal record bears the time of the broker."""
         await self.commit(self.begin())
 
     async def commit(self, step: Step) -> float:
-        """Publish all outputs of a step in one transaction, then make its changes part of the state.
+        """Publish a step, then make its changes part of the state.
 
-        That writes its totals into the windowed table, too. Returns when it was committed, in seconds of the monotonic
-        clock. Any exception must end the process: the outcome may be unknown.
+        Returns when it was committed, in seconds of the monotonic clock. Any exception must end the process: the
+        outcome may be unknown.
         """
+        published = await self.publish(step)
+        return self.apply(step, published)
+
+    async def publish(self, step: Step) -> CommittedStep:
+        """All outputs of a step in one transaction, or none of them. `apply` must follow at once."""
         outputs = self._writer.batches(step)
         began = self._clock.monotonic()
         published = await self._writer.publish(outputs)
+        self._metrics.committed(commit_s=self._clock.monotonic() - began)
+        return published
+
+    def apply(self, step: Step, published: CommittedStep) -> float:
+        """Make the changes of a committed step part of the state: its totals, in the windowed table, with the others.
+
+        Returns when, in seconds of the monotonic clock.
+        """
         committed = self._progress.moved()
         self.state.apply(step.changes, self._index.seen)
         self.unbilled_check.add(step)
         self._mark_index(step, published)
         if self.state.rules.clock is Clock.BROKER:
             self._broker_time.heard(published.journal_ms)
-        self._tell(step, commit_s=committed - began)
+        self._tell(step)
         self._index.save_if_due(committed)
         return committed
 
@@ -102,8 +123,8 @@ class Steps:
             seen.below = Seal(published.priced_next - 1, published.priced_ms, checksum(*step.outputs.priced[-1]))
             seen.priced_next = published.priced_next
 
-    def _tell(self, step: Step, *, commit_s: float) -> None:
+    def _tell(self, step: Step) -> None:
         if self.state.rules.clock is Clock.BROKER:
             self._metrics.skew(self.state.partition, self._broker_time.ahead_s)
-        self._metrics.stepped(step, commit_s=commit_s)
+        self._metrics.stepped(step)
         self._metrics.remembered(self.state.partition, len(self._index.seen), self._index.seen.size_bytes)

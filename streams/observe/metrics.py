@@ -97,7 +97,11 @@ class Metrics:
         """A step was committed whose oldest record has this record time."""
         self._delay.observe(max(0.0, time.time() - oldest_ms / 1000))
 
-    def stepped(self, step: Step, *, commit_s: float) -> None:
+    def committed(self, *, commit_s: float) -> None:
+        """A step's transaction took so long."""
+        self._commit.observe(commit_s)
+
+    def stepped(self, step: Step) -> None:
         """A step was committed."""
         for outcome, count in step.counts:
             if outcome != "read" and count:
@@ -114,7 +118,6 @@ class Metrics:
         self._notices.inc(len(step.outputs.notices))
         if step.taken.records:
             self._chunk.observe(step.taken.records)
-        self._commit.observe(commit_s)
 
     def opened(self, partition: int, took_s: float) -> None:
         """A partition was opened."""

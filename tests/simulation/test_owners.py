@@ -23,6 +23,7 @@ from meter.identity import Identity, Seal
 from meter.records import Chunk
 from meter.rules import Clock, Rules
 from meter.step import Step
+from streams.engine.agent import meter_chunks
 from streams.engine.assembly import owner_maker
 from streams.engine.assignment import Assignment
 from streams.engine.clocks import MachineClock, Movement
@@ -234,7 +235,7 @@ class Worker:
     def _owners(self, rules: Rules) -> Owners:
         """As `assemble` puts them together, with what is simulated."""
         clock, standbys = self.kafka.clock, Standbys(SETTINGS, rules, no_identity, self._fail)
-        new_owner = owner_maker(SETTINGS, self.consumer, self.take, Metrics(), clock, LIMITS)
+        new_owner = owner_maker(SETTINGS, meter_chunks, self.consumer, self.take, Metrics(), clock, LIMITS)
         opener, assignment = SimulatedOpener(self.world, rules, self.kafka), Assignment(SETTINGS, clock)
         return Owners(assignment, opener, new_owner, self.readings, standbys, self._fail, clock)
 
