@@ -4,6 +4,7 @@ A simulated clock stands still until a record moves it; `advance` does that, and
 """
 
 import asyncio
+import operator
 import time
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from streams.commands.writing import new_command
 from streams.completions.submit import Stamps
 from streams.errors import MeterError, SettingError
 from streams.kafka.clients import offsets, read_range, reader
+from streams.process.waiting import until
 from streams.published.read import partition_state
 from streams.settings import Settings
 
@@ -79,11 +81,14 @@ async def advance(settings: Settings, rules: Rules, to_ms: int, command_id: str 
     command = new_command("tick", rules, to_ms, command_id)
     outcome = await place(settings, rules, command, at_ms=to_ms, timeout_s=timeout_s, id_is_new=command_id is None)
     behind = sorted(outcome.answers)
-    while behind := await _behind(settings, rules, behind, to_ms):
-        if time.monotonic() - began > timeout_s:
-            break
-        await asyncio.sleep(LOOK_EVERY_S)
-    return Advanced(outcome, behind)
+
+    async def look() -> list[int]:
+        nonlocal behind
+        behind = await _behind(settings, rules, behind, to_ms)
+        return behind
+
+    left_s = timeout_s - (time.monotonic() - began)
+    return Advanced(outcome, await until(look, operator.not_, every_s=LOOK_EVERY_S, within_s=left_s))
 
 
 async def _behind(settings: Settings, rules: Rules, partitions: list[int], to_ms: int) -> list[int]:

@@ -5,13 +5,13 @@ import json
 import os
 import sys
 import termios
-import time
 import tty
 from pathlib import Path
 
 from streams.broker.ports import free_port
 from streams.errors import MeterError
 from streams.process.nearby import open_page
+from streams.process.waiting import until
 from streams.settings import Settings
 from streams.supervise.processes import Ended, console_at, readers, stop_all
 from streams.terminal.output import say
@@ -48,13 +48,14 @@ async def show_console(settings: Settings, folder: Path) -> None:
 
 
 async def _caught_up(settings: Settings, exits: list[Ended]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not await asyncio.to_thread(is_shown, settings):
-        if exits:
-            raise MeterError(f"{exits[0].who.name} ended with exit code {exits[0].code}")
-        if time.monotonic() > deadline:
-            raise MeterError(f"the console did not start within {PATIENCE_S:.0f} s")
-        await asyncio.sleep(LOOK_S)
+    async def look() -> bool:
+        return await asyncio.to_thread(is_shown, settings)
+
+    shown = await until(look, lambda is_there: is_there or exits, every_s=LOOK_S, within_s=PATIENCE_S)
+    if not shown and exits:
+        raise MeterError(f"{exits[0].who.name} ended with exit code {exits[0].code}")
+    if not shown:
+        raise MeterError(f"the console did not start within {PATIENCE_S:.0f} s")
 
 
 def is_shown(settings: Settings) -> bool:

@@ -18,6 +18,7 @@ from streams.broker.ports import free_port
 from streams.errors import MeterError
 from streams.kafka.clients import reader
 from streams.process.nearby import open_page
+from streams.process.waiting import until
 from streams.settings import Settings
 from streams.supervise.processes import Ended, stop_all, worker
 
@@ -58,11 +59,12 @@ class Cast:
 
     async def ready(self, partitions: int) -> None:
         """Wait until all partitions are open. Raises MeterError with a worker's last words when one has ended."""
-        deadline = time.monotonic() + PATIENCE_S
-        while sum([await asyncio.to_thread(open_partitions, port) for port in self._ports]) < partitions:
-            if self.exits or time.monotonic() > deadline:
-                raise MeterError(f"the workers did not start: {self.last_words()}")
-            await asyncio.sleep(LOOK_S)
+
+        async def look() -> bool:
+            return sum([await asyncio.to_thread(open_partitions, port) for port in self._ports]) >= partitions
+
+        if not await until(look, lambda is_open: is_open or self.exits, every_s=LOOK_S, within_s=PATIENCE_S):
+            raise MeterError(f"the workers did not start: {self.last_words()}")
 
     def last_words(self) -> str:
         """The last line of either log."""

@@ -7,8 +7,6 @@ as not done, and is folded again, would count twice. So an owner looks for it af
 only this partition's writer writes to these outputs, so nothing of them may be open then.
 """
 
-import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -24,6 +22,7 @@ from streams.engine.torn import OWN, origins, read_ranges
 from streams.engine.writer import PartitionWriter
 from streams.errors import RefusalToStartError
 from streams.kafka.clients import READ_MS, reader
+from streams.process.waiting import until
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -99,14 +98,13 @@ async def _hanging(
 ) -> dict[str, Hanging]:
     """Outputs with records behind the committed part; a moment is given to markers that are on their way."""
     names = {TopicPartition(settings.topic(topic), partition): topic for topic in OWN}
-    deadline = time.monotonic() + MARKERS_S
-    while True:
+
+    async def look() -> dict[str, Hanging]:
         # In this order: what is committed in between is no difference.
         last, stable = await everything.end_offsets(list(names)), await committed.end_offsets(list(names))
-        found = {topic: Hanging(stable[tp], last[tp]) for tp, topic in names.items() if last[tp] > stable[tp]}
-        if not found or time.monotonic() > deadline:
-            return found
-        await asyncio.sleep(LOOK_S)
+        return {topic: Hanging(stable[tp], last[tp]) for tp, topic in names.items() if last[tp] > stable[tp]}
+
+    return await until(look, lambda found: not found, every_s=LOOK_S, within_s=MARKERS_S)
 
 
 def _ended(found: Mapping[str, Hanging], steps: Iterable[JournalStep]) -> list[str]:

@@ -31,6 +31,7 @@ from streams.errors import RefusalToStartError
 from streams.kafka.clients import offsets, reader
 from streams.kafka.same_log import identity_of
 from streams.observe.metrics import Metrics
+from streams.process.waiting import until
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -137,10 +138,11 @@ class Opener:
 
     async def _index_on_disk(self, state: PartitionState, identity: Identity, *, anew: bool) -> KeptIndex:
         directory, partition = index_directory(self._settings), state.partition
-        patience = int(INDEX_PATIENCE_S / INDEX_RETRY_S)
-        while patience and index_is_in_use(directory, partition):  # a worker beside this one is about to let go
-            patience -= 1
-            await asyncio.sleep(INDEX_RETRY_S)
+
+        async def is_free() -> bool:  # a worker beside this one is about to let go
+            return not index_is_in_use(directory, partition)
+
+        await until(is_free, bool, every_s=INDEX_RETRY_S, within_s=INDEX_PATIENCE_S)
         seen = await asyncio.to_thread(
             DiskSeen.open, directory, partition, self._rules.meter_id, log_id(identity), anew=anew
         )

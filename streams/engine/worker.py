@@ -1,6 +1,7 @@
 """The worker process: checks the topics, runs the app until asked to stop, and ends at once on any error."""
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -33,7 +34,7 @@ from streams.observe.logs import set_up_logs
 from streams.process.files import raise_file_limit
 from streams.process.garbage import collect_less
 from streams.process.readiness import announce
-from streams.process.waiting import AskedToStop, unless
+from streams.process.waiting import AskedToStop, unless, until
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -81,8 +82,11 @@ async def _run(settings: Settings) -> None:
 
 async def _tell_when_open(app: MeterApp) -> None:
     """It does its work once all that it was given is open; where there are more workers, that may be nothing."""
-    while app.engine.health.state() not in {"open", "standby"}:  # noqa: ASYNC110 - it follows from many things
-        await asyncio.sleep(LOOK_S)
+
+    async def look() -> str:
+        return app.engine.health.state()
+
+    await until(look, lambda state: state in {"open", "standby"}, every_s=LOOK_S, within_s=math.inf)
     announce()
 
 

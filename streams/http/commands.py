@@ -1,8 +1,6 @@
 """Commands: top-ups, refunds, adjustments, contracts, price books; what became of one; and who gave which."""
 
-import asyncio
 import json
-import time
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -27,9 +25,10 @@ from streams.http.paths import one, segment
 from streams.http.placing import KEY_PATTERN, Order, answered, note_outcome
 from streams.http.problems import KEY_HEADER, PROBLEMS, not_found
 from streams.http.services import AllServices, Services
+from streams.process.waiting import until
 from streams.store.kept_tables import audit_entry
 from streams.store.queries import commands
-from streams.store.queries.accounts import account_by_id
+from streams.store.queries.accounts import StoredAccount, account_by_id
 from streams.store.queries.pages import page
 
 router = APIRouter(prefix="/v1", tags=["commands"], route_class=JsonRoute)
@@ -178,11 +177,11 @@ async def open_account(
 
 async def _await_shown(services: Services, account_id: str) -> None:
     """Wait until the read model has an account. It is behind the meter by a moment; longer is not waited."""
-    deadline = time.monotonic() + SHOWN_WITHIN_S
-    while await services.store.read(lambda connection: account_by_id(connection, account_id)) is None:
-        if time.monotonic() > deadline:
-            return
-        await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look() -> StoredAccount | None:
+        return await services.store.read(lambda connection: account_by_id(connection, account_id))
+
+    await until(look, bool, every_s=LOOK_EVERY_S, within_s=SHOWN_WITHIN_S)
 
 
 @router.post(ONE + "/top-ups", response_model=CommandDocument, responses=SENT)

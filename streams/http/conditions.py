@@ -5,8 +5,6 @@ log has nothing newer about it; what is on its way is waited for. Two such chang
 this process. Several processes are no lock: what they place in the same instant, the meter does one after the other.
 """
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, NamedTuple
@@ -26,6 +24,7 @@ from streams.http.placing import command_id
 from streams.http.problems import KEY_HEADER, Problem, unavailable
 from streams.http.services import AllServices
 from streams.kafka.clients import read_range, reader
+from streams.process.waiting import until
 from streams.store.kept_tables import audit_entry
 from streams.store.queries import commands
 from streams.store.queries.freshness import positions_of_commands
@@ -96,16 +95,15 @@ class Asked:
 
     async def _need_match(self, account_id: str, terms: ReplaceableTerms) -> None:
         """Raises Problem: 412 where it has another tag, 503 where the log has more than the read model shows."""
-        deadline = time.monotonic() + SHOWN_WITHIN_S
-        while True:
+
+        async def look() -> bool:
             age: Age = self._request.app.state.age
             seen = await age.look(self._services)
             await self._need_tag(account_id, terms, seen)
-            if await self._is_settled(account_id, terms):
-                return
-            if time.monotonic() > deadline:
-                raise unavailable("store", "this was changed a moment ago: ask again", retry_after_s=1)
-            await asyncio.sleep(LOOK_EVERY_S)
+            return await self._is_settled(account_id, terms)
+
+        if not await until(look, bool, every_s=LOOK_EVERY_S, within_s=SHOWN_WITHIN_S):
+            raise unavailable("store", "this was changed a moment ago: ask again", retry_after_s=1)
 
     async def _need_tag(self, account_id: str, terms: ReplaceableTerms, seen: AsOf) -> None:
         document = await self._services.store.read(lambda connection: terms.document(connection, account_id))

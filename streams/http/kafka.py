@@ -30,6 +30,7 @@ from streams.kafka.clients import no_broker, offsets, reader
 from streams.kafka.rights import API
 from streams.kafka.topics import check
 from streams.kafka.transactional import TransactionalProducer, UnansweredError, start, stop
+from streams.process.retrying import Backoff
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -159,8 +160,7 @@ class KafkaConnection:
     # -- the connection --------------------------------------------------------------------------------------------
 
     async def _keep_connected(self) -> None:
-        shortest_s, longest_s = RETRY_S
-        delay_s = shortest_s
+        backoff = Backoff(*RETRY_S)
         while True:
             self._was_up = False
             try:
@@ -170,8 +170,9 @@ class KafkaConnection:
             except Exception as error:  # whoever waits must be told, and the next connection tried, whatever it was
                 log.exception("the connection to Kafka broke")
                 self._down(error)
-            await asyncio.sleep(delay_s)
-            delay_s = shortest_s if self._was_up else min(delay_s * 2, longest_s)
+            if self._was_up:
+                backoff.worked()
+            await asyncio.sleep(backoff.next_s())
 
     def _down(self, error: BaseException) -> None:
         why = str(error) or type(error).__name__

@@ -4,8 +4,9 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 import uvicorn
@@ -24,9 +25,10 @@ from streams.process.files import raise_file_limit
 from streams.process.garbage import collect_less
 from streams.process.nearby import is_loopback
 from streams.process.readiness import announce
+from streams.process.retrying import patiently
 from streams.process.waiting import AskedToStop, in_daemon_thread, unless
 from streams.settings import Settings
-from streams.store.database import StoreLostError, StoreRefusedError, open_engine, store_errors
+from streams.store.database import is_store_away, open_engine, store_errors
 from streams.store.migrate import migrate
 
 log = structlog.get_logger(__name__)
@@ -52,10 +54,10 @@ async def _run(settings: Settings, say: Say, console: bool, room: int) -> int:
     engine = open_engine(settings)
     try:
         has_tokens = await store_has_tokens(engine, asked)
+    except AskedToStop:
+        return Exit.OK
     finally:
         engine.dispose()
-    if has_tokens is None:
-        return Exit.OK
     await _need_rights(settings)
     _need_tokens(settings, has_tokens)
     with _bound(settings) as listener:
@@ -69,26 +71,19 @@ async def _run(settings: Settings, say: Say, console: bool, room: int) -> int:
     return Exit.OK
 
 
-async def store_has_tokens(engine: Engine, asked: asyncio.Event) -> bool | None:
-    """Whether there are tokens, once the store is there and has this version's tables; None: asked to stop before.
+async def store_has_tokens(engine: Engine, asked: asyncio.Event) -> bool:
+    """Whether there are tokens, once the store is there and has this version's tables.
 
-    Raises StoreRefusedError.
+    Raises StoreRefusedError, and AskedToStop.
     """
-    delay_s = 0.5
-    while not asked.is_set():
-        try:
-            return await unless(asked, in_daemon_thread(lambda: _look_at_store(engine)))
-        except AskedToStop:
-            break
-        except StoreRefusedError:
-            raise
-        except StoreLostError as error:
-            log.warning("waiting for the store", reason=str(error), retry_in_s=delay_s)
-        try:
-            await asyncio.wait_for(asked.wait(), delay_s)
-        except TimeoutError:
-            delay_s = min(delay_s * 2, 15.0)
-    return None
+
+    def say(error: Exception, delay_s: float) -> None:
+        log.warning("waiting for the store", reason=str(error), retry_in_s=delay_s)
+
+    def look() -> Awaitable[bool]:
+        return in_daemon_thread(lambda: _look_at_store(engine))
+
+    return await unless(asked, patiently(look, partial(is_store_away, starting=True), say))
 
 
 def _look_at_store(engine: Engine) -> bool:

@@ -15,6 +15,7 @@ from streams.kafka import records as lenient
 from streams.kafka.diagnosis import why_not
 from streams.kafka.options import client_options
 from streams.kafka.transactional import start, stop
+from streams.process.retrying import patiently
 from streams.settings import Settings
 
 connections.install()
@@ -167,19 +168,17 @@ async def wait_for_broker(settings: Settings, say: Any) -> None:
 
     Raises SettingError and BrokerRefusesError where waiting does not help.
     """
-    delay_s = 0.5
-    while True:
-        try:
-            async with admin(settings):
-                return
-        except BrokerRefusesError:
-            raise
-        except BrokerLostError as error:
-            say(str(error), retry_in_s=delay_s)
-        except KafkaConnectionError as error:
-            say(str(error), retry_in_s=delay_s)
-        await asyncio.sleep(delay_s)
-        delay_s = min(delay_s * 2, 15.0)
+
+    async def look() -> None:
+        async with admin(settings):
+            pass
+
+    await patiently(look, _is_away, lambda error, delay_s: say(str(error), retry_in_s=delay_s))
+
+
+def _is_away(error: Exception) -> bool:
+    is_lost = isinstance(error, BrokerLostError | KafkaConnectionError)
+    return is_lost and not isinstance(error, BrokerRefusesError)
 
 
 async def read_range(

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -29,6 +30,7 @@ from streams.kafka.rights import CREATOR, PRODUCER, KafkaRole, Missing, MissingR
 from streams.kafka.specs import SPECS, TopicSpec, unfit
 from streams.kafka.transactional import transaction
 from streams.kafka.wire import Operation, Topic, describe_topics
+from streams.process.waiting import until
 from streams.settings import Settings
 
 #: How long after its creation a topic may take to be in the metadata that brokers give.
@@ -239,13 +241,14 @@ async def _settled_records(
     between, after its next start: a moment is given to what is open.
     """
     places = [TopicPartition(journal.name, partition) for partition in range(journal.partitions)]
-    deadline = time.monotonic() + SETTLED_PATIENCE_S
-    while True:
+
+    async def look() -> tuple[dict[TopicPartition, ConsumerRecord | None], bool]:
         last, stable = await everything.end_offsets(places), await committed.end_offsets(places)
         found = await _first_records(committed, places, stable)
-        if time.monotonic() > deadline or all(found[place] or last[place] <= stable[place] for place in places):
-            return found
-        await asyncio.sleep(METADATA_RETRY_S)
+        return found, all(found[place] or last[place] <= stable[place] for place in places)
+
+    found, _ = await until(look, itemgetter(1), every_s=METADATA_RETRY_S, within_s=SETTLED_PATIENCE_S)
+    return found
 
 
 async def _first_records(

@@ -1,1 +1,1 @@
-"""What every process has: files for its owner alone, readiness, waiting, garbage collection."""
+"""What every process has: files for its owner alone, readiness, waiting, trying again, garbage collection."""

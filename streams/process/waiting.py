@@ -1,7 +1,8 @@
-"""Waiting for what is away when a process starts: until it is there, or the process is asked to stop."""
+"""Waiting: for a condition that must be looked at, and for work, unless the process is asked to stop meanwhile."""
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar, cast
@@ -25,6 +26,19 @@ async def unless(asked: asyncio.Event, work: Awaitable[_T]) -> _T:
     finally:
         working.cancel()
         stopping.cancel()
+
+
+async def until(
+    look: Callable[[], Awaitable[_T]], is_enough: Callable[[_T], object], *, every_s: float, within_s: float
+) -> _T:
+    """What a look finds, made again until that is enough, or so many seconds have passed: then, what the last found.
+
+    For what tells nobody when it changes.
+    """
+    deadline = time.monotonic() + within_s
+    while not is_enough(found := await look()) and time.monotonic() <= deadline:  # noqa: ASYNC110 - see above
+        await asyncio.sleep(every_s)
+    return found
 
 
 async def in_daemon_thread(work: Callable[[], _T]) -> _T:

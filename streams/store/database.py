@@ -224,6 +224,11 @@ def store_errors(engine: Engine) -> Iterator[None]:
         raise StoreLostError(f"no SQL store at {shown(engine)}: {reason(error)}") from error
 
 
+def is_store_away(error: Exception, *, starting: bool) -> bool:
+    """Whether to wait for the store: where it refuses us only at work, and not while the process is `starting`."""
+    return isinstance(error, StoreLostError) and not (starting and isinstance(error, StoreRefusedError))
+
+
 def shown(engine: Engine) -> str:
     """The store's URL as people may see it: without its password."""
     return engine.url.render_as_string(hide_password=True)

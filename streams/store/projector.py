@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -22,11 +23,12 @@ from meter.periods import BillingDays
 from meter.rules import Rules
 from streams.errors import BrokerLostError
 from streams.kafka.clients import reader
-from streams.process.waiting import AskedToStop, in_daemon_thread, unless
+from streams.process.retrying import FIRST_S, LONGEST_S, Backoff, patiently
+from streams.process.waiting import in_daemon_thread, unless
 from streams.settings import Settings
 from streams.store import positions
 from streams.store.accounts import AccountRow, KnownAccounts
-from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
+from streams.store.database import StoreLostError, is_store_away, store_errors, writing
 from streams.store.following import FETCH_WAIT_MS, Follower, check_bounds, check_ids, check_whole
 from streams.store.measures import ProjectorMeasures
 from streams.store.positions import Place, ProjectedPosition
@@ -39,8 +41,6 @@ LINGER_S = 0.1
 SMALL_RECORDS = 1_000
 #: So often the store is told that there was nothing new, for it to say how old it is.
 TOUCH_EVERY_S = 2.0
-FIRST_BACKOFF_S = 0.5
-MAX_BACKOFF_S = 15.0
 
 _T = TypeVar("_T")
 
@@ -74,7 +74,7 @@ class Projector:
             self._known = known
             follower.seek({place: position.next_offset for place, position in known.items()})
             log.info("follows the topics", partitions=self._rules.partitions)
-            delay_s = FIRST_BACKOFF_S
+            backoff = Backoff(FIRST_S, LONGEST_S)
             while not asked.is_set():
                 self._has_written = False
                 try:
@@ -82,7 +82,9 @@ class Projector:
                     return
                 except StoreLostError as error:
                     # A store may answer and yet take nothing, with a full disk for example.
-                    delay_s = FIRST_BACKOFF_S if self._has_written else min(delay_s * 2, MAX_BACKOFF_S)
+                    if self._has_written:
+                        backoff.worked()
+                    delay_s = backoff.next_s()
                     log.warning(str(error), what="the store is away; what comes in waits in Kafka", retry_in_s=delay_s)
                     await _pause(asked, delay_s)
                     self._seen = KnownAccounts()
@@ -159,21 +161,15 @@ async def wait_for_store(
 
     Raises StoreRefusedError where it will not have us, if the process is only `starting`.
     """
-    delay_s = FIRST_BACKOFF_S
-    while not asked.is_set():
-        try:
-            answer = await unless(asked, in_daemon_thread(ask))
-        except StoreLostError as error:
-            if starting and isinstance(error, StoreRefusedError):
-                raise
-            measures.store_is_away(True)
-            log.warning(str(error), retry_in_s=delay_s)
-            await _pause(asked, delay_s)
-            delay_s = min(delay_s * 2, MAX_BACKOFF_S)
-        else:
-            measures.store_is_away(False)
-            return answer
-    raise AskedToStop
+
+    def say(error: Exception, delay_s: float) -> None:
+        measures.store_is_away(True)
+        log.warning(str(error), retry_in_s=delay_s)
+
+    asking = patiently(lambda: in_daemon_thread(ask), partial(is_store_away, starting=starting), say)
+    answer = await unless(asked, asking)
+    measures.store_is_away(False)
+    return answer
 
 
 async def _pause(asked: asyncio.Event, seconds: float) -> None:

@@ -21,6 +21,7 @@ from streams.broker.ports import free_port
 from streams.broker.state import start_time
 from streams.process.private import append
 from streams.process.readiness import READY, VARIABLE
+from streams.process.retrying import Backoff
 from streams.settings import PREFIX, Settings
 from streams.supervise.state import Part
 
@@ -45,23 +46,9 @@ class Ready(NamedTuple):
     who: "Process"
 
 
-class Backoff:
-    """How long to wait before the next start: longer each time, until something has run for a while."""
-
-    def __init__(self) -> None:
-        self._delay_s = FIRST_DELAY_S
-        self._started = 0.0
-
-    def started(self) -> None:
-        """A start was made now."""
-        self._started = time.monotonic()
-
-    def next_s(self) -> float:
-        """Seconds until the next start."""
-        steady = time.monotonic() - self._started >= STEADY_AFTER_S
-        delay_s = FIRST_DELAY_S if steady else self._delay_s
-        self._delay_s = min(delay_s * 2, LONGEST_DELAY_S)
-        return delay_s
+def restarts() -> Backoff:
+    """How long to wait before each new start of something."""
+    return Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, steady_after_s=STEADY_AFTER_S)
 
 
 class Kafka:
@@ -73,7 +60,7 @@ class Kafka:
     name = "Kafka"
 
     def __init__(self, settings: Settings, port: int, say: Say) -> None:
-        self.backoff = Backoff()
+        self.backoff = restarts()
         self._settings = settings
         self._data_dir = settings.data_dir
         self._port = port
@@ -86,7 +73,7 @@ class Kafka:
 
     def start(self, ended: Callable[[Ended], None]) -> Settings:
         """The settings for it, once it answers; its address is the same at every start. Raises BrokerError."""
-        self.backoff.started()
+        self.backoff.began()
         broker = self._broker
         address = broker.start()
         threading.Thread(target=lambda: ended(Ended(self, broker.wait())), daemon=True).start()
@@ -135,7 +122,7 @@ class Process:
     ) -> None:
         self.name = name
         self.is_ready = False
-        self.backoff = Backoff()
+        self.backoff = restarts()
         self.counts = command == "worker"
         #: Told each time that it has begun its work.
         self.ready: Callable[[Ready], None] = lambda _: None
@@ -164,7 +151,7 @@ class Process:
 
     def start(self, ended: Callable[[Ended], None]) -> None:
         """Start the process. It has a session of its own, so that Ctrl-C comes to it through us, and in order."""
-        self.backoff.started()
+        self.backoff.began()
         self.is_ready = False
         hearing, telling = os.pipe()
         tied = [sys.executable, "-I", "-S", str(DIE_WITH_PARENT), str(os.getpid())]

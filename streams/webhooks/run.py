@@ -18,9 +18,10 @@ from streams.kafka.rights import reading
 from streams.kafka.topics import check
 from streams.observe.pages import Readiness, pages
 from streams.process.readiness import announce
+from streams.process.retrying import Backoff, patiently
 from streams.process.waiting import in_daemon_thread
 from streams.settings import Settings
-from streams.store.database import StoreLostError, StoreRefusedError, store_errors, writing
+from streams.store.database import StoreLostError, is_store_away, store_errors, writing
 from streams.store.migrate import migrate
 from streams.store.queries.meter import rules_of
 from streams.webhooks import queue
@@ -102,14 +103,14 @@ class Sender:
 
     async def _serve(self, endpoint: Endpoint) -> None:
         async def send_all() -> None:
-            first_s, longest_s = self._pause_s
-            pause_s = 0.0
+            backoff = Backoff(*self._pause_s)
             while True:
                 tried, taken = await self._send_due(endpoint, client)
-                pause_s = min(longest_s, pause_s * 2 or first_s) if tried and not taken else 0.0
-                if pause_s:
-                    await asyncio.sleep(pause_s)
-                elif not tried:
+                if tried and not taken:
+                    await asyncio.sleep(backoff.next_s())
+                    continue
+                backoff.worked()
+                if not tried:
                     await self._wait_for_news(endpoint)
 
         # Each its own: a connection is kept by its address, and must not serve another name behind the same one,
@@ -167,20 +168,15 @@ async def _patiently(work: Callable[[], Awaitable[_T]], measures: WebhookMeasure
 
     Raises StoreRefusedError where the store will not have us, if the process is only `starting`.
     """
-    delay_s, longest_s = AWAY_S
-    while True:
-        began = asyncio.get_running_loop().time()
-        try:
-            return await work()
-        except (BrokerLostError, StoreLostError) as error:
-            if starting and isinstance(error, StoreRefusedError):
-                raise
-            if asyncio.get_running_loop().time() - began > longest_s:
-                delay_s = AWAY_S[0]
-            log.warning(str(error), retry_in_s=delay_s)
-            measures.away(str(error))
-            await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, longest_s)
+
+    def is_away(error: Exception) -> bool:
+        return isinstance(error, BrokerLostError) or is_store_away(error, starting=starting)
+
+    def say(error: Exception, delay_s: float) -> None:
+        log.warning(str(error), retry_in_s=delay_s)
+        measures.away(str(error))
+
+    return await patiently(work, is_away, say, Backoff(*AWAY_S, steady_after_s=AWAY_S[1]))
 
 
 async def run_webhooks(settings: Settings, engine: Engine) -> None:

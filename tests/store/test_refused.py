@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
 from streams.errors import Exit
-from streams.store import projector
+from streams.process import retrying
 from streams.store.database import StoreLostError, StoreRefusedError
 from streams.store.measures import ProjectorMeasures
 from streams.store.migrate import migrate
@@ -98,7 +98,7 @@ async def test_a_projector_that_starts_ends_where_the_store_refuses() -> None:
 
 
 async def test_a_projector_at_work_waits_until_the_store_has_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projector, "FIRST_BACKOFF_S", 0.01)
+    monkeypatch.setattr(retrying, "FIRST_S", 0.01)
     refusals = [1, 2]
 
     def ask() -> str:

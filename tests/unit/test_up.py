@@ -12,7 +12,7 @@ from streams.broker import BrokerError
 from streams.errors import RefusalToStartError
 from streams.settings import Settings
 from streams.supervise.only_one import only_one
-from streams.supervise.processes import Backoff, Ended, Process
+from streams.supervise.processes import Ended, Process, restarts
 from streams.supervise.up import Supervisor
 
 
@@ -22,7 +22,7 @@ class OnAFullDisk:
     name = "Kafka"
 
     def __init__(self) -> None:
-        self.backoff = Backoff()
+        self.backoff = restarts()
         self.is_full = True
 
     def restart(self, ended: Callable[[Ended], None]) -> None:
