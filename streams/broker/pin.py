@@ -8,7 +8,11 @@ from typing import Any
 from streams.broker.jars import BROKER_PROJECT, LOCK_FILE, kafka_version, maven_context, read_lock, sha256_of
 
 HEADER = "# The broker's class path. Written by: python -m streams.broker.pin VERSION\n"
-LOG_BACKEND = ("org.apache.logging.log4j", "log4j-slf4j-impl")
+LOG4J = "org.apache.logging.log4j"
+#: slf4j's way to it.
+LOG_BACKEND = "log4j-slf4j-impl"
+#: For a Kafka that names none: 3.9, which writes to log4j 1 and so gets the bridge from it as well, up to 4.2.
+LOG4J_ITSELF, LOG4J_VERSION = ("log4j-api", "log4j-core", "log4j-1.2-api"), "2.25.4"
 
 
 def resolve(context: Any, version: str) -> list[Any]:
@@ -19,9 +23,10 @@ def resolve(context: Any, version: str) -> list[Any]:
     """
     roots, closure = context.resolver.resolve([context.create_dependency(":".join((*BROKER_PROJECT, version)))])
     artifacts = [dependency.artifact for dependency in roots + closure]
-    log4j = next(artifact.version for artifact in artifacts if artifact.artifactId == "log4j-core")
-    backend = context.project(*LOG_BACKEND).at_version(log4j).artifact()
-    return sorted([*artifacts, backend], key=lambda artifact: (artifact.groupId, artifact.artifactId))
+    log4j = next((artifact.version for artifact in artifacts if artifact.artifactId == "log4j-core"), None)
+    names = [LOG_BACKEND] if log4j else [LOG_BACKEND, *LOG4J_ITSELF]
+    artifacts += [context.project(LOG4J, name).at_version(log4j or LOG4J_VERSION).artifact() for name in names]
+    return sorted(artifacts, key=lambda artifact: (artifact.groupId, artifact.artifactId))
 
 
 def lock_line(artifact: Any) -> str:

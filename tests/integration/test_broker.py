@@ -1,6 +1,7 @@
 """The embedded Kafka: a real one, started, found, killed, and refused."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,9 +20,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from confluent_kafka import Producer
 
-from streams.broker import BrokerError, EmbeddedBroker, broker_for, running_broker
+from streams.broker import BrokerAddress, BrokerError, EmbeddedBroker, broker_for, running_broker
 from streams.broker.config import Files
-from streams.broker.jars import LOCK_FILE, class_path, default_cache_dir, read_lock
+from streams.broker.jars import LOCK_FILE, class_path, default_cache_dir, kafka_version, read_lock
 from streams.broker.log_tail import LogTail
 from streams.broker.ports import free_port, is_free
 from streams.broker.probe import STRANGER, cluster_at
@@ -86,6 +87,12 @@ def await_end(pid: int) -> None:
 
 
 class TestRunning:
+    def test_it_is_the_pinned_kafka_and_logs_where_it_should(self, kafka_address: BrokerAddress) -> None:
+        said = kafka_address.log_file.read_text("utf-8")
+        assert re.findall(r" INFO AppInfoParser Kafka version: (\S+)$", said, re.MULTILINE)[:1] == [
+            kafka_version(read_lock())
+        ]
+
     async def test_takes_records_and_gives_them_back(self, kafka: str) -> None:
         await create_topic(kafka, "broker.simple")
         await produce(kafka, "broker.simple", b"one", b"two")

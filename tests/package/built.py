@@ -33,12 +33,17 @@ def of_the_tree() -> list[str]:
     return sorted(name for name in set(listed.split("\0")) if name and (ROOT / name).is_file())
 
 
+def copy_tree(to: Path) -> Path:
+    """The project's files, and no git."""
+    for name in of_the_tree():
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, to / name)
+    return to
+
+
 def build(directory: Path) -> Package:
     """Build in `directory`, from a copy without git, with what `requirements-build.lock` pins and no network."""
-    tree = directory / "tree"
-    for name in of_the_tree():
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, tree / name)
+    tree = copy_tree(directory / "tree")
     python(tree, "-m", "hatchling", "build", "--target", "sdist", "--directory", directory)
     (sdist,) = directory.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:

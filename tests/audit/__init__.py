@@ -1,0 +1,1 @@
+"""Known faults of the packages that are pinned: `make audit`."""

@@ -1,0 +1,1 @@
+"""The same tests on other Pythons and on other Kafkas: `make matrix`, `make matrix-kafka`."""
