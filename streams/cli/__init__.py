@@ -1,33 +1,17 @@
 """The command `meter`: one module for each group of commands, each a thin layer that reads arguments and prints.
 
-What it needs is imported inside the commands, so that `meter --help` is quick.
+A module is imported when its command is named, so that `meter --help` is quick; its own imports are plain.
 """
 
 import sys
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import typer
 
-from streams.cli import (
-    accounts,
-    api,
-    bills,
-    clock,
-    console,
-    corrections,
-    export,
-    jobs,
-    ledger,
-    prices,
-    projector,
-    proof,
-    rejects,
-    running,
-    tokens,
-    topics,
-    webhooks,
-)
+from meter import __version__
 from streams.cli.errors import explain
+from streams.cli.lazy import LazyGroup, ListedCommand
 from streams.cli.once import need_once, need_text
 from streams.errors import INTERRUPTED
 from streams.process.private import masked
@@ -36,8 +20,75 @@ from streams.terminal.output import complain, flush, lost_output, open_streams
 #: As a shell reports a program that SIGPIPE has ended: whoever read our output wants no more of it.
 PIPE_CLOSED = 141
 
+RUN, USE, MONEY, LOOK = "Run a meter", "Submit and read", "Bills and accounts", "Look after it"
+
+
+class Commands(LazyGroup):
+    """All there are. A new one is a line here and a module beside this one; a group has its own in its module."""
+
+    package = "streams.cli"
+    listed = MappingProxyType(
+        {
+            "up": ListedCommand(
+                RUN, "up:up", "Run it all on this machine, until Ctrl-C: Kafka, topics, workers, console."
+            ),
+            "down": ListedCommand(
+                RUN, "status:down", "Stop the `meter up` of this data directory, and wait for its end."
+            ),
+            "status": ListedCommand(
+                RUN, "status:status", "Show what `meter up` runs on this data directory, where, and if it is ready."
+            ),
+            "worker": ListedCommand(RUN, "worker:worker", "Run one worker, until Ctrl-C or SIGTERM."),
+            "broker": ListedCommand(RUN, "broker:broker", "Run the embedded Kafka, until Ctrl-C."),
+            "projector": ListedCommand(RUN, "projector:app", "Project the topics into SQL, until Ctrl-C or SIGTERM."),
+            "api": ListedCommand(RUN, "api:api", "Serve the HTTP API and the console, until Ctrl-C or SIGTERM."),
+            "console": ListedCommand(RUN, "console:console", "Open the console in a browser, and print its address."),
+            "topics": ListedCommand(RUN, "topics:app", "Create a meter's topics, or check them."),
+            "demo": ListedCommand(RUN, "demo:demo", "Watch it work: a day of traffic, a SIGKILL, and the proof."),
+            "submit": ListedCommand(USE, "jobs:submit", "Send finished jobs to the meter, one JSON object a line."),
+            "totals": ListedCommand(USE, "jobs:totals", "Show what was used, by billing day, account and region."),
+            "quote": ListedCommand(USE, "prices:quote", "Say what a job costs: its minutes, unit price and amount."),
+            "account": ListedCommand(
+                MONEY, "accounts:app", "Show an account, top it up, refund, charge, credit, agree a contract."
+            ),
+            "bills": ListedCommand(MONEY, "bills:app", "List bills, or show one with its lines and its proof."),
+            "ledger": ListedCommand(
+                MONEY, "ledger:ledger", "Show the ledger: every entry with its postings, and their sum."
+            ),
+            "statement": ListedCommand(
+                MONEY, "ledger:statement", "Show an account's month: opening balance, entries, closing balance."
+            ),
+            "notes": ListedCommand(MONEY, "corrections:notes", "Show debit and credit notes, in the order of the log."),
+            "notices": ListedCommand(
+                MONEY, "ledger:notices", "Show what customers were to be told, in the order of the log."
+            ),
+            "export": ListedCommand(
+                MONEY,
+                "export:app",
+                "Write the jobs or the bills of a period to files; the same period, the same bytes.",
+            ),
+            "webhooks": ListedCommand(
+                MONEY, "webhooks:app", "Tell other systems of bills, notices and service changes over HTTP."
+            ),
+            "prices": ListedCommand(LOOK, "prices:app", "Show the price books, publish one, or withdraw it."),
+            "rejects": ListedCommand(
+                LOOK, "rejects:app", "Records that were refused: list them, show one, send them again."
+            ),
+            "token": ListedCommand(
+                LOOK, "tokens:app", "Tokens of the API and the console: make, list and revoke them."
+            ),
+            "clock": ListedCommand(LOOK, "clock:app", "Move the simulated clock of a test or demo meter."),
+            "verify": ListedCommand(LOOK, "proof:verify", "Recompute everything, or one bill, from the log; compare."),
+            "reconcile": ListedCommand(
+                LOOK, "proof:reconcile", "Add up what came in, what was priced, billed and paid."
+            ),
+        }
+    )
+
+
 app = typer.Typer(
     name="meter",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -47,8 +98,6 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from meter import __version__
-
         typer.echo(f"meter {__version__}")
         raise typer.Exit
 
@@ -75,39 +124,6 @@ def meter(
     4 fenced by another worker; 5 Kafka is not there; 6 a step failed;
     130 stopped by Ctrl-C.
     """
-
-
-RUN, USE, MONEY, LOOK = "Run a meter", "Submit and read", "Bills and accounts", "Look after it"
-
-app.command("up", rich_help_panel=RUN)(running.up)
-app.command("down", rich_help_panel=RUN)(running.down)
-app.command("status", rich_help_panel=RUN)(running.status)
-app.command("worker", rich_help_panel=RUN)(running.worker)
-app.command("broker", rich_help_panel=RUN)(running.broker)
-app.add_typer(projector.app, name="projector", rich_help_panel=RUN)
-app.command("api", rich_help_panel=RUN)(api.api)
-app.command("console", rich_help_panel=RUN)(console.console)
-app.add_typer(topics.app, name="topics", rich_help_panel=RUN)
-app.command("demo", rich_help_panel=RUN)(proof.demo)
-app.command("submit", rich_help_panel=USE)(jobs.submit)
-app.command("totals", rich_help_panel=USE)(jobs.totals)
-app.command("quote", rich_help_panel=USE)(prices.quote)
-app.add_typer(accounts.app, name="account", rich_help_panel=MONEY)
-for correction in (corrections.charge, corrections.credit, corrections.reverse, corrections.withdraw):
-    accounts.app.command()(correction)
-app.add_typer(bills.app, name="bills", rich_help_panel=MONEY)
-app.command("ledger", rich_help_panel=MONEY)(ledger.ledger)
-app.command("statement", rich_help_panel=MONEY)(ledger.statement)
-app.command("notes", rich_help_panel=MONEY)(corrections.notes)
-app.command("notices", rich_help_panel=MONEY)(ledger.notices)
-app.add_typer(export.app, name="export", rich_help_panel=MONEY)
-app.add_typer(webhooks.app, name="webhooks", rich_help_panel=MONEY)
-app.add_typer(prices.app, name="prices", rich_help_panel=LOOK)
-app.add_typer(rejects.app, name="rejects", rich_help_panel=LOOK)
-app.add_typer(tokens.app, name="token", rich_help_panel=LOOK)
-app.add_typer(clock.app, name="clock", rich_help_panel=LOOK)
-app.command("verify", rich_help_panel=LOOK)(proof.verify)
-app.command("reconcile", rich_help_panel=LOOK)(proof.reconcile)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,26 +1,27 @@
 """`meter account`: a customer's account as it is, and what an operator can do to it."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from streams.cli.answers import report
-from streams.cli.arguments import At, CommandId, Json, Timeout, read_at, read_command_id, read_day
+from meter import topics
+from meter.regions import REGION_CODES
+from meter.rules import Rules
+from streams.broker.connect import connected
+from streams.cli.answers import note_waiting
+from streams.cli.arguments import At, CommandId, Json, Timeout, read_day
+from streams.cli.corrections import charge, credit, reverse, withdraw
+from streams.cli.sending import AccountId, Amount, send
 from streams.errors import SettingError
-from streams.terminal.output import Figure, counted, note, note_waiting, say_fields, say_json, say_table
-
-if TYPE_CHECKING:
-    from meter.rules import Rules
-    from streams.commands.verdict import Outcome
-    from streams.published.customer import Customer
-    from streams.published.lag import Waiting
-    from streams.settings import Settings
+from streams.kafka.rights import reading
+from streams.kafka.topics import check
+from streams.published.customer import Customer, as_document, customer
+from streams.published.lag import Waiting, waiting
+from streams.settings import Settings
+from streams.terminal.output import Figure, counted, note, say_fields, say_json, say_table
 
 app = typer.Typer(no_args_is_help=True, help="Show an account, top it up, refund, charge, credit, agree a contract.")
-
-AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account id.", show_default=False)]
-Amount = Annotated[str, typer.Option(metavar="CNY", help="With at most 2 places, such as 100 or 16.80.")]
 
 
 @app.command()
@@ -35,9 +36,6 @@ def show(account: AccountId, as_json: Json = False) -> None:
 
     Exit codes: 0 shown; 1 there is no such account.
     """
-    from streams.broker.connect import connected
-    from streams.published.customer import as_document
-
     with connected(note) as settings:
         rules, customer, wait = asyncio.run(_customer(settings, account))
     note_waiting(wait)
@@ -48,13 +46,7 @@ def show(account: AccountId, as_json: Json = False) -> None:
         _print(document)
 
 
-async def _customer(settings: "Settings", account: str) -> "tuple[Rules, Customer, Waiting]":
-    from meter import topics
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-    from streams.published.customer import customer
-    from streams.published.lag import waiting
-
+async def _customer(settings: Settings, account: str) -> tuple[Rules, Customer, Waiting]:
     rules = await check(settings, reading(topics.STATE, *topics.INPUTS))
     wait = await waiting(settings, rules, topics.INPUTS)
     return rules, await customer(settings, rules, account), wait
@@ -252,8 +244,6 @@ def contract(
 
 def _read_prices(prices: list[str]) -> dict[str, str]:
     """Regions by their codes, where the name is known; of others the meter says that it is not."""
-    from meter.regions import REGION_CODES
-
     found: dict[str, str] = {}
     for text in prices:
         name, equals, price = text.rpartition("=")
@@ -263,35 +253,5 @@ def _read_prices(prices: list[str]) -> dict[str, str]:
     return found
 
 
-def send(
-    kind: str,
-    done: str,
-    account: str,
-    command_id: str | None,
-    timeout_s: float,
-    at: str | None,
-    as_json: bool,
-    **fields: Any,
-) -> int:
-    """One command, and what came of it."""
-    from streams.broker.connect import connected
-
-    at_ms, known_id = read_at(at), read_command_id(command_id)
-    with connected(note) as settings:
-        outcome = asyncio.run(_place(settings, kind, at_ms, known_id, timeout_s, account_id=account, **fields))
-    return report(outcome, f"done: {done}", timeout_s, as_json)
-
-
-async def _place(
-    settings: "Settings", kind: str, at_ms: int | None, command_id: str | None, timeout_s: float, **fields: Any
-) -> "Outcome":
-    from streams.commands.clock import record_time
-    from streams.commands.placing import place
-    from streams.commands.writing import new_command
-    from streams.kafka.rights import ORDERER
-    from streams.kafka.topics import check
-
-    rules = await check(settings, ORDERER)
-    now_ms = await record_time(settings, rules, at_ms)
-    command = new_command(kind, rules, now_ms, command_id, **fields)
-    return await place(settings, rules, command, at_ms=now_ms, timeout_s=timeout_s, id_is_new=command_id is None)
+for correction in (charge, credit, reverse, withdraw):
+    app.command()(correction)

@@ -1,18 +1,13 @@
-"""What came of a command, for people and for programs."""
+"""What came of a command, for people and for programs; what an answer has not yet."""
 
-from typing import TYPE_CHECKING
-
+from streams.commands.verdict import CLOCK_AHEAD, Outcome
 from streams.errors import Exit
-from streams.terminal.output import complain, say, say_json
-
-if TYPE_CHECKING:
-    from streams.commands.verdict import Outcome
+from streams.published.lag import Waiting
+from streams.terminal.output import complain, note, say, say_json
 
 
-def report(outcome: "Outcome", done: str, timeout_s: float, as_json: bool) -> int:
+def report(outcome: Outcome, done: str, timeout_s: float, as_json: bool) -> int:
     """Say it: the line `done`, or why it is not. Returns the exit code."""
-    from streams.commands.verdict import CLOCK_AHEAD
-
     answers = [answer for _, answer in sorted(outcome.answers.items())]
     if as_json:
         say_json([answer.model_dump(mode="json", exclude_none=True) for answer in answers])
@@ -37,9 +32,15 @@ def report(outcome: "Outcome", done: str, timeout_s: float, as_json: bool) -> in
     return Exit.OK
 
 
-def _no_answer(outcome: "Outcome", timeout_s: float) -> str:
+def _no_answer(outcome: Outcome, timeout_s: float) -> str:
     partitions = "partitions" if len(outcome.silent) > 1 else "partition"
     return (
         f"no answer from {partitions} {', '.join(map(str, outcome.silent))} within {timeout_s:g} s; does a worker run? "
         f"The command is in the log and will be answered; ask again with --command-id {outcome.command_id}"
     )
+
+
+def note_waiting(wait: Waiting) -> None:
+    """What is not in an answer yet, where there is something."""
+    if wait.records:
+        note(f"{wait}: `meter status` shows the workers")

@@ -1,5 +1,9 @@
 """`meter api`: completions, figures and commands over HTTP, and the console."""
 
+from streams.broker.connect import connected
+from streams.broker.taken_ports import look_at_api
+from streams.cli.ports import DEFAULT_PORT
+from streams.http.serve import run_api
 from streams.terminal.output import note, say
 
 
@@ -19,10 +23,5 @@ def api() -> int:
     Exit codes: 0 asked to stop; 2 wrong setting; 3 a newer version has
     written the store.
     """
-    from streams.broker.connect import connected
-    from streams.broker.taken_ports import look_at_api
-    from streams.cli.running import DEFAULT_PORT
-    from streams.http.serve import run_api
-
     with connected(note, port=DEFAULT_PORT, first=look_at_api) as settings:
         return run_api(settings, say)

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from meter.hints import nearest_region
+from meter.periods import CALENDAR_END_MS, instant_us
+from meter.regions import REGION_CODES, REGIONS
 from streams.errors import SettingError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -68,9 +71,6 @@ def _is_day(text: str, option: str) -> bool:
 
 def read_region(text: str | None) -> str | None:
     """A region's code, from its code or one of its names."""
-    from meter.hints import nearest_region
-    from meter.regions import REGION_CODES, REGIONS
-
     if text is None or text in REGION_CODES:
         return None if text is None else REGION_CODES[text]
     near = nearest_region(text)
@@ -81,8 +81,6 @@ def read_region(text: str | None) -> str | None:
 
 def read_at(text: str | None, option: str = "--at") -> int | None:
     """A record time in milliseconds."""
-    from meter.periods import CALENDAR_END_MS, instant_us
-
     instant = None if text is None else instant_us(text)
     if text is not None and (instant is None or instant < 0):
         raise SettingError(f"{option} is a date-time with an offset, such as 2019-01-01T12:00:00+08:00, got {text!r}")

@@ -1,18 +1,22 @@
 """`meter bills`: what was billed, and whether it is paid."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from meter import topics
+from meter.billing_models import BillIssued
+from meter.money import decimal_text
+from streams.broker.connect import connected
 from streams.cli.arguments import Account, Json, read_period
 from streams.errors import MeterError
+from streams.kafka.rights import reading
+from streams.kafka.topics import check
+from streams.published.read import bills, entries
+from streams.published.statement import Standing, Standings
+from streams.settings import Settings
 from streams.terminal.output import Figure, note, say_fields, say_json, say_table
-
-if TYPE_CHECKING:
-    from meter.billing_models import BillIssued
-    from streams.published.statement import Standing
-    from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="List bills, or show one with its lines and its proof.")
 
@@ -33,8 +37,6 @@ def list_bills(
       meter bills list --account A --period 2026-11
       meter bills list --open --json | jq -r .payable
     """
-    from streams.broker.connect import connected
-
     period = read_period(period)
     with connected(note) as settings:
         found = asyncio.run(_bills(settings, account))
@@ -42,14 +44,8 @@ def list_bills(
     _print_list([item for item in found if not (only_open and item[1].paid_at)], as_json)
 
 
-async def _bills(settings: "Settings", account: str | None) -> "list[tuple[BillIssued, Standing]]":
+async def _bills(settings: Settings, account: str | None) -> list[tuple[BillIssued, Standing]]:
     """Bills by period and account, each with what became of it."""
-    from meter import topics
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-    from streams.published.read import bills, entries
-    from streams.published.statement import Standings
-
     rules = await check(settings, reading(topics.LEDGER, topics.BILLS))
     found = [bill async for bill in bills(settings, rules, account)]
     standings = Standings()
@@ -59,7 +55,7 @@ async def _bills(settings: "Settings", account: str | None) -> "list[tuple[BillI
     return [(bill, standings.of(bill)) for bill in found]
 
 
-def _print_list(found: "list[tuple[BillIssued, Standing]]", as_json: bool) -> None:
+def _print_list(found: list[tuple[BillIssued, Standing]], as_json: bool) -> None:
     if as_json:
         for bill, standing in found:
             say_json(_document(bill, standing))
@@ -74,21 +70,17 @@ def _print_list(found: "list[tuple[BillIssued, Standing]]", as_json: bool) -> No
     say_table(("period", "account", "bill", "payable", "state", "refunded", "credited"), rows)
 
 
-def _state(standing: "Standing") -> str:
+def _state(standing: Standing) -> str:
     return "open" if standing.paid_at is None else "paid"
 
 
-def _given_back(standing: "Standing") -> tuple[str, str]:
+def _given_back(standing: Standing) -> tuple[str, str]:
     """What was refunded and what was credited; empty where it is nothing."""
-    from meter.money import decimal_text
-
     refunded, credited = (decimal_text(amount) if amount else "" for amount in (standing.refunded, standing.credited))
     return refunded, credited
 
 
-def _document(bill: "BillIssued", standing: "Standing") -> dict[str, Any]:
-    from meter.money import decimal_text
-
+def _document(bill: BillIssued, standing: Standing) -> dict[str, Any]:
     return {
         **bill.model_dump(mode="json", by_alias=True, exclude_none=True),
         "state": _state(standing),
@@ -114,8 +106,6 @@ def show(
 
     Exit codes: 0 shown; 1 there is no such bill.
     """
-    from streams.broker.connect import connected
-
     with connected(note) as settings:
         found = asyncio.run(_bills(settings, None))
     for bill, standing in found:
@@ -125,7 +115,7 @@ def show(
     raise MeterError(f"there is no bill {bill_id!r}; `meter bills list` shows what there is")
 
 
-def _print_bill(bill: "BillIssued", standing: "Standing") -> None:
+def _print_bill(bill: BillIssued, standing: Standing) -> None:
     proof, journal = bill.proof, bill.proof.journal
     refunded, credited = _given_back(standing)
     say_fields(

@@ -1,18 +1,21 @@
 """`meter clock`: the time of a meter that was created with a simulated clock."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from streams.broker.connect import connected
 from streams.cli.answers import report
 from streams.cli.arguments import CommandId, Json, Timeout, read_at, read_command_id
+from streams.commands.clock import Advanced
+from streams.commands.clock import advance as advance_to
+from streams.commands.placing import transactional_id
 from streams.errors import Exit
+from streams.kafka.rights import CLOCK
+from streams.kafka.topics import check
+from streams.settings import Settings
 from streams.terminal.output import complain, note
-
-if TYPE_CHECKING:
-    from streams.commands.clock import Advanced
-    from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Move the simulated clock of a test or demo meter.")
 
@@ -41,8 +44,6 @@ def advance(
     Exit codes: 0 done; 1 not done in time, or the clock is later already;
     2 the meter's clock is the broker's.
     """
-    from streams.broker.connect import connected
-
     to_ms, known_id = read_at(to, "--to"), read_command_id(command_id)
     assert to_ms is not None
     with connected(note) as settings:
@@ -55,11 +56,6 @@ def advance(
     return code
 
 
-async def _advance(settings: "Settings", to_ms: int, command_id: str | None, timeout_s: float) -> "Advanced":
-    from streams.commands.clock import advance as advance_to
-    from streams.commands.placing import transactional_id
-    from streams.kafka.rights import CLOCK
-    from streams.kafka.topics import check
-
+async def _advance(settings: Settings, to_ms: int, command_id: str | None, timeout_s: float) -> Advanced:
     rules = await check(settings, CLOCK, [transactional_id(settings)])
     return await advance_to(settings, rules, to_ms, command_id, timeout_s)

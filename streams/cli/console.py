@@ -1,10 +1,14 @@
 """`meter console`: the way to the console that `meter api` serves."""
 
+import webbrowser
+from http.client import HTTPException
 from typing import Annotated
 
 import typer
 
-from streams.errors import Exit
+from streams.broker.connect import settings_of_command
+from streams.errors import Exit, SettingError
+from streams.process.nearby import open_page
 from streams.terminal.output import note, say
 
 PATIENCE_S = 3.0
@@ -23,8 +27,6 @@ def console(
 
     Exit codes: 0 it answers there; 1 nothing does; 2 wrong setting.
     """
-    from streams.broker.connect import settings_of_command
-
     settings = settings_of_command()
     address = _address(settings.http_host, settings.http_port)
     if not _answers(address):
@@ -32,16 +34,12 @@ def console(
         return Exit.FAILED
     say(f"{address}/console")
     if not show_only:
-        import webbrowser
-
         webbrowser.open(f"{address}/console")
     return Exit.OK
 
 
 def _address(host: str, port: int) -> str:
     """Where a browser on this machine finds it. Raises SettingError where any port may have been taken."""
-    from streams.errors import SettingError
-
     if port == 0:
         raise SettingError("METER_HTTP_PORT=0 is any free port: `meter api` has said which")
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -49,10 +47,6 @@ def _address(host: str, port: int) -> str:
 
 
 def _answers(address: str) -> bool:
-    from http.client import HTTPException
-
-    from streams.process.nearby import open_page
-
     try:
         with open_page(f"{address}/healthz", PATIENCE_S):
             return True

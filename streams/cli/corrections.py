@@ -1,17 +1,20 @@
 """`meter account charge`, `credit`, `reverse`, `withdraw`: what is put right; and `meter notes`: how."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from streams.cli.accounts import AccountId, Amount, send
+from meter import topics
+from meter.billing_models import NoteIssued
+from streams.broker.connect import connected
 from streams.cli.arguments import Account, At, CommandId, Json, Timeout
+from streams.cli.sending import AccountId, Amount, send
+from streams.kafka.rights import reading
+from streams.kafka.topics import check
+from streams.published.read import notes as published
+from streams.settings import Settings
 from streams.terminal.output import note, say_json, say_table
-
-if TYPE_CHECKING:
-    from meter.billing_models import NoteIssued
-    from streams.settings import Settings
 
 Reason = Annotated[str, typer.Option(help="Why, for the note, the ledger and whoever reads them.")]
 
@@ -119,8 +122,6 @@ def notes(account: Account = None, as_json: Json = False) -> None:
     Example:
       meter notes --account A
     """
-    from streams.broker.connect import connected
-
     with connected(note) as settings:
         found = asyncio.run(_notes(settings, account))
     if as_json:
@@ -132,16 +133,11 @@ def notes(account: Account = None, as_json: Json = False) -> None:
         note("no notes")
 
 
-async def _notes(settings: "Settings", account: str | None) -> "list[NoteIssued]":
-    from meter import topics
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-    from streams.published.read import notes as published
-
+async def _notes(settings: Settings, account: str | None) -> list[NoteIssued]:
     return [each async for each in published(settings, await check(settings, reading(topics.NOTES)), account)]
 
 
-def _row(each: "NoteIssued") -> tuple[str, ...]:
+def _row(each: NoteIssued) -> tuple[str, ...]:
     line = "" if each.line is None else f", line {each.line}"
     return (
         each.issued_at,

@@ -46,13 +46,12 @@ def _usage(error: Any) -> str:
 
 
 def _kafka(error: Exception) -> tuple[int, str] | None:
-    if "aiokafka" not in sys.modules:
+    kafka: Any = sys.modules.get("aiokafka.errors")  # a command that has not loaded it has had no error of its
+    if kafka is None:
         return None
-    from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
-
-    if isinstance(error, KafkaConnectionError | NodeNotReadyError | ConnectionError | TimeoutError):
+    if isinstance(error, kafka.KafkaConnectionError | kafka.NodeNotReadyError | ConnectionError | TimeoutError):
         return Exit.BROKER_LOST, f"Kafka is lost: {error or type(error).__name__}"
-    if isinstance(error, KafkaError):
+    if isinstance(error, kafka.KafkaError):
         code = Exit.BROKER_LOST if error.retriable else Exit.FAILED
         return code, f"Kafka says no: {error or type(error).__name__}"
     return None

@@ -3,20 +3,24 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
+from meter.rules import Rules
+from streams.broker.connect import connected, settings_of_command
 from streams.cli.arguments import Account, read_day, read_month
 from streams.errors import MeterError, SettingError
+from streams.export.focus import export_focus as export
+from streams.export.formats import CSV, parquet_format
+from streams.export.jobs import Written, export_jobs
+from streams.export.period import ExportPeriod, span_of
+from streams.export.settled import check_settled
+from streams.store.database import need_store, open_engine, store_errors
+from streams.store.migrate import check_store
+from streams.store.queries.meter import rules_of
 from streams.terminal.output import counted, note, say
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from meter.rules import Rules
-    from streams.export.jobs import Written
-    from streams.export.period import ExportPeriod
 
 app = typer.Typer(
     no_args_is_help=True, help="Write the jobs or the bills of a period to files; the same period, the same bytes."
@@ -45,9 +49,6 @@ def export_csv(
     Exit codes: 0 written; 1 the period may still change, or the folder
     cannot be written; 5 Kafka is not there.
     """
-    from streams.export.formats import CSV
-    from streams.export.jobs import export_jobs
-
     span = _span(period, day)
     _export(span, partial, lambda engine, rules: export_jobs(engine, rules, span, CSV, account, out, partial=partial))
 
@@ -67,9 +68,6 @@ def export_parquet(
 
     Exit codes: as for csv; 2 pyarrow is not installed.
     """
-    from streams.export.formats import parquet_format
-    from streams.export.jobs import export_jobs
-
     span, kind = _span(period, day), parquet_format()
     _export(span, partial, lambda engine, rules: export_jobs(engine, rules, span, kind, account, out, partial=partial))
 
@@ -94,15 +92,11 @@ def export_focus(
 
     Exit codes: as for csv.
     """
-    from streams.export.focus import export_focus as export
-
     span = _span(period, day)
     _export(span, partial, lambda engine, rules: [export(engine, rules, span, issuer, account, out)])
 
 
-def _span(period: str | None, day: str | None) -> "ExportPeriod":
-    from streams.export.period import span_of
-
+def _span(period: str | None, day: str | None) -> ExportPeriod:
     if (period is None) == (day is None):
         raise SettingError("say one of --period YYYY-MM and --day YYYY-MM-DD")
     found = read_day(day) if period is None else read_month(period, "--period")
@@ -110,12 +104,7 @@ def _span(period: str | None, day: str | None) -> "ExportPeriod":
     return span_of(found)
 
 
-def _export(span: "ExportPeriod", partial: bool, write: "Callable[[Engine, Rules], Iterable[Written]]") -> None:
-    from streams.broker.connect import settings_of_command
-    from streams.store.database import need_store, open_engine, store_errors
-    from streams.store.migrate import check_store
-    from streams.store.queries.meter import rules_of
-
+def _export(span: ExportPeriod, partial: bool, write: Callable[[Engine, Rules], Iterable[Written]]) -> None:
     settings = settings_of_command()
     need_store(settings)
     engine = open_engine(settings)
@@ -137,10 +126,7 @@ def _export(span: "ExportPeriod", partial: bool, write: "Callable[[Engine, Rules
         engine.dispose()
 
 
-def _see_that_it_is_final(engine: "Engine", rules: "Rules", span: "ExportPeriod", partial: bool) -> None:
-    from streams.broker.connect import connected
-    from streams.export.settled import check_settled
-
+def _see_that_it_is_final(engine: Engine, rules: Rules, span: ExportPeriod, partial: bool) -> None:
     if partial:
         note(f"partial: {span.period} as far as the store has it now")
         return

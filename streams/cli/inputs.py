@@ -1,6 +1,7 @@
 """What commands read: files and standard input, opened, waited for, and known for what they are where that is wrong."""
 
 import errno
+import json
 import os
 import select
 import stat
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from meter.intake import too_deep
+from meter.keys import OnceEach
 from streams.errors import SettingError
 from streams.terminal.output import note
 from streams.text.formats import BOM, no_text, plain_text
@@ -122,11 +125,6 @@ def _read(file: int, name: str, what: str) -> bytes:
 
 
 def _parsed(text: bytes, name: str, what: str) -> Any:
-    import json
-
-    from meter.intake import too_deep
-    from meter.keys import OnceEach
-
     keys = OnceEach()
     try:
         decoded = text.decode()

@@ -6,22 +6,30 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from decimal import Decimal
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from meter import topics
+from meter.models import DayTotal
+from meter.money import CURRENCY, EXACT, ZERO, decimal_text
+from meter.rejects import Refusal
+from streams.broker.connect import connected
+from streams.cli.answers import note_waiting
 from streams.cli.arguments import Account, At, Json, read_at, read_day, read_region
 from streams.cli.inputs import called, opened, telling_of_silence
+from streams.completions.submit import Stamps, Summary, see_beginning
+from streams.completions.submit import submit as submit_lines
 from streams.errors import Exit
-from streams.terminal.output import complain, counted, note, note_waiting, say, say_json, say_table
-
-if TYPE_CHECKING:
-    from meter.models import DayTotal
-    from meter.rejects import Refusal
-    from streams.completions.submit import Summary
-    from streams.published.lag import Waiting
-    from streams.settings import Settings
-
+from streams.kafka.rights import TIMED_PRODUCER, reading
+from streams.kafka.topics import check, input_partitions
+from streams.published.lag import COMPLETIONS, Waiting, waiting
+from streams.published.read import daily_totals
+from streams.settings import Settings
+from streams.terminal.output import complain, counted, note, say, say_json, say_table
 
 #: Bad lines that people are told of, each with its reason.
 SHOWN = 10
@@ -56,9 +64,6 @@ def submit(
     Exit codes: 0 everything was sent; 1 there were bad lines, or it came to
     an end midway; 2 it is no file of JSON lines: nothing was sent.
     """
-    from streams.broker.connect import connected
-    from streams.completions.submit import see_beginning
-
     at_ms = read_at(at)
     bad = _BadLines(every=as_json)
     with opened(file) as descriptor, bad.told_of(anyway):
@@ -76,19 +81,14 @@ def submit(
 
 
 async def _submit(
-    settings: "Settings",
+    settings: Settings,
     descriptor: int,
     file: str,
     at_ms: int | None,
     anyway: bool,
     bad: "_BadLines",
     moved: Callable[[int], None],
-) -> "Summary":
-    from streams.completions.submit import Stamps
-    from streams.completions.submit import submit as submit_lines
-    from streams.kafka.rights import TIMED_PRODUCER
-    from streams.kafka.topics import check, input_partitions
-
+) -> Summary:
     if at_ms is None:
         # Who only delivers need not know more of the meter than where completions go.
         partitions, stamps = await input_partitions(settings), Stamps(None)
@@ -107,7 +107,7 @@ class _BadLines:
         self._shown = None if every else SHOWN
         self._count = 0
 
-    def tell(self, number: int, refusal: "Refusal") -> None:
+    def tell(self, number: int, refusal: Refusal) -> None:
         self._count += 1
         if self._shown is None or self._count <= self._shown:
             complain(f"line {number}: {refusal.code}: {refusal.message}")
@@ -128,7 +128,7 @@ class _BadLines:
         complain(f"{counted(self._count, 'bad line')} {verb} {'sent all the same' if anyway else 'not sent'}{told}")
 
 
-def _report(summary: "Summary", as_json: bool) -> None:
+def _report(summary: Summary, as_json: bool) -> None:
     if as_json:
         say_json(summary._asdict())
         return
@@ -142,9 +142,6 @@ def _bar(descriptor: int, wanted: bool) -> Iterator[Callable[[int], None]]:
     if not wanted or not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
     status = os.fstat(descriptor)
     total = status.st_size if stat.S_ISREG(status.st_mode) else None
     columns = (TextColumn("submitting"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
@@ -170,17 +167,10 @@ def totals(
       meter totals --account A --day 2026-11-23
       meter totals --json | jq -r '.totals\\[] | .amount'
     """
-    from meter import topics
-    from streams.broker.connect import connected
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-    from streams.published.lag import COMPLETIONS, waiting
-    from streams.published.read import daily_totals
-
     role = reading(topics.DAILY, *COMPLETIONS)
     day, region = read_day(day), read_region(region)
 
-    async def read(settings: "Settings") -> "tuple[list[DayTotal], Waiting]":
+    async def read(settings: Settings) -> tuple[list[DayTotal], Waiting]:
         rules = await check(settings, role)
         wait = await waiting(settings, rules)
         return await daily_totals(settings, rules, account=account, day=day, region=region), wait
@@ -190,11 +180,7 @@ def totals(
     _print_totals(found, wait, as_json)
 
 
-def _print_totals(found: "list[DayTotal]", wait: "Waiting", as_json: bool) -> None:
-    from decimal import Decimal
-
-    from meter.money import CURRENCY, EXACT, ZERO, decimal_text
-
+def _print_totals(found: list[DayTotal], wait: Waiting, as_json: bool) -> None:
     amount = ZERO
     for total in found:
         amount = EXACT.add(amount, Decimal(total.amount))
@@ -211,7 +197,7 @@ def _print_totals(found: "list[DayTotal]", wait: "Waiting", as_json: bool) -> No
     note_waiting(wait)
 
 
-def _print_table(found: "list[DayTotal]", sums: tuple[str, str, str]) -> None:
+def _print_table(found: list[DayTotal], sums: tuple[str, str, str]) -> None:
     say_table(
         ("day", "account", "region", "jobs", "minutes", "amount"),
         [

@@ -1,20 +1,26 @@
 """`meter ledger`, `meter statement`, `meter notices`: the money's log, an account's month, what was told."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from decimal import Decimal
+from typing import Annotated, Any
 
 import typer
 
+from meter import topics
+from meter.billing_models import BillIssued, LedgerEntry, Notice
+from meter.ledger import Book, Cause
+from meter.money import EXACT, ZERO, decimal_text
+from streams.broker.connect import connected
 from streams.cli.arguments import Account, Json, read_month
 from streams.errors import Exit, MeterError, SettingError
+from streams.kafka.rights import reading
+from streams.kafka.topics import check
+from streams.published.read import bills, entries
+from streams.published.read import notices as published
+from streams.published.statement import Balance, Standings, Statement, posted, sums
+from streams.published.statement import statement as of_month
+from streams.settings import Settings
 from streams.terminal.output import complain, note, say, say_fields, say_json, say_table
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from meter.billing_models import BillIssued, LedgerEntry, Notice
-    from streams.published.statement import Balance, Standings, Statement
-    from streams.settings import Settings
 
 
 def ledger(
@@ -35,10 +41,6 @@ def ledger(
 
     Exit codes: 0 it sums to zero; 1 it does not.
     """
-    from meter.ledger import Cause
-    from streams.broker.connect import connected
-    from streams.published.statement import sums
-
     if cause is not None and cause not in set(Cause):
         raise SettingError(f"there is no cause {cause!r}; there are {', '.join(Cause)}")
     with connected(note) as settings:
@@ -47,18 +49,11 @@ def ledger(
     return _print_ledger(found, dict(sums(found)), as_json)
 
 
-async def _entries(settings: "Settings", account: str | None) -> "list[LedgerEntry]":
-    from meter import topics
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-    from streams.published.read import entries
-
+async def _entries(settings: Settings, account: str | None) -> list[LedgerEntry]:
     return [entry async for entry in entries(settings, await check(settings, reading(topics.LEDGER)), account)]
 
 
-def _print_ledger(found: "list[LedgerEntry]", books: "dict[Any, Decimal]", as_json: bool) -> int:
-    from meter.money import EXACT, ZERO, decimal_text
-
+def _print_ledger(found: list[LedgerEntry], books: dict[Any, Decimal], as_json: bool) -> int:
     total = ZERO
     for amount in books.values():
         total = EXACT.add(total, amount)
@@ -78,7 +73,7 @@ def _print_ledger(found: "list[LedgerEntry]", books: "dict[Any, Decimal]", as_js
     return Exit.OK
 
 
-def _row(entry: "LedgerEntry") -> tuple[str, ...]:
+def _row(entry: LedgerEntry) -> tuple[str, ...]:
     postings = ", ".join(f"{posting.book} {posting.amount}" for posting in entry.postings)
     return entry.at, entry.account_id, entry.cause, entry.reference, postings, entry.reason or ""
 
@@ -98,10 +93,6 @@ def statement(
 
     Exit codes: 0 shown; 1 the ledger has nothing of this account.
     """
-    from streams.broker.connect import connected
-    from streams.published.statement import Standings
-    from streams.published.statement import statement as of_month
-
     month = read_month(month)
     with connected(note) as settings:
         entries, bills = asyncio.run(_of_account(settings, account))
@@ -119,23 +110,14 @@ def statement(
         _print_statement(document)
 
 
-async def _of_account(settings: "Settings", account: str) -> "tuple[list[LedgerEntry], list[BillIssued]]":
-    from meter import topics
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-    from streams.published.read import bills, entries
-
+async def _of_account(settings: Settings, account: str) -> tuple[list[LedgerEntry], list[BillIssued]]:
     rules = await check(settings, reading(topics.LEDGER, topics.BILLS))
     # The bills first: so the ledger has the entries of all of them.
     found = [bill async for bill in bills(settings, rules, account)]
     return [entry async for entry in entries(settings, rules, account)], found
 
 
-def _document(found: "Statement") -> dict[str, Any]:
-    from meter.ledger import Book
-    from meter.money import decimal_text
-    from streams.published.statement import posted
-
+def _document(found: Statement) -> dict[str, Any]:
     return {
         "currency": "CNY",
         "opening": _balance(found.opening),
@@ -151,13 +133,11 @@ def _document(found: "Statement") -> dict[str, Any]:
     }
 
 
-def _balance(balance: "Balance") -> dict[str, str]:
-    from meter.money import decimal_text
-
+def _balance(balance: Balance) -> dict[str, str]:
     return {"balance": decimal_text(balance.balance), "unpaid": decimal_text(balance.unpaid)}
 
 
-def _issued(bills: "list[BillIssued]", standings: "Standings") -> list[dict[str, Any]]:
+def _issued(bills: list[BillIssued], standings: Standings) -> list[dict[str, Any]]:
     return [
         {
             "bill_id": bill.bill_id,
@@ -202,8 +182,6 @@ def notices(account: Account = None, as_json: Json = False) -> None:
     Example:
       meter notices --account A
     """
-    from streams.broker.connect import connected
-
     with connected(note) as settings:
         found = asyncio.run(_notices(settings, account))
     if as_json:
@@ -215,16 +193,11 @@ def notices(account: Account = None, as_json: Json = False) -> None:
         note("no notices")
 
 
-async def _notices(settings: "Settings", account: str | None) -> "list[Notice]":
-    from meter import topics
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-    from streams.published.read import notices as published
-
+async def _notices(settings: Settings, account: str | None) -> list[Notice]:
     return [notice async for notice in published(settings, await check(settings, reading(topics.NOTICES)), account)]
 
 
-def _told(notice: "Notice") -> tuple[str, ...]:
+def _told(notice: Notice) -> tuple[str, ...]:
     said = {
         "bill": notice.bill_id,
         "payable": notice.payable,

@@ -3,11 +3,22 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from meter import topics
+from meter.duration_hints import duration_hint
+from meter.models import PriceBookCommand
+from meter.money import decimal_text
+from meter.periods import BillingDays
+from meter.prices import BUILT_IN, PriceBook, PriceBooks
+from meter.regions import ZONES
+from meter.rounding import DURATION_STRING, duration_ms
+from meter.rules import Rules
+from streams.broker.connect import connected, reachable
 from streams.cli.answers import report
 from streams.cli.arguments import (
     At,
@@ -20,17 +31,18 @@ from streams.cli.arguments import (
     read_region,
 )
 from streams.cli.inputs import read_document
+from streams.commands import books
+from streams.commands.books import published, read_command
+from streams.commands.books import quote as price_of
+from streams.commands.clock import record_time
+from streams.commands.placing import place, transactional_id
+from streams.commands.verdict import Outcome
+from streams.commands.writing import issued_at, new_command
 from streams.errors import MeterError, SettingError
+from streams.kafka.rights import ORDERER, PUBLISHER, reading
+from streams.kafka.topics import check
+from streams.settings import Settings
 from streams.terminal.output import Figure, counted, note, say, say_fields, say_json, say_table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from meter.models import PriceBookCommand
-    from meter.prices import PriceBook, PriceBooks
-    from meter.rules import Rules
-    from streams.commands.verdict import Outcome
-    from streams.settings import Settings
 
 PRICE_BOOK, PUBLISH = "a price book", "meter prices publish -"
 
@@ -56,10 +68,6 @@ def quote(
     Example:
       meter quote --region "Mainland China" --duration 3600
     """
-    from meter.duration_hints import duration_hint
-    from meter.rounding import DURATION_STRING, duration_ms
-    from streams.commands.books import quote as price_of
-
     code = read_region(region)
     milliseconds = duration_ms(duration) if DURATION_STRING.fullmatch(duration) else None
     if milliseconds is None or code is None:
@@ -94,8 +102,6 @@ def show(day: Day = None, as_json: Json = False) -> None:
     Example:
       meter prices show --day 2026-12-01
     """
-    from meter.prices import BUILT_IN
-
     day = read_day(day)
     books, today = _books()
     day = day or today
@@ -134,9 +140,6 @@ def publish(
     Exit codes: 0 done on every partition; 1 refused (with a code), no answer
     in time, or partitions disagree.
     """
-    from streams.broker.connect import connected
-    from streams.commands.books import read_command
-
     at_ms = read_at(at)
     issued_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     known_id = read_command_id(command_id)
@@ -166,8 +169,6 @@ def withdraw(
     Exit codes: 0 done on every partition; 1 refused (with a code), no answer
     in time, or partitions disagree.
     """
-    from streams.broker.connect import connected
-
     at_ms, known_id = read_at(at), read_command_id(command_id)
     with connected(note) as settings:
         outcome = asyncio.run(_withdraw(settings, version, at_ms, known_id, timeout))
@@ -176,14 +177,8 @@ def withdraw(
 
 
 async def _withdraw(
-    settings: "Settings", version: str, at_ms: int | None, known_id: str | None, timeout_s: float
-) -> "Outcome":
-    from streams.commands.clock import record_time
-    from streams.commands.placing import place, transactional_id
-    from streams.commands.writing import new_command
-    from streams.kafka.rights import ORDERER
-    from streams.kafka.topics import check
-
+    settings: Settings, version: str, at_ms: int | None, known_id: str | None, timeout_s: float
+) -> Outcome:
     rules = await check(settings, ORDERER, [transactional_id(settings)])
     now_ms = await record_time(settings, rules, at_ms)
     command = new_command("withdraw_price_book", rules, now_ms, known_id, version=version)
@@ -191,15 +186,8 @@ async def _withdraw(
 
 
 async def _publish(
-    settings: "Settings", command: "PriceBookCommand", at_ms: int | None, timeout_s: float, *, id_is_new: bool
-) -> "Outcome":
-    from streams.commands import books
-    from streams.commands.clock import record_time
-    from streams.commands.placing import place, transactional_id
-    from streams.commands.writing import issued_at
-    from streams.kafka.rights import PUBLISHER
-    from streams.kafka.topics import check
-
+    settings: Settings, command: PriceBookCommand, at_ms: int | None, timeout_s: float, *, id_is_new: bool
+) -> Outcome:
     rules = await check(settings, PUBLISHER, [transactional_id(settings)])
     now_ms = await record_time(settings, rules, at_ms)
     refusal = books.check_book(command, await books.published(settings, rules), rules, now_ms)
@@ -209,13 +197,8 @@ async def _publish(
     return await place(settings, rules, document, at_ms=now_ms, timeout_s=timeout_s, id_is_new=id_is_new)
 
 
-def _books() -> "tuple[PriceBooks, str]":
+def _books() -> tuple[PriceBooks, str]:
     """The books that are known here, and the billing day of now."""
-    from meter.periods import BillingDays
-    from meter.prices import PriceBooks
-    from meter.rules import Rules
-    from streams.broker.connect import reachable
-
     settings = reachable()
     if settings is None:
         rules, books = Rules(meter_id="none"), PriceBooks()
@@ -224,24 +207,17 @@ def _books() -> "tuple[PriceBooks, str]":
     return books, BillingDays(rules.time_zone).day_of(time.time_ns() // 1000)
 
 
-async def _published(settings: "Settings") -> "tuple[Rules, PriceBooks]":
-    from meter import topics
-    from streams.commands.books import published
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-
+async def _published(settings: Settings) -> tuple[Rules, PriceBooks]:
     rules = await check(settings, reading(topics.COMMANDS, topics.STATE))
     return rules, (await published(settings, rules)).books
 
 
-def _as_document(book: "PriceBook") -> dict[str, object]:
-    from meter.money import decimal_text
-
+def _as_document(book: PriceBook) -> dict[str, object]:
     prices = {zone: decimal_text(price) for zone, price in book.prices}
     return {"version": book.version, "effective_from": book.effective_from, "prices": prices}
 
 
-def _print_books(books: "list[PriceBook]", in_effect: "PriceBook", day: str) -> None:
+def _print_books(books: list[PriceBook], in_effect: PriceBook, day: str) -> None:
     say_table(
         ("", "version", "from", "price zone", "CNY per minute"),
         [row for book in books for row in _rows(book, book == in_effect)],
@@ -249,11 +225,8 @@ def _print_books(books: "list[PriceBook]", in_effect: "PriceBook", day: str) -> 
     say(f"* in effect on {day}")
 
 
-def _rows(book: "PriceBook", is_in_effect: bool) -> "Iterator[tuple[str, ...]]":
+def _rows(book: PriceBook, is_in_effect: bool) -> Iterator[tuple[str, ...]]:
     """A row for each price zone; version and first day stand at the first."""
-    from meter.money import decimal_text
-    from meter.regions import ZONES
-
     own: tuple[str, ...] = ("*" if is_in_effect else "", book.version, book.effective_from or "ever")
     for zone in ZONES:
         yield (*own, zone, decimal_text(book.price_of(zone)))

@@ -2,17 +2,25 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from meter.periods import BillingDays
+from streams.broker.connect import connected, reachable, settings_of_command
+from streams.broker.connect import settings_of_command as configured
+from streams.broker.taken_ports import look_at_chosen_pages
 from streams.cli.arguments import Json
 from streams.cli.times import days_of, local_time
+from streams.errors import BrokerLostError, MeterError
+from streams.settings import Settings
+from streams.store import migrate as migrations
+from streams.store.database import need_store, opened_store, shown, store_errors
+from streams.store.migrate import check_store
+from streams.store.migrate import migrate as bring_up
+from streams.store.process import empty, ends, expired, run_projector
+from streams.store.queries.freshness import positions
 from streams.terminal.output import note, say, say_json, say_table
-
-if TYPE_CHECKING:
-    from meter.periods import BillingDays
-    from streams.settings import Settings
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -37,10 +45,6 @@ def projector(context: typer.Context) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
-    from streams.broker.connect import connected
-    from streams.broker.taken_ports import look_at_chosen_pages
-    from streams.store.process import run_projector
-
     with connected(note, first=look_at_chosen_pages) as settings:
         raise typer.Exit(run_projector(settings))
 
@@ -58,10 +62,6 @@ def migrate() -> int:
     Exit codes: 0 the tables are this version's; 1 the store is not there; 2
     wrong setting, or the store refuses it; 3 a newer version has written it.
     """
-    from streams.broker.connect import settings_of_command
-    from streams.store import migrate as migrations
-    from streams.store.database import opened_store, shown
-
     with opened_store(settings_of_command()) as engine:
         before, now = migrations.migrate(engine)
     word = "already" if before == now else "now"
@@ -89,12 +89,6 @@ def rebuild(
     Exit codes: 0 rebuilt; 1 rows would be lost, or the store is not there;
     2 wrong setting; 3 topics or log do not fit; 5 Kafka lost.
     """
-    from streams.broker.connect import connected
-    from streams.errors import MeterError
-    from streams.store.database import opened_store
-    from streams.store.migrate import migrate as bring_up
-    from streams.store.process import empty, expired, run_projector
-
     with connected(note) as settings:
         with opened_store(settings) as engine:
             bring_up(engine)
@@ -119,12 +113,6 @@ def status(as_json: Json = False) -> int:
     Exit codes: 0 shown; 1 the store is not there; 2 wrong setting; 3 the
     store has no tables of this version.
     """
-    from streams.broker.connect import reachable
-    from streams.broker.connect import settings_of_command as configured
-    from streams.store.database import need_store, opened_store, store_errors
-    from streams.store.migrate import check_store
-    from streams.store.queries.freshness import positions
-
     settings = reachable()
     need_store(settings or configured())
     with opened_store(settings or configured()) as engine:
@@ -146,10 +134,7 @@ def status(as_json: Json = False) -> int:
     return 0
 
 
-def _ends(settings: "Settings | None", partitions: int) -> dict[Any, int]:
-    from streams.errors import BrokerLostError
-    from streams.store.process import ends
-
+def _ends(settings: Settings | None, partitions: int) -> dict[Any, int]:
     if settings is None:
         return {}
     try:
@@ -159,7 +144,7 @@ def _ends(settings: "Settings | None", partitions: int) -> dict[Any, int]:
         return {}
 
 
-def _topic(name: str, rows: list[Any], days: "BillingDays") -> dict[str, Any]:
+def _topic(name: str, rows: list[Any], days: BillingDays) -> dict[str, Any]:
     seen = [row.record_at for row in rows if row.record_at is not None]
     oldest = min(row.polled_at for row in rows)
     return {

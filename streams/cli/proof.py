@@ -2,18 +2,20 @@
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Annotated
+from decimal import Decimal
+from typing import Annotated
 
 import typer
 
+from meter.money import decimal_text
+from streams.broker.connect import connected
 from streams.cli.arguments import Account, Json, read_day, read_period
 from streams.errors import Exit, SettingError
+from streams.proof.bill import prove_bill
+from streams.proof.differences import Report, Scope
+from streams.proof.reconcile import reconcile as add_up
+from streams.proof.whole import verify as recompute
 from streams.terminal.output import Figure, complain, counted, note, say, say_fields, say_json
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-    from streams.proof.differences import Report
 
 SHOWN = 50
 
@@ -44,11 +46,6 @@ def verify(
     Exit codes: 0 no difference; 1 differences, or no such bill or
     account; 3 unprovable: the log does not reach back far enough.
     """
-    from streams.broker.connect import connected
-    from streams.proof.bill import prove_bill
-    from streams.proof.differences import Scope
-    from streams.proof.whole import verify as recompute
-
     scope = Scope(account, read_day(day), read_period(period))
     if bill_id is not None and (everything or scope != Scope()):
         raise SettingError("a bill is verified whole: give its id alone")
@@ -61,7 +58,7 @@ def verify(
     return _say_report(report, as_json)
 
 
-def _say_report(report: "Report", as_json: bool) -> int:
+def _say_report(report: Report, as_json: bool) -> int:
     counts = {"records": report.records, "steps": report.steps, "bills": report.bills}
     if as_json:
         say_json({"differences": report.differences, "unprovable": report.unprovable, **counts})
@@ -96,10 +93,6 @@ def reconcile(as_json: Json = False) -> int:
     Exit codes: 0 it all agrees; 1 it does not (each line says where); 3 the
     log does not reach back far enough.
     """
-    from meter.money import decimal_text
-    from streams.broker.connect import connected
-    from streams.proof.reconcile import reconcile as add_up
-
     with connected(note) as settings:
         result = asyncio.run(add_up(settings, say=note if sys.stderr.isatty() else lambda _: None))
     figures = {name: _figure(value) for name, value in result.sums._asdict().items()}
@@ -122,23 +115,5 @@ def reconcile(as_json: Json = False) -> int:
     return Exit.OK
 
 
-def _figure(value: "int | Decimal") -> str:
-    from meter.money import decimal_text
-
+def _figure(value: int | Decimal) -> str:
     return f"{value}" if isinstance(value, int) else decimal_text(value)
-
-
-def demo(seed: Annotated[int, typer.Option(help="Of the day of traffic; the same seed, the same day.")] = 1) -> int:
-    """Watch it work: a day of traffic, a SIGKILL, and the proof.
-
-    Kafka, two workers, a day of traffic with duplicates, conflicts and
-    broken records among it, a worker killed midway, totals, and the proof
-    that nothing was lost or counted twice.
-
-    Example:
-      meter demo --seed 7
-    """
-    from streams.broker.connect import settings_of_command
-    from streams.demo import run
-
-    return run(settings_of_command(), seed)

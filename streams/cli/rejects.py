@@ -2,24 +2,29 @@
 
 import asyncio
 import base64
-from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import AsyncIterator, Sequence, Set
+from typing import Annotated
 
 import typer
 
+from meter import topics
+from meter.models import Rejected
+from meter.periods import BillingDays
+from meter.rejects import Code
+from meter.rules import Rules
+from streams.broker.connect import connected
+from streams.cli.answers import note_waiting
 from streams.cli.arguments import Account, Json, read_day
+from streams.completions.redrive import Kept, Resend, final_reason, prepare, read_changes
+from streams.completions.submit import BATCH_BYTES, JobSender, Stamps
 from streams.errors import Exit, MeterError, SettingError
-from streams.terminal.output import complain, counted, note, note_waiting, say, say_fields, say_json, say_table
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from meter.models import Rejected
-    from meter.periods import BillingDays
-    from meter.rules import Rules
-    from streams.completions.redrive import Kept, Resend
-    from streams.published.read import PartitionOffset
-    from streams.settings import Settings
+from streams.kafka.clients import sender
+from streams.kafka.rights import REDRIVER, reading
+from streams.kafka.topics import check
+from streams.published.lag import COMPLETIONS, waiting
+from streams.published.read import PartitionOffset, rejects, rejects_at
+from streams.settings import Settings
+from streams.terminal.output import complain, counted, note, say, say_fields, say_json, say_table
 
 #: Of what is sent again by a code, so many are told, and so many of those that are not sent.
 SHOWN = 10
@@ -48,21 +53,12 @@ def list_rejects(
     Example:
       meter rejects list --code unknown_region
     """
-    from streams.broker.connect import connected
-
     code, day = _read_code(code), read_day(day)
     with connected(note) as settings:
         asyncio.run(_list(settings, code, account, day, as_json))
 
 
-async def _list(settings: "Settings", code: str | None, account: str | None, day: str | None, as_json: bool) -> None:
-    from meter import topics
-    from meter.periods import BillingDays
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-    from streams.published.lag import COMPLETIONS, waiting
-    from streams.published.read import rejects
-
+async def _list(settings: Settings, code: str | None, account: str | None, day: str | None, as_json: bool) -> None:
     rules = await check(settings, reading(topics.REJECTED, *COMPLETIONS))
     wait = await waiting(settings, rules)
     found = rejects(settings, rules, code=code, account=account, day=day)
@@ -82,38 +78,22 @@ async def _list(settings: "Settings", code: str | None, account: str | None, day
     say_table(columns, [(*row[:-1], _mark(position, put_right), row[-1]) for position, row in rows])
 
 
-def _mark(position: "PartitionOffset", put_right: "Set[PartitionOffset] | None") -> str:
+def _mark(position: PartitionOffset, put_right: Set[PartitionOffset] | None) -> str:
     if put_right is None:
         return "not known"
     return "yes" if position in put_right else ""
 
 
-def _put_right(settings: "Settings", meter_id: str) -> "Set[PartitionOffset] | None":
-    """Those whose jobs were priced later, by the read model; None where this meter has none, or it is away."""
-    from streams.published.read import PartitionOffset
-
+def _put_right(settings: Settings, meter_id: str) -> Set[PartitionOffset] | None:
+    """Those whose jobs were priced later; None where the read model does not tell."""
     try:
-        from streams.store.database import opened_store, store_errors, store_is_made
-        from streams.store.migrate import check_store
-        from streams.store.queries.meter import rules_of
-        from streams.store.queries.rejects import priced_later
+        from streams.cli.put_right import put_right  # noqa: PLC0415 - its packages need not be installed
     except ModuleNotFoundError:
         return None
-    if not store_is_made(settings):
-        return None
-    try:
-        with opened_store(settings) as engine:
-            check_store(engine)
-            with store_errors(engine), engine.connect() as connection:
-                rules = rules_of(connection)
-                is_ours = rules is not None and rules.meter_id == meter_id
-                return {PartitionOffset(*place) for place in priced_later(connection)} if is_ours else None
-    except MeterError as error:
-        note(f"{error}: what was put right is not known")
-        return None
+    return put_right(settings, meter_id)
 
 
-def _row(position: "PartitionOffset", found: "Rejected", days: "BillingDays") -> tuple[str, ...]:
+def _row(position: PartitionOffset, found: Rejected, days: BillingDays) -> tuple[str, ...]:
     return (
         str(position),
         days.text(found.source.timestamp),
@@ -137,9 +117,6 @@ def show(
 
     Exit codes: 0 shown; 1 there is no record at that position.
     """
-    from streams.broker.connect import connected
-    from streams.published.read import PartitionOffset
-
     wanted = PartitionOffset.read(position)
     with connected(note) as settings:
         rules, found = asyncio.run(_one(settings, wanted))
@@ -149,21 +126,14 @@ def show(
         _print_one(wanted, found, rules)
 
 
-async def _one(settings: "Settings", position: "PartitionOffset") -> "tuple[Rules, Rejected]":
-    from meter import topics
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-    from streams.published.read import rejects_at
-
+async def _one(settings: Settings, position: PartitionOffset) -> tuple[Rules, Rejected]:
     rules = await check(settings, reading(topics.REJECTED))
     async for _, found in rejects_at(settings, rules, [position]):
         return rules, found
     raise AssertionError("rejects_at yields or raises")
 
 
-def _print_one(position: "PartitionOffset", found: "Rejected", rules: "Rules") -> None:
-    from meter.periods import BillingDays
-
+def _print_one(position: PartitionOffset, found: Rejected, rules: Rules) -> None:
     source, time = found.source, BillingDays(rules.time_zone).text(found.source.timestamp)
     fields = {
         "position": str(position),
@@ -185,7 +155,7 @@ def _print_one(position: "PartitionOffset", found: "Rejected", rules: "Rules") -
         say(f"  {line}")
 
 
-def _text(found: "Rejected") -> str | None:
+def _text(found: Rejected) -> str | None:
     """The record as it came, as text, with what is not UTF-8 escaped; None for a null value."""
     return None if found.record is None else _decoded(found.record)
 
@@ -220,10 +190,6 @@ def redrive(
 
     Exit codes: 0 all were sent; 1 some were not (each line says why).
     """
-    from streams.broker.connect import connected
-    from streams.completions.redrive import final_reason, read_changes
-    from streams.published.read import PartitionOffset
-
     if bool(positions) == bool(code):
         raise SettingError("redrive takes positions or --code, one of them; `meter rejects list` shows what there is")
     wanted = [PartitionOffset.read(text) for text in positions or ()]
@@ -236,18 +202,12 @@ def redrive(
 
 
 async def _redrive(
-    settings: "Settings",
-    positions: "Sequence[PartitionOffset]",
+    settings: Settings,
+    positions: Sequence[PartitionOffset],
     code: str | None,
     changes: dict[str, bytes],
     dry_run: bool,
 ) -> int:
-    from streams.completions.redrive import Kept, prepare
-    from streams.completions.submit import BATCH_BYTES, JobSender, Stamps
-    from streams.kafka.clients import sender
-    from streams.kafka.rights import REDRIVER
-    from streams.kafka.topics import check
-
     rules = await check(settings, REDRIVER)
     stamps = Stamps(rules)
     told = RedriveTally(None if positions else SHOWN, dry_run)
@@ -269,10 +229,8 @@ async def _redrive(
 
 
 def _found(
-    settings: "Settings", rules: "Rules", positions: "Sequence[PartitionOffset]", code: str | None
-) -> "AsyncIterator[tuple[PartitionOffset, Rejected]]":
-    from streams.published.read import rejects, rejects_at
-
+    settings: Settings, rules: Rules, positions: Sequence[PartitionOffset], code: str | None
+) -> AsyncIterator[tuple[PartitionOffset, Rejected]]:
     return rejects_at(settings, rules, positions) if positions else rejects(settings, rules, code=code)
 
 
@@ -284,10 +242,8 @@ class RedriveTally:
         self._shown = shown
         self._verb = "would go" if dry_run else "goes"
 
-    def tell(self, outcome: "Resend | Kept") -> None:
+    def tell(self, outcome: Resend | Kept) -> None:
         """What becomes of one record."""
-        from streams.completions.redrive import Kept
-
         if isinstance(outcome, Kept):
             self.kept += 1
             if not self._beyond(self.kept):
@@ -310,8 +266,6 @@ class RedriveTally:
 
 
 def _read_code(code: str | None) -> str | None:
-    from meter.rejects import Code
-
     if code is not None and code not in set(Code):
         raise SettingError(f"there is no code {code!r}; there are {', '.join(Code)}")
     return code

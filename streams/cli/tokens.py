@@ -5,21 +5,22 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
+from sqlalchemy import Connection
 
+from meter.periods import CALENDAR_END_MS, BillingDays, instant_us
+from streams.broker.connect import settings_of_command
 from streams.cli.arguments import Json
 from streams.cli.times import days_of, local_time
 from streams.errors import SettingError
+from streams.http.callers import Role
+from streams.http.tokens import By, NewToken, Token, create_token, revoke_token, tokens
+from streams.observe.logs import set_up_logs
+from streams.store.database import need_store, open_engine, store_errors, writing
+from streams.store.migrate import migrate
 from streams.terminal.output import complain, note, say, say_json, say_table
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from meter.periods import BillingDays
-    from streams.http.callers import Role
-    from streams.http.tokens import By, NewToken, Token
 
 app = typer.Typer(no_args_is_help=True, help="Tokens of the API and the console: make, list and revoke them.")
 
@@ -53,12 +54,9 @@ def create(
       meter token create --role operator --label me
       meter token create --role account --account A --expires 2027-12-31
     """
-    from streams.http.callers import Role
-    from streams.http.tokens import create_token, tokens
-
     wanted = _read_role(role)
 
-    def make(connection: "Connection") -> "tuple[NewToken, bool, str]":
+    def make(connection: Connection) -> tuple[NewToken, bool, str]:
         days = days_of(connection)
         ends = _read_expires(expires, days)
         made = create_token(connection, wanted, account, label, ends, _this_user())
@@ -82,8 +80,6 @@ def list_tokens(as_json: Json = False) -> None:
     Example:
       meter token list
     """
-    from streams.http.tokens import tokens
-
     found, days = _in_store(lambda connection: (tokens(connection), days_of(connection)), makes=False)
     now = datetime.now(UTC)
     if as_json:
@@ -107,35 +103,27 @@ def revoke(token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id, f
 
     Exit codes: 0 revoked; 1 there is no such token.
     """
-    from streams.http.tokens import revoke_token
-
     _in_store(lambda connection: revoke_token(connection, token, _this_user()), makes=False)
     say(f"token {token} is revoked")
 
 
-def _this_user() -> "By":
+def _this_user() -> By:
     """Whoever runs this command, as this machine calls them."""
-    from streams.http.tokens import By
-
     try:
         return By(user=getpass.getuser())
     except (KeyError, OSError):  # nobody has this number
         return By(user=f"user {os.getuid()}")
 
 
-def _read_role(text: str) -> "Role":
-    from streams.http.callers import Role
-
+def _read_role(text: str) -> Role:
     try:
         return Role(text)
     except ValueError:
         raise SettingError(f"--role is {', '.join(Role)}, got {text!r}") from None
 
 
-def _read_expires(text: str | None, days: "BillingDays") -> datetime | None:
+def _read_expires(text: str | None, days: BillingDays) -> datetime | None:
     """A time; a day, at whose start it ends, in the billing time zone; or a number of days from now."""
-    from meter.periods import CALENDAR_END_MS, instant_us
-
     if text is None:
         return None
     if text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 36_500:
@@ -152,13 +140,8 @@ def _read_expires(text: str | None, days: "BillingDays") -> datetime | None:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
 
 
-def _in_store(work: "Callable[[Connection], Result]", *, makes: bool = True) -> Result:
+def _in_store(work: Callable[[Connection], Result], *, makes: bool = True) -> Result:
     """Do something in the store, which needs no Kafka. Raises BrokerLostError where it is not to be made."""
-    from streams.broker.connect import settings_of_command
-    from streams.observe.logs import set_up_logs
-    from streams.store.database import need_store, open_engine, store_errors, writing
-    from streams.store.migrate import migrate
-
     settings = settings_of_command()
     set_up_logs(settings)
     if not makes:
@@ -172,17 +155,17 @@ def _in_store(work: "Callable[[Connection], Result]", *, makes: bool = True) -> 
         engine.dispose()
 
 
-def _texts(token: "Token", days: "BillingDays") -> dict[str, str | None]:
+def _texts(token: Token, days: BillingDays) -> dict[str, str | None]:
     return {name: _text(value, days) for name, value in token._asdict().items()}
 
 
-def _text(value: object, days: "BillingDays") -> str | None:
+def _text(value: object, days: BillingDays) -> str | None:
     if isinstance(value, datetime):
         return local_time(days, value)
     return None if value is None else str(value)
 
 
-def _cells(token: "Token", days: "BillingDays") -> tuple[str, ...]:
+def _cells(token: Token, days: BillingDays) -> tuple[str, ...]:
     instants = (token.created_at, token.expires_at, token.last_used_at)
     return (
         *(token.token_id, token.role, token.account_id or "", token.label or ""),

@@ -1,17 +1,21 @@
 """`meter topics`: create a meter, and check that its topics fit."""
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+from meter.rules import Rules
+from streams.broker.connect import connected
 from streams.cli.arguments import Json
 from streams.errors import Exit, RefusalToStartError, SettingError
+from streams.kafka.rights import CHECKER
+from streams.kafka.same_log import differences
+from streams.kafka.topics import compare, new_rules
+from streams.kafka.topics import create as create_topics
+from streams.settings import Settings
 from streams.terminal.output import complain, counted, note, say_fields, say_json
-
-if TYPE_CHECKING:
-    from meter.rules import Rules
-    from streams.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Create a meter's topics, or check them.")
 
@@ -52,9 +56,6 @@ def create(
     Exit codes: 2 a wrong value; 3 topics that are there do not fit, or the
     meter has other rules than asked for.
     """
-    from streams.broker.connect import connected
-    from streams.kafka.topics import create as create_topics
-
     chosen = {"partitions": partitions, "clock": clock, "time_zone": time_zone, "horizon_days": horizon_days}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     wanted = _rules(chosen)
@@ -84,8 +85,6 @@ def check(as_json: Json = False) -> None:
 
     Exit codes: 0 they fit; 3 they do not.
     """
-    from streams.broker.connect import connected
-
     with connected(note) as settings:
         rules, misfits = asyncio.run(_check(settings))
     for misfit in misfits:
@@ -95,20 +94,12 @@ def check(as_json: Json = False) -> None:
     _print(rules, as_json, "as they should be")
 
 
-async def _check(settings: "Settings") -> "tuple[Rules, list[str]]":
-    from streams.kafka.rights import CHECKER
-    from streams.kafka.same_log import differences
-    from streams.kafka.topics import compare
-
+async def _check(settings: Settings) -> tuple[Rules, list[str]]:
     rules, misfits = await compare(settings, CHECKER)
     return rules, [*map(str, misfits), *await differences(settings, range(rules.partitions), rules)]
 
 
-def _rules(chosen: dict[str, Any]) -> "Rules":
-    from pydantic import ValidationError
-
-    from streams.kafka.topics import new_rules
-
+def _rules(chosen: dict[str, Any]) -> Rules:
     try:
         return new_rules(**chosen)
     except ValidationError as error:
@@ -121,7 +112,7 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _print(rules: "Rules", as_json: bool, topics: str) -> None:
+def _print(rules: Rules, as_json: bool, topics: str) -> None:
     if as_json:
         say_json(rules.model_dump(mode="json"))
         return

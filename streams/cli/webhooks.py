@@ -5,21 +5,34 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
+from meter.periods import BillingDays
+from streams.broker.connect import connected, settings_of_command
+from streams.broker.taken_ports import look_at_chosen_pages
 from streams.cli.arguments import Account, Json
 from streams.cli.times import days_of, local_time
 from streams.errors import MeterError, SettingError
+from streams.kafka.rights import reading
+from streams.kafka.topics import check
+from streams.observe.logs import set_up_logs
+from streams.process.files import raise_file_limit
+from streams.settings import Settings
+from streams.store.database import need_store, open_engine, store_errors, writing
+from streams.store.migrate import migrate
 from streams.terminal.output import complain, note, say, say_fields, say_json, say_table
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from meter.periods import BillingDays
-    from streams.settings import Settings
-    from streams.webhooks.endpoints import Endpoint
+from streams.webhooks.addresses import AddressError, UnresolvedError, find_target, read_url
+from streams.webhooks.endpoints import Endpoint, listed, read_events
+from streams.webhooks.endpoints import add as add_endpoint
+from streams.webhooks.endpoints import remove as remove_endpoint
+from streams.webhooks.events import EVENTS
+from streams.webhooks.queue import dead as dead_messages
+from streams.webhooks.queue import retry as retry_messages
+from streams.webhooks.reading import committed_ends
+from streams.webhooks.run import run_webhooks
 
 app = typer.Typer(no_args_is_help=True, help="Tell other systems of bills, notices and service changes over HTTP.")
 
@@ -43,17 +56,6 @@ def add(
     Example:
       meter webhooks add https://sms.example.com/meter --events notice
     """
-    from meter.periods import BillingDays
-    from streams.broker.connect import connected
-    from streams.kafka.rights import reading
-    from streams.kafka.topics import check
-    from streams.store.database import writing
-    from streams.webhooks.addresses import read_url
-    from streams.webhooks.endpoints import add as add_endpoint
-    from streams.webhooks.endpoints import read_events
-    from streams.webhooks.events import EVENTS
-    from streams.webhooks.reading import committed_ends
-
     wanted = read_events(events)
     read_url(url)
     with connected(note) as settings, _store(settings, makes=True) as engine:
@@ -67,8 +69,6 @@ def add(
 
 def _warn_of_address(url: str, private: bool) -> None:
     """Say at once what each attempt would say. A name may lead elsewhere later, so that the webhook is there."""
-    from streams.webhooks.addresses import AddressError, UnresolvedError, find_target
-
     try:
         asyncio.run(find_target(url, private))
     except UnresolvedError:
@@ -77,7 +77,7 @@ def _warn_of_address(url: str, private: bool) -> None:
         complain(f"nothing will be sent there: {error}")
 
 
-def _print_added(endpoint: "Endpoint", days: "BillingDays", as_json: bool) -> None:
+def _print_added(endpoint: Endpoint, days: BillingDays, as_json: bool) -> None:
     document = _document(endpoint, days)
     if as_json:
         say_json({**document, "secret": endpoint.secret})
@@ -92,9 +92,6 @@ def list_webhooks(as_json: Json = False) -> None:
     Example:
       meter webhooks list
     """
-    from streams.broker.connect import settings_of_command
-    from streams.webhooks.endpoints import listed
-
     with _store(settings_of_command()) as engine, engine.connect() as connection:
         found, days = listed(connection), days_of(connection)
     if as_json:
@@ -121,10 +118,6 @@ def remove(
 
     Exit codes: 0 removed; 1 there is no such webhook.
     """
-    from streams.broker.connect import settings_of_command
-    from streams.store.database import writing
-    from streams.webhooks.endpoints import remove as remove_endpoint
-
     with _store(settings_of_command()) as engine, writing(engine) as connection:
         remove_endpoint(connection, webhook)
     say(f"removed {webhook}")
@@ -137,9 +130,6 @@ def dead(webhook: EndpointOption = None, as_json: Json = False) -> None:
     Example:
       meter webhooks dead
     """
-    from streams.broker.connect import settings_of_command
-    from streams.webhooks.queue import dead as dead_messages
-
     with _store(settings_of_command()) as engine, engine.connect() as connection:
         found, days = dead_messages(connection, webhook), days_of(connection)
     if as_json:
@@ -169,11 +159,6 @@ def retry(
 
     Exit codes: 0 they wait to be sent; 1 there are no such dead messages.
     """
-    from streams.broker.connect import settings_of_command
-    from streams.store.database import writing
-    from streams.webhooks.queue import dead as dead_messages
-    from streams.webhooks.queue import retry as retry_messages
-
     if not messages and not every and webhook is None:
         raise SettingError("say which messages, or --webhook ID, or --all")
     with _store(settings_of_command()) as engine, writing(engine) as connection:
@@ -200,21 +185,13 @@ def run() -> None:
     Exit codes: 0 stopped; 2 the store refuses it; 3 topics and store do not
     fit; 4 another one runs.
     """
-    from streams.broker.connect import connected
-    from streams.broker.taken_ports import look_at_chosen_pages
-    from streams.observe.logs import set_up_logs
-    from streams.process.files import raise_file_limit
-
     with connected(note, first=look_at_chosen_pages) as settings:
         set_up_logs(settings)
         raise_file_limit()
         asyncio.run(_run(settings))
 
 
-async def _run(settings: "Settings") -> None:
-    from streams.store.database import open_engine
-    from streams.webhooks.run import run_webhooks
-
+async def _run(settings: Settings) -> None:
     asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked.set)
@@ -232,11 +209,8 @@ async def _run(settings: "Settings") -> None:
 
 
 @contextmanager
-def _store(settings: "Settings", *, makes: bool = False) -> "Iterator[Engine]":
+def _store(settings: Settings, *, makes: bool = False) -> Iterator[Engine]:
     """The store, with its tables. Raises StoreLostError; BrokerLostError where it is not to be made."""
-    from streams.store.database import need_store, open_engine, store_errors
-    from streams.store.migrate import migrate
-
     if not makes:
         need_store(settings)
     engine = open_engine(settings)
@@ -248,11 +222,11 @@ def _store(settings: "Settings", *, makes: bool = False) -> "Iterator[Engine]":
         engine.dispose()
 
 
-def _cells(endpoint: "Endpoint", days: "BillingDays") -> tuple[str, ...]:
+def _cells(endpoint: Endpoint, days: BillingDays) -> tuple[str, ...]:
     return tuple(cell or "all" for cell in _document(endpoint, days).values())
 
 
-def _document(endpoint: "Endpoint", days: "BillingDays") -> dict[str, str | None]:
+def _document(endpoint: Endpoint, days: BillingDays) -> dict[str, str | None]:
     return {
         "webhook": endpoint.endpoint_id,
         "url": endpoint.url,

@@ -7,13 +7,11 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from streams.errors import Exit, MeterError
+from streams.terminal.layout import TextTable, aligned, laid_out, wrapped
 from streams.text.visible import visible, visible_json
-
-if TYPE_CHECKING:
-    from streams.published.lag import Waiting
 
 #: What a terminal is taken for that does not say how wide it is.
 USUAL_COLUMNS = 80
@@ -129,12 +127,6 @@ def _silence(stream: Any) -> None:
         os.close(nowhere)
 
 
-def note_waiting(wait: "Waiting") -> None:
-    """What is not in an answer yet, where there is something."""
-    if wait.records:
-        note(f"{wait}: `meter status` shows the workers")
-
-
 def counted(number: int, noun: str) -> str:
     """So many of something whose plural ends with s."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
@@ -149,8 +141,6 @@ def display_width() -> int | None:
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, last: Sequence[str] = ()) -> None:
     """A table; `last` is a sum line."""
-    from streams.terminal.layout import TextTable, laid_out
-
     table = TextTable(columns, [[*map(visible, row)] for row in rows], last)
     rule = "─" if "utf" in (getattr(sys.stdout, "encoding", None) or "utf").lower() else "-"
     write("".join(f"{line}\n" for line in laid_out(table, display_width(), rule)))
@@ -158,8 +148,6 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, last: Se
 
 def say_fields(fields: Mapping[str, str | Figure]) -> None:
     """Names and values, one a line; on a terminal a long value goes on below where it began."""
-    from streams.terminal.layout import aligned, wrapped
-
     figures = [value for value in fields.values() if isinstance(value, Figure)]
     numbers = iter(aligned([figure.number for figure in figures]))
     width, room = max(map(len, fields)), display_width()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from meter import topics
 from meter.billing_models import AccountCommand, AccountService, BillIssued, LedgerEntry, NoteIssued, Notice
@@ -19,7 +18,6 @@ from meter.prices import BUILT_IN
 from meter.regions import REGIONS
 from meter.rejects import FINAL_CODES, Code, Refusal
 from meter.rules import Rules
-from streams.cli import app
 from streams.errors import Exit
 from streams.http.measures import HttpMeasures as Api
 from streams.kafka.specs import DAY_MS, FOR_EVER, SPECS
@@ -28,6 +26,7 @@ from streams.settings import PREFIX, Settings
 from streams.store.measures import ProjectorMeasures as Projector
 from streams.webhooks.measures import WebhookMeasures as Sender
 from tests.docs.markdown import blocks, rows, section
+from tests.whole_cli import whole_cli
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -68,7 +67,7 @@ def commands() -> Iterator[tuple[str, set[str]]]:
         for name, child in (inner or {}).items():
             yield from walk(child, f"{path} {name}")
 
-    return walk(typer.main.get_command(app), "meter")
+    return walk(whole_cli(), "meter")
 
 
 COMMANDS = dict(commands())

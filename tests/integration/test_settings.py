@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from streams.cli import app, main
+from streams.cli import main
 from tests.integration.running import METER, PATIENCE_S, clean_environment
+from tests.whole_cli import whole_cli
 
 WRONG_SETTING = 2
 
@@ -143,7 +143,7 @@ def commands(group: Any, *path: str) -> Iterator[tuple[str, ...]]:
         yield from commands(command, *path, name)
 
 
-@pytest.mark.parametrize("path", list(commands(typer.main.get_command(app))), ids=" ".join)
+@pytest.mark.parametrize("path", list(commands(whole_cli())), ids=" ".join)
 def test_every_command_has_a_help_with_an_example(path: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
     assert main([*path, "--help"]) == 0
     out, err = capfd.readouterr()

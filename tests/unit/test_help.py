@@ -4,16 +4,17 @@ import os
 import pty
 import select
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from rich.cells import cell_len
 
-from streams.cli import app
+from streams.cli import Commands, app
 from tests.integration.running import METER, clean_environment
+from tests.whole_cli import whole_cli
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -21,7 +22,7 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [path, *(found for name, child in inner.items() for found in commands(child, (*path, name)))]
 
 
-@pytest.mark.parametrize("path", commands(typer.main.get_command(app)), ids=" ".join)
+@pytest.mark.parametrize("path", commands(whole_cli()), ids=" ".join)
 def test_help_is_whole_at_80_columns(
     path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -30,14 +31,53 @@ def test_help_is_whole_at_80_columns(
     text = capsys.readouterr().out
     assert max(map(cell_len, text.splitlines())) <= 80
     assert "…" not in text
-    command = typer.main.get_command(app)
+    command = whole_cli()
     for name in path:
-        command = command.commands[name]  # type: ignore[attr-defined]
+        command = command.commands[name]
     words = "".join(text.replace("│", " ").split())
     for line in (command.help or "").splitlines():
         assert "".join(line.replace("\\[", "[").split()) in words, line
     for option in command.params:
         assert all(name in text for name in option.opts if name.startswith("--"))
+
+
+@pytest.mark.parametrize("name", Commands.listed)
+def test_a_command_is_listed_with_the_first_line_of_its_own_help(name: str) -> None:
+    own = whole_cli().commands[name]
+    assert Commands.listed[name].summary == own.help.split("\n\n")[0].replace("\n", " ")
+
+
+#: What takes longer to import than all of `meter --help`, and what a command of another module needs.
+HEAVY = {"faust", "aiokafka", "pydantic_settings", "sqlalchemy", "fastapi", "uvicorn", "alembic", "httpx", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "completing", "needed"),
+    [
+        (["--help"], None, set()),
+        (["--version"], None, set()),
+        ([], "meter acc", set()),
+        (["status"], None, {"aiokafka", "pydantic_settings"}),
+        ([], "meter status --", {"aiokafka", "pydantic_settings"}),
+    ],
+)
+def test_a_command_imports_no_other(
+    arguments: list[str], completing: str | None, needed: set[str], tmp_path: Path
+) -> None:
+    """So that help, completion and what scripts ask often are quick."""
+    script = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=open('loaded', 'w'))); "
+    script += "from streams.cli import main; sys.argv[0] = 'meter'; main()"
+    completion = {
+        "_METER_COMPLETE": "complete_bash", "COMP_WORDS": completing, "COMP_CWORD": str(completing.count(" ")),
+    } if completing else {}  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=tmp_path, env=clean_environment() | completion,
+        stdout=-1, check=False, timeout=60,
+    )  # fmt: skip
+    loaded = set((tmp_path / "loaded").read_text().split())
+    assert HEAVY & loaded <= needed
+    commands = {f"streams.cli.{each.place.partition(':')[0]}" for each in Commands.listed.values()}
+    assert commands & loaded == ({"streams.cli.status"} if needed else set())
 
 
 class Bash:

@@ -1,6 +1,7 @@
 """Header names that are not UTF-8 stop nothing: the batch is read, whatever its codec."""
 
 import pytest
+from aiokafka.codec import gzip_encode, zstd_encode
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from streams.kafka.records import LenientRecords
@@ -16,8 +17,6 @@ def batch(codec: int, names: list[str]) -> bytes:
     data = bytes(builder.build()).replace(b"bad", b"b\xffd")
     if codec == NONE:
         return data
-    from aiokafka.codec import gzip_encode, zstd_encode
-
     head = bytearray(data[:61])
     body = {GZIP: gzip_encode, ZSTD: zstd_encode}[codec](data[61:])
     head[22] = codec
