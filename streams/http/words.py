@@ -51,7 +51,8 @@ def _told(language: str, message: str) -> str | None:
     if told is None or of_field is None:
         return None
     field = of_field[1].rpartition(".")[2]
-    return word(language, "field", field) + text(language, _(": ")) + told
+    name = word(language, "field", field)
+    return told if told.startswith(name[:2]) else name + text(language, _(": ")) + told  # it says so itself
 
 
 def _filled(language: str, meaning: str, values: tuple[str, ...]) -> str:
@@ -60,7 +61,9 @@ def _filled(language: str, meaning: str, values: tuple[str, ...]) -> str:
     def value(place: re.Match[str]) -> str:
         given = values[int(place[1]) - 1]
         quoted = _QUOTED.fullmatch(given)
-        return quoted[2] if quoted else (_told_all(language, given) or given).rstrip("。")
+        if quoted:
+            return quoted[2] or text(language, _("(empty)"))
+        return (_told_all(language, given) or given).rstrip("。")
 
     return _PLACE.sub(value, meaning)
 

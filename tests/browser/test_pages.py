@@ -159,7 +159,7 @@ TOO_WIDE = """() => {
   const charts = [...document.querySelectorAll("figure canvas")].map((canvas) => Chart.getChart(canvas))
     .filter((chart) => chart.legend.legendHitBoxes.some((box) => box.left + box.width > chart.width)
       || chart.chartArea.height < 120 || chart.canvas.getBoundingClientRect().right > innerWidth);
-  const words = [...document.querySelectorAll(".nowrap")].filter((e) => !hidden(e) && e.matches("span, tbody th"))
+  const words = [...document.querySelectorAll(".nowrap")].filter((e) => !hidden(e) && e.matches("span, a, tbody th"))
     .filter((e) => new Set([...e.getClientRects()].map((box) => Math.round(box.top))).size > 1);
   const buttons = [...document.querySelectorAll("button, .button, summary, input, select, .chips a, .tabs a, nav a")]
     .filter((e) => innerWidth <= 720 && e.type !== "hidden" && e.checkVisibility())
@@ -172,6 +172,12 @@ TOO_WIDE = """() => {
     ? ["stretched"] : [];
   const page = document.documentElement.scrollWidth > innerWidth ? ["page", ...stretched] : stretched;
   page.push(...away);
+  const top = (e) => e.getBoundingClientRect().top;
+  const later = [...document.querySelectorAll(".head .actions")].filter((e) => innerWidth <= 720
+    && [...e.querySelectorAll(".main")].some((main) => top(main) > top(e) + 1));
+  const tall = [...document.querySelectorAll("td.links")]
+    .filter((e) => innerWidth <= 720 && !hidden(e) && e.offsetHeight > 52);
+  page.push(...later.map((e) => `main action not first ${e.textContent}`), ...tall.map((e) => `tall ${e.outerHTML}`));
   return [...page, ...words.map((e) => `broken ${e.textContent}`), ...buttons.map((e) => `small ${e.outerHTML}`),
     ...amounts.map((e) => `amount ${e.textContent.trim()}`), ...links.map((a) => a.textContent.trim()),
     ...charts.map((chart) => chart.canvas.ariaLabel)];
@@ -184,7 +190,8 @@ SAME = "|".join(
      r"\b[BN]20[0-9-]+[0-9a-f]{16}\b", "ap-[a-z]+", "na-[a-z]+", "Kafka", "JSON", "CSV", "SHA-256", "mtr_…",
      "<img src=x>", "<b>bold</b>", r"\bID\b", "operator$"]
 )  # fmt: skip
-#: Texts in Chinese pages that are none: words in Latin letters, or narrow punctuation beside Chinese.
+#: Texts in Chinese pages that are none: words in Latin letters, narrow punctuation beside Chinese or between figures,
+#: and a space after a full-width sign, which has its room already.
 NOT_CHINESE = """(same) => {
   const told = (e) => !e.closest('[translate="no"], [lang="en"], .mono, code, pre, script, style, .switches, datalist');
   const texts = [document.title];
@@ -192,8 +199,10 @@ NOT_CHINESE = """(same) => {
   while (walker.nextNode()) if (told(walker.currentNode.parentElement)) texts.push(walker.currentNode.data);
   for (const name of ["aria-label", "title", "placeholder", "alt", "data-away", "data-unit"])
     for (const e of document.querySelectorAll(`[${name}]`)) if (told(e)) texts.push(e.getAttribute(name));
-  return texts.map((text) => text.trim().replace(new RegExp(same, "g"), ""))
-    .filter((text) => /[A-Za-z]{2,}/.test(text) || /[\u4e00-\u9fff][,:;?!()]|[,:;?!()][\u4e00-\u9fff]/.test(text));
+  const apart = document.body.innerText.split("\\n").filter((line) => /[。，；：、] [\u4e00-\u9fff]/.test(line));
+  return [...apart, ...texts].map((text) => text.trim().replace(new RegExp(same, "g"), ""))
+    .filter((text) => /[A-Za-z]{2,}/.test(text) || /[\u4e00-\u9fff][,:;?!()]|[,:;?!()][\u4e00-\u9fff]/.test(text)
+      || /[0-9][:,;] [0-9]|[。，；：、] [\u4e00-\u9fff]/.test(text));
 }"""
 
 

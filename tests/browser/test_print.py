@@ -103,7 +103,7 @@ def test_every_page_has_the_heads_and_sums_are_with_the_last_lines(printer: Visi
     pages = printed(printer, length, "zh-CN")
     with_lines = [page for page in pages if "东京" in page]
     assert sum(page.count("东京") for page in pages) == length
-    assert all("内容识别日期用量(分钟)元/分钟元" in page for page in with_lines)
+    assert all("内容识别日期用量(分钟)单价(元/分钟)金额(元)" in page for page in with_lines)
     (with_sum,) = [page for page in pages if "大写金额" in page]
     assert with_sum.count("东京") >= 3
     assert "应付(元)" in with_sum

@@ -195,11 +195,11 @@ def test_a_browser_in_chinese_gets_chinese(visitors: Visitors) -> None:
     expect(page.locator("figure thead")).to_contain_text("广州")
 
 
-#: How a chart is drawn: the end of its scale, its highest bar, the colours by series, the unit on its axis.
+#: How a chart is drawn: the end of its scale, its highest bar, the colours by series, the unit above its axis.
 DRAWING = """() => {
   const chart = Chart.getChart(document.querySelector("figure canvas"));
   const bars = chart.data.labels.map((_, at) => chart.data.datasets.reduce((sum, one) => sum + one.data[at], 0));
-  return { end: chart.scales.y.max, most: Math.max(...bars), unit: chart.options.scales.y.title.text,
+  return { end: chart.scales.y.max, most: Math.max(...bars), unit: chart.options.plugins.subtitle.text,
     colours: Object.fromEntries(chart.data.datasets.map((one) => [one.label, one.backgroundColor])) };
 }"""
 #: Where the middle of a bar is on the screen: of the series and day, both from 0.

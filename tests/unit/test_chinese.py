@@ -30,6 +30,7 @@ GLOSSARY = {
     "没有符合的": "没有符合条件的", "CNY|人民币": "元",
     # One word for one thing.
     "计量": "计费", "[借贷]项单": "通知单", "未付(?!清)": "待支付", "撤销": "退回",
+    "(?<!银行)账号": "账户", "请求体": "请求内容", "时差": "时区偏移", "世界协调": "协调世界时",
 }  # fmt: skip
 #: What is said instead, and what was right.
 BETTER = """
@@ -43,8 +44,8 @@ LATIN = re.compile(
     r"|data_base64|Webhook|\bdata\b|Kafka|ASCII|UTF-8|JSON|CSV|\bID\b|%\(\w+\)s|\{[1-9]\}"
 )
 CHINESE = "[\u4e00-\u9fff]"
-#: ASCII punctuation that has a full-width form; a slash, a hyphen and a decimal point have none.
-NARROW = re.compile(r"[,;:?!()\"'<>\[\]]|\.(?![0-9])|\.\.\.")
+#: ASCII punctuation that has a full-width form; a slash, a hyphen, and the signs within a figure have none.
+NARROW = re.compile(r",(?![0-9]{3})|[;:?!()\"'<>\[\]]|\.(?![0-9])|\.\.\.")
 SAMPLE = "x1"
 
 
@@ -126,7 +127,14 @@ def test_what_a_refusal_says_is_told_in_chinese(sentence: str) -> None:
         (
             "not_redriven",
             "it would be refused again: unknown_region: region: unknown region 'ap-x'",
-            "重新提交仍会失败：地域：地域“ap-x”不存在。",
+            "重新提交仍会失败：地域“ap-x”不存在。",
+        ),
+        ("unknown_region", "region: unknown region ''", "地域“（空）”不存在。"),
+        ("unknown_kind", "kinds: unknown kind 'x'", "识别类型“x”不存在。"),
+        (
+            "bad_duration",
+            "duration_s: must be more than 0 and at most 31536000 seconds, got '0'",
+            "时长（秒）：须大于 0 且不超过 31,536,000 秒，实际为“0”。",
         ),
         ("bad_fields", "what nobody has said yet", "有字段缺失或填写有误。"),
         ("of another version", "what nobody has said yet", "请求未被受理。"),
@@ -179,6 +187,30 @@ def test_templates_say_nothing_but_by_the_catalogue() -> None:
 
 def _words(found: list[str]) -> Iterator[str]:
     return (text.strip() for text in found if re.search(r"[A-Za-z]{2,}", text))
+
+
+HEADING = re.compile(r'<th scope="col"[^>]*>\{\{ (?:_|pgettext)\((?:"([^"]*)", )?"([^"]*)"\) \}\}')
+
+
+def test_no_column_is_headed_by_a_unit_or_by_what_it_counts() -> None:
+    """On a phone the heading stands before each figure: 元 12.04 and 任务 3 are no Chinese."""
+    kept = catalogue("zh")
+    bare = {"元", "元/分钟", "任务", "记录"}
+    found = {
+        (path.name, kept.get(name, context or None).string)  # type: ignore[union-attr]
+        for path in (HTTP / "console" / "templates").glob("*.html")
+        for context, name in HEADING.findall(path.read_text())
+    }
+    assert len(found) > 60
+    assert sorted(each for each in found if each[1] in bare) == []
+
+
+def test_messages_wait_for_delivery_and_records_for_their_price() -> None:
+    kept = catalogue("zh")
+    assert [kept.get("Waiting", context).string for context in (None, "messages")] == [  # type: ignore[union-attr]
+        "待计费",
+        "待推送",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 import string
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, update
 
 from meter.contracts import Contract, Contracts, Mode
 from meter.periods import BillingDays
+from meter.regions import ASIA_EUROPE
 from meter.rules import Rules
 from streams.http.app import create_app
 from streams.http.console.forecast import Forecast, forecasts
@@ -108,6 +109,20 @@ def test_money_is_shown_with_all_its_digits() -> None:
     assert english.money(Decimal(f"{'9' * 30}.12345678")).striptags().replace(",", "") == f"{'9' * 30}.12345678"
     assert english.money(Decimal("-0.5"), 4) == '<span class="money" data-pad="00">−0.50</span>'  # noqa: RUF001
     assert LocaleFormat("zh", ZONE).region("ap-tokyo") == "东京"
+
+
+def test_chinese_has_forms_of_its_own() -> None:
+    chinese, english = LocaleFormat("zh", ZONE), LocaleFormat("en", ZONE)
+    assert [chinese.span(timedelta(seconds=each)) for each in (1, 300, 7200)] == ["1 秒", "5 分钟", "2 小时"]
+    assert english.span(timedelta(seconds=1)) == "1 second"
+    assert [chinese.region(each) for each in ("ap-hongkong", ASIA_EUROPE)] == [
+        "中国香港",
+        "孟买、首尔、曼谷、中国香港、东京、法兰克福、新加坡",
+    ]
+    # An entry is told by its sides, which are 借 above 0 and 贷 below.
+    assert chinese.posting("应收", Decimal("11.20")).striptags() == "借 应收 11.20"
+    assert chinese.posting("收入", Decimal("-11.20")).striptags() == "贷 收入 11.20"
+    assert english.posting("revenue", Decimal("-11.20")).striptags() == "revenue −11.20"  # noqa: RUF001
 
 
 @pytest.mark.parametrize(

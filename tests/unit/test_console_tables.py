@@ -36,6 +36,9 @@ def test_the_templates_are_as_labels_take_them_to_be() -> None:
             head = table.partition("</thead>")[0]
             assert '<th scope="col"' in head, path
             assert "<td" not in head, path
+            # What a sum is of is no figure of the first column: `Open bill: less your balance`.
+            for row in re.findall(r"<tr>\s*<(.*?)>", "".join(re.findall(r"<tfoot>.*?</tfoot>", table, re.DOTALL))):
+                assert row.startswith("th") or "colspan" in row, path
 
 
 @pytest.mark.parametrize(

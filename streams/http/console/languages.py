@@ -3,6 +3,7 @@
 A figure is formatted from its exact decimal and never cut.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, localcontext
@@ -72,7 +73,20 @@ class LocaleFormat:
 
     def span(self, value: timedelta) -> str:
         """How long: the largest unit that fits."""
-        return format_timedelta(value, locale=self.locale, threshold=1.2)
+        text = format_timedelta(value, locale=self.locale, threshold=1.2)
+        # In Chinese as all figures of the pages: apart from what they count.
+        return re.sub(r"(?<=\d)(?=[\u4e00-\u9fff])", " ", text).replace("秒钟", "秒")
+
+    def posting(self, book: str, amount: Decimal) -> Markup:
+        """A posting of an entry: its amount with a sign, a credit below 0; in Chinese by its side, 借 or 贷."""
+        if self.language == "en":
+            return Markup("{} {}").format(book, self.money(amount))
+        return Markup("{} {} {}").format("借" if amount > 0 else "贷", book, self.money(abs(amount)))
+
+    @property
+    def gap(self) -> str:
+        """What stands between two sentences; a full stop of Chinese has its room already."""
+        return " " if self.language == "en" else ""
 
     @property
     def zone_name(self) -> str:
@@ -85,7 +99,7 @@ class LocaleFormat:
         """The name of a region; a zone, and what is unknown, is called as it is."""
         region = _REGIONS.get(code)
         if region is not None:
-            return region.chinese if self.language == "zh" else region.english
+            return _REGIONS_ZH.get(code, region.chinese) if self.language == "zh" else region.english
         return _ZONES_ZH.get(code, code) if self.language == "zh" else code
 
 
@@ -96,8 +110,10 @@ def _date(value: str | date) -> date:
 #: Amounts of so many characters are set smaller where they stand large, so that none is broken or cut.
 _LONG = ((19, " longer"), (13, " long"))
 _REGIONS = {region.code: region for region in REGIONS}
+#: What a bill calls a region where completions may say it shorter.
+_REGIONS_ZH = {"ap-hongkong": "中国香港"}
 _ZONES_ZH = dict(
-    zip(ZONES, ("中国大陆", "硅谷、弗吉尼亚", "孟买、首尔、曼谷、香港、东京、法兰克福、新加坡"), strict=True)
+    zip(ZONES, ("中国大陆", "硅谷、弗吉尼亚", "孟买、首尔、曼谷、中国香港、东京、法兰克福、新加坡"), strict=True)
 )
 #: What people say, where the locale data say it otherwise.
 _ZONE_NAMES = {"Asia/Shanghai": "北京时间"}

@@ -109,17 +109,17 @@
           const on = chart.getElementsAtEventForMode(event, "nearest", { intersect: true }, false).length > 0;
           chart.canvas.style.cursor = on ? "pointer" : "default";
         },
-        layout: { padding: { top: end ? 20 : 0 } },
         maintainAspectRatio: false, responsive: true, animation: still ? false : { duration: 350 },
         interaction: { mode: "index", intersect: false },
         scales: {
           x: { stacked: true, grid: { display: false }, border: { color: line },
             ticks: { color: soft, maxRotation: 0, autoSkipPadding: 14, font: { size: 11.5 } } },
-          y: { stacked: true, beginAtZero: true, max: end, title: { display: true, text: unit, color: soft, font: { size: 11.5 } }, grid: { color: line }, border: { display: false },
+          y: { stacked: true, beginAtZero: true, max: end, grid: { color: line }, border: { display: false },
             ticks: { color: soft, maxTicksLimit: 5, padding: 8, font: { size: 11.5 }, callback: (value) => (value === end ? "" : numbers.format(value)) } },
         },
         plugins: {
           cutBars: { end, totals: table.totals, sums: table.sums },
+          subtitle: { display: true, text: unit, align: "start", color: soft, font: { size: 11.5 }, padding: { bottom: 8 } }, // not turned, as a title of the axis is
           legend: { display: table.series.length > 1, position: "bottom", align: "start",
             labels: { generateLabels: legendOf, color: colour("--soft"), boxWidth: 9, boxHeight: 9, useBorderRadius: true, borderRadius: 2, padding: 14 } },
           tooltip: { padding: 11, cornerRadius: 8, boxPadding: 5, usePointStyle: true,
