@@ -39,6 +39,7 @@ class Counts(BaseModel):
     commands: int = 0
 
 
+# So many fields: the journal's record has them.
 class JournalStep(Counts):
     """One step: one transaction of the partition's single writer."""
 

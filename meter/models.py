@@ -182,6 +182,7 @@ class Origin(BaseModel):
     offset: int
 
 
+# So many fields: the record has them.
 class PricedJob(OutputRecord):
     """`usage.priced`: each accepted job once. Key: the account id."""
 

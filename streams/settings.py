@@ -20,6 +20,7 @@ _NAME = r"^[a-zA-Z0-9._-]*$"
 ABORTS_WITHIN_S = 10.0
 
 
+# So many fields: one for each setting.
 class Settings(BaseSettings):
     """How this process reaches Kafka and where it keeps its files. The environment goes before `meter.toml`."""
 

@@ -35,6 +35,7 @@ NODES = 3
 START_TIMEOUT_S = 90.0
 
 
+# So many methods: one for each thing that can be done to a node, most of them a line.
 class ClusterNode:
     """One Kafka of a cluster. It can be stopped, killed, frozen and started again while the others run."""
 
@@ -149,6 +150,7 @@ class Java:
         return QuickStart(files, self.cache_dir, self.jars)
 
 
+# So many methods: starting all at once takes many steps, each of which has a name.
 class EmbeddedCluster:
     """The cluster of one data directory; its processes are children of this program and end when it does.
 

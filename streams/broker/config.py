@@ -60,6 +60,7 @@ LOG4J2 = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
+# So many methods: one for each file.
 @dataclass(frozen=True)
 class Files:
     """Where a broker keeps what it has, all under `<data_dir>/kafka`.

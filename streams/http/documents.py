@@ -121,6 +121,7 @@ class PositionItem(AnswerDocument):
     offset: int
 
 
+# So many fields: the answer has them.
 class JobItem(AnswerDocument):
     """A job as it was priced; `completed_at` as it came."""
 
@@ -182,6 +183,7 @@ class EntryItem(AnswerDocument):
     unpaid_after: Amount
 
 
+# So many fields: the answer has them.
 class NoteItem(AnswerDocument):
     """A debit note (`charge`, `payment_reversed`) or `credit_note`. `paid_at` null: a debit note is open.
 

@@ -26,7 +26,7 @@ from meter.rules import Clock, Rules
 from streams.completions.submit import MAX_LINE_BYTES, Stamps, in_calendar
 from streams.http.access import Producer
 from streams.http.codings import is_json, media_type, need_utf8
-from streams.http.kafka import Outgoing
+from streams.http.commits import Outgoing
 from streams.http.problems import MAX_ERRORS, PROBLEMS, Problem
 from streams.http.routes import CallerRoute
 from streams.http.services import AllServices

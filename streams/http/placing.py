@@ -31,7 +31,8 @@ from streams.commands.verdict import Outcome, answers_to, is_final, together
 from streams.commands.writing import Command, asked, digest_of, new_command, written
 from streams.errors import MeterError
 from streams.http.callers import Caller, Role
-from streams.http.kafka import PATIENCE_S, KafkaConnection, Outgoing
+from streams.http.commits import Outgoing
+from streams.http.kafka import PATIENCE_S, KafkaConnection
 from streams.http.problems import KEY_HEADER, Problem, of_fields, unavailable
 from streams.http.store import Store
 from streams.settings import Settings

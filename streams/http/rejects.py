@@ -18,8 +18,8 @@ from streams.http.access import Operator
 from streams.http.answers import After, Ask, Instant, Limit, Page
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller
+from streams.http.commits import Outgoing
 from streams.http.documents import RedriveDocument, RejectDocument, RejectItem
-from streams.http.kafka import Outgoing
 from streams.http.paths import one
 from streams.http.problems import PROBLEMS, Problem, not_found
 from streams.http.services import AllServices, Services

@@ -24,6 +24,7 @@ class HeldInput(Protocol):
     def seconds(self) -> float: ...
 
 
+# So many fields: one for each metric.
 class Metrics:
     """The metrics of one process, in a registry of their own."""
 

@@ -29,6 +29,7 @@ from streams.settings import Settings
 Say = Callable[[str], None]
 
 
+# So many fields: one for each sum that is printed.
 class ReconciledSums(NamedTuple):
     """What one partition, or all of them, come to; money in CNY."""
 

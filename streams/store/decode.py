@@ -43,6 +43,7 @@ class PublishedSource(msgspec.Struct, gc=False):
     timestamp: int = 0
 
 
+# So many fields: the record has them.
 class PublishedPriced(msgspec.Struct, gc=False):
     """A value of `usage.priced`."""
 

@@ -106,6 +106,7 @@ def _wants_access_log(settings: Settings) -> bool:
     return settings.http_access_log and "http_access_log" in settings.model_fields_set
 
 
+# So many fields: what a process is started with, and what is known of the one that runs.
 class Process:
     """One process of a meter: `meter <command>`. Its output goes to a file where `log` names one."""
 

@@ -26,7 +26,8 @@ from meter.step import Step
 from streams.engine.torn import OWN
 from streams.engine.writer import OutputBatch, PartitionWriter
 from streams.errors import BrokerLostError
-from streams.http.kafka import KafkaConnection, Outgoing
+from streams.http.commits import Outgoing
+from streams.http.kafka import KafkaConnection
 from streams.http.problems import Problem
 from streams.kafka.transactional import TransactionalProducer, UnansweredError, start, stop, transaction
 from streams.settings import Settings

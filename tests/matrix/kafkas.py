@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from streams.broker.jars import BROKER_PROJECT, maven_context
-from tests.matrix.outcome import FOLDER, NotRunError, Outcome, prepare, run_tests, told
+from tests.matrix.outcome import FOLDER, NotRunError, VersionOutcome, prepare, run_tests, told
 from tests.package.built import copy_tree
 
 OLDEST = (3, 9)
@@ -46,7 +46,7 @@ def released() -> list[str]:
         return newest_patches(project.metadata.versions)
 
 
-def try_kafka(version: str) -> Outcome:
+def try_kafka(version: str) -> VersionOutcome:
     """Pin it in a copy, and test there."""
     tree, log = FOLDER / f"kafka-{version}", FOLDER / f"kafka-{version}.log"
     shutil.rmtree(tree, ignore_errors=True)
@@ -58,12 +58,12 @@ def try_kafka(version: str) -> Outcome:
         prepare([sys.executable, "-m", "streams.broker.pin", version], log, tree, environment)
         return run_tests(version, pytest, log, tree, environment)
     except NotRunError as error:
-        return Outcome(version, None, str(error))
+        return VersionOutcome(version, None, str(error))
 
 
 def main(versions: list[str]) -> int:
     """Try each; the exit code."""
-    outcomes: Iterator[Outcome] = map(try_kafka, versions or released())
+    outcomes: Iterator[VersionOutcome] = map(try_kafka, versions or released())
     return told("Kafka", outcomes)
 
 

@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parents[2] / ".matrix"
 CLOSING = re.compile(r"^(?:=+ )?(\d+ (?:passed|failed|error).*? in .*?)(?: =+)?$", re.MULTILINE)
 
 
-class Outcome(NamedTuple):
+class VersionOutcome(NamedTuple):
     """`good` is None where nothing could be run. `said` is pytest's closing line, or the reason."""
 
     version: str
@@ -40,15 +40,15 @@ def prepare(command: Sequence[str | Path], log: Path, cwd: Path, environment: Ma
 
 def run_tests(
     version: str, command: Sequence[str | Path], log: Path, cwd: Path, environment: Mapping[str, str]
-) -> Outcome:
+) -> VersionOutcome:
     """Run pytest; good is no failure and at least one test."""
     code = run(command, log, cwd, environment)
     found = CLOSING.findall(log.read_text("utf-8", errors="replace"))
     said = found[-1] if found else f"pytest ended with {code} and no closing line"
-    return Outcome(version, code == 0 and bool(found), said if code == 0 else f"{said}; see {log}")
+    return VersionOutcome(version, code == 0 and bool(found), said if code == 0 else f"{said}; see {log}")
 
 
-def told(what: str, outcomes: Iterable[Outcome]) -> int:
+def told(what: str, outcomes: Iterable[VersionOutcome]) -> int:
     """Say each as it comes; the exit code: 0 where something was run, and all of that is good."""
     good = []
     for outcome in outcomes:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.matrix.outcome import FOLDER, NotRunError, Outcome, prepare, run_tests, told
+from tests.matrix.outcome import FOLDER, NotRunError, VersionOutcome, prepare, run_tests, told
 
 ROOT = Path(__file__).parents[2]
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
@@ -46,10 +46,10 @@ def find(version: str) -> tuple[Path, str] | None:
     return next(((python, said) for python, said in answers if said.startswith(f"{version}.")), None)
 
 
-def try_python(version: str) -> Outcome:
+def try_python(version: str) -> VersionOutcome:
     """Set it up, and test on it."""
     if (found := find(version)) is None:
-        return Outcome(version, None, "none found on the path, of pyenv or of uv")
+        return VersionOutcome(version, None, "none found on the path, of pyenv or of uv")
     python, said = found
     FOLDER.mkdir(exist_ok=True)
     venv, log = FOLDER / version, FOLDER / f"python-{version}.log"
@@ -69,7 +69,7 @@ def try_python(version: str) -> Outcome:
         prepare(["make", "setup", f"PYTHON={python}", f"VENV={venv}"], log, ROOT, os.environ)
         return run_tests(said, [*pytest, *WITHOUT_KAFKA], log, ROOT, os.environ)
     except NotRunError as error:
-        return Outcome(said, None, str(error))
+        return VersionOutcome(said, None, str(error))
 
 
 def main(versions: list[str]) -> int:

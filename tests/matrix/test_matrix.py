@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.matrix.kafkas import newest_patches
-from tests.matrix.outcome import NotRunError, Outcome, prepare, run_tests, told
+from tests.matrix.outcome import NotRunError, VersionOutcome, prepare, run_tests, told
 from tests.matrix.pythons import ROOT, VERSIONS, find, full_version
 
 
@@ -59,5 +59,5 @@ def test_what_cannot_be_prepared_says_its_last_line(tmp_path: Path) -> None:
 def test_it_is_good_when_something_ran_and_all_of_that_is(
     found: list[bool | None], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert told("Kafka", [Outcome("1.0", each, "why") for each in found]) == code
+    assert told("Kafka", [VersionOutcome("1.0", each, "why") for each in found]) == code
     assert capsys.readouterr().out.count("Kafka 1.0: ") == len(found)

@@ -1,4 +1,4 @@
-"""`streams` imports `meter`, never back; `meter` imports no clock, environment, network or log; no class is a world."""
+"""`streams` imports `meter`, never back; `meter` imports no clock, environment, network or log; classes are small."""
 
 import ast
 import re
@@ -40,7 +40,7 @@ def test_the_domain_asks_no_clock() -> None:
     assert found == []
 
 
-#: Fields and methods that a class of the engine may have.
+#: Fields and methods that a class may have, unless a comment above it says why it must have more.
 MOST_FIELDS, MOST_METHODS = 12, 15
 
 
@@ -60,12 +60,32 @@ def size_of(node: ast.ClassDef) -> tuple[int, int]:
     return len(declared.union(*map(stored, methods))), len(methods)
 
 
-def test_no_class_of_the_engine_has_more_parts_than_can_be_held_in_mind() -> None:
-    paths = sorted((ROOT / "streams" / "engine").glob("*.py"))
-    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
-    sizes = {node.name: size_of(node) for node in nodes}
-    assert len(sizes) > 50
-    assert {n: s for n, s in sizes.items() if s[0] > MOST_FIELDS or s[1] > MOST_METHODS} == {}
+def is_excused(node: ast.ClassDef, lines: list[str]) -> bool:
+    """Whether a comment above a class says why it has so many parts."""
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    return re.fullmatch(r"# So many (fields|methods): .{15,}\.", lines[first - 2].strip()) is not None
+
+
+def too_large(text: str) -> dict[str, tuple[int, int]]:
+    """The classes of a module that are too large without a reason: their fields and methods."""
+    lines = text.splitlines()
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+    sizes = {node.name: size_of(node) for node in nodes if not is_excused(node, lines)}
+    return {name: size for name, size in sizes.items() if size[0] > MOST_FIELDS or size[1] > MOST_METHODS}
+
+
+def test_no_class_has_more_parts_than_can_be_held_in_mind_unless_it_says_why() -> None:
+    paths = [path for top in ("meter", "streams") for path in sorted((ROOT / top).rglob("*.py"))]
+    assert len(paths) > 200
+    found = {str(path.relative_to(ROOT)): too_large(path.read_text()) for path in paths}
+    assert {path: classes for path, classes in found.items() if classes} == {}
+
+
+def test_a_class_that_is_too_large_would_be_found() -> None:
+    fields = "".join(f"    f{number}: int\n" for number in range(MOST_FIELDS + 1))
+    methods = "".join(f"    def m{number}(self): ...\n" for number in range(MOST_METHODS + 1))
+    assert too_large(f"import a\n\nclass A:\n{fields}class B:\n{methods}") == {"A": (13, 0), "B": (0, 16)}
+    assert too_large(f"import a\n# So many fields: the record has them all.\n@final\nclass A:\n{fields}") == {}
 
 
 NAMED = re.findall(r"`((?:meter|streams)\.[\w.]+)`", agent.__doc__ or "")

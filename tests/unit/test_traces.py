@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from streams.http.app import create_app
 from streams.http.callers import Role
-from streams.http.kafka import with_trace
+from streams.http.commits import with_trace
 from streams.http.tokens import NewToken, create_token, revoke_token
 from streams.http.traces import trace_headers
 from streams.observe.logs import set_up_logs

@@ -12,6 +12,7 @@ from streams.store.queries.pages import RowPage, page
 from streams.store.schema import bill, bill_line, bill_standing
 
 
+# So many fields: the row has them.
 class StoredBill(NamedTuple):
     """A bill. `paid_at` None: it is open. `refunded`: how much of it was given back; `credited`: by credit notes."""
 

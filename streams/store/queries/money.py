@@ -32,6 +32,7 @@ class StoredEntry(NamedTuple):
     value: str
 
 
+# So many fields: the row has them.
 class StoredNote(NamedTuple):
     """A debit or credit note. `paid_at` None: a debit note is open; of a credit note there is none.
 

@@ -14,6 +14,7 @@ from streams.store.schema import rejected, rejected_total
 from streams.store.sums import money_sum
 
 
+# So many fields: the row has them.
 class Reject(NamedTuple):
     """A refused record. `partition` and `position` name it for `meter rejects redrive`; `recorded_at` is record time.
 

@@ -39,6 +39,7 @@ class TopicPosition(NamedTuple):
     offset: int
 
 
+# So many fields: the row has them.
 class StoredJob(NamedTuple):
     """One job as it was priced. `completed_at_text` as it came; `duration_s` a decimal; `recorded_at` record time."""
 
