@@ -4,6 +4,7 @@ from decimal import (
     MAX_EMAX,
     MIN_EMIN,
     ROUND_CEILING,
+    ROUND_DOWN,
     ROUND_HALF_UP,
     Context,
     Decimal,
@@ -24,6 +25,8 @@ ZERO = Decimal("0.00")
 _CENT = Decimal("0.01")
 _PAYABLE = Context(prec=60, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=ROUND_HALF_UP, traps=[InvalidOperation, Overflow])
 
+_SCALED = Context(prec=60, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=ROUND_DOWN, traps=[InvalidOperation, Overflow])
+
 
 def payable(total: Decimal) -> Decimal:
     """What is to be paid of a bill's exact total: rounded once, half up, to 0.01 CNY.
@@ -32,6 +35,15 @@ def payable(total: Decimal) -> Decimal:
     (Decimal('16.80'), Decimal('0.31'), Decimal('0.01'))
     """
     return total.quantize(_CENT, context=_PAYABLE)
+
+
+def scaled(amount: Decimal, by: int, over: int) -> Decimal:
+    """An amount times a fraction. What a decimal cannot hold is cut off, so that `payable` still rounds it rightly.
+
+    >>> payable(scaled(Decimal("0.01"), 1, 3)), payable(scaled(Decimal("0.01"), 5, 2))
+    (Decimal('0.00'), Decimal('0.03'))
+    """
+    return _SCALED.divide(EXACT.multiply(amount, Decimal(by)), Decimal(over))
 
 
 def creditable(amount: Decimal) -> Decimal:

@@ -107,6 +107,11 @@ class BillingDays:
             cut = self._cuts[period] = milliseconds(datetime.combine(_after(period), CUT, tzinfo=self.zone))
             return cut
 
+    def bounds_ms(self, period: str) -> tuple[int, int]:
+        """When a billing period, a day or a month, begins and ends, in milliseconds."""
+        first = date.fromisoformat(period if len(period) == 10 else f"{period}-01")
+        return milliseconds(self.start_of(first)), milliseconds(self.start_of(_after(period)))
+
     def open_day(self, instant_ms: int) -> str:
         """The first billing day whose cut is after an instant."""
         today = date.fromisoformat(self.day_of(instant_ms * 1000))

@@ -1,26 +1,26 @@
 """What the next bills of an account will probably come to: exact so far, and a stated rule for the rest.
 
-A pure function of what is not billed yet, the contracts and an instant. Usage of a period that goes on is continued at
-the same rate; nothing here is ever billed.
+A pure function of what is not billed yet, the contracts and an instant; periods, cuts and rounding are settlement's.
+Usage of a period that goes on is continued at the same rate; nothing here is ever billed.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 from typing import NamedTuple
 
-from meter.contracts import Contracts, Mode, mode_on
-from meter.money import EXACT, ZERO
+from meter.contracts import Contracts, mode_on
+from meter.money import EXACT, ZERO, payable, scaled
 from meter.periods import BillingDays, milliseconds
+from meter.settlement import late_period, period_of
 from streams.store.queries.usage import Usage
 
-#: How long after its cut a period may still wait for its bill; what is left then is late.
-SETTLING = timedelta(hours=6)
+#: How long after its cut a period may still wait for its bill (guide, "Settlement"); what is left then is late.
+SETTLING_MS = timedelta(hours=6) // timedelta(milliseconds=1)
 
 
 class Forecast(NamedTuple):
-    """One bill to come. `used` and `late` are exact, in CNY; `forecast` is rounded half up to 0.01.
+    """One bill to come. `used` and `late` are exact, in CNY; `forecast` is rounded as a bill is.
 
     `over`: the period has ended, and only jobs that are reported before `cut` can change the bill. `percent`: how much
     of the period is over.
@@ -37,57 +37,25 @@ class Forecast(NamedTuple):
 
 def forecasts(unbilled: Iterable[Usage], contracts: Contracts, days: BillingDays, now: datetime) -> list[Forecast]:
     """The bills to come, the next one first; none where there is nothing to bill."""
+    now_ms = milliseconds(now)
     used: dict[str, Decimal] = {}
     late = ZERO
     for usage in unbilled:
-        period = period_of(usage.day, contracts)
-        if cut_of(period, days) + SETTLING > now:
+        period = period_of(usage.day, mode_on(contracts, usage.day))
+        if days.cut_ms(period) + SETTLING_MS > now_ms:
             used[period] = EXACT.add(used.get(period, ZERO), usage.amount)
         else:
             late = EXACT.add(late, usage.amount)
     if late:
-        used.setdefault(_open_period(contracts, days, now), ZERO)
-    ordered = sorted(used, key=lambda period: cut_of(period, days))
-    first = next((period for period in ordered if cut_of(period, days) > now), None)
-    return [_forecast(period, used[period], late if period == first else ZERO, days, now) for period in ordered]
+        used.setdefault(late_period(days, contracts, now_ms), ZERO)
+    ordered = sorted(used, key=days.cut_ms)
+    first = next((period for period in ordered if days.cut_ms(period) > now_ms), None)
+    return [_forecast(period, used[period], late if period == first else ZERO, days, now_ms) for period in ordered]
 
 
-def period_of(day: str, contracts: Contracts) -> str:
-    """The billing period of a day: itself, or its month."""
-    return day[:7] if mode_on(contracts, day) is Mode.MONTHLY else day
-
-
-def cut_of(period: str, days: BillingDays) -> datetime:
-    """The cut of a period."""
-    return datetime.fromtimestamp(days.cut_ms(period) // 1000, UTC)
-
-
-def _open_period(contracts: Contracts, days: BillingDays, now: datetime) -> str:
-    """The first period whose cut is still to come."""
-    return period_of(days.open_day(milliseconds(now)), contracts)
-
-
-def _forecast(period: str, used: Decimal, late: Decimal, days: BillingDays, now: datetime) -> Forecast:
-    start, end = _bounds(period, days)
-    over = now >= end
-    elapsed = Fraction(1) if over else Fraction(max(milliseconds(now) - milliseconds(start), 1), _ms(start, end))
-    expected = Fraction(used) / elapsed + Fraction(late)
-    return Forecast(period, used, late, _cents(expected), over, int(100 * elapsed), cut_of(period, days))
-
-
-def _ms(start: datetime, end: datetime) -> int:
-    return milliseconds(end) - milliseconds(start)
-
-
-def _bounds(period: str, days: BillingDays) -> tuple[datetime, datetime]:
-    if len(period) == 10:
-        first = date.fromisoformat(period)
-        return days.start_of(first), days.start_of(first + timedelta(days=1))
-    first = date.fromisoformat(f"{period}-01")
-    return days.start_of(first), days.start_of((first + timedelta(days=32)).replace(day=1))
-
-
-def _cents(amount: Fraction) -> Decimal:
-    """Half up, as a bill is rounded; from a fraction, since a rate need not be a decimal."""
-    doubled = 2 * amount * 100
-    return Decimal((doubled.numerator + doubled.denominator) // (2 * doubled.denominator)).scaleb(-2)
+def _forecast(period: str, used: Decimal, late: Decimal, days: BillingDays, now_ms: int) -> Forecast:
+    start_ms, end_ms = days.bounds_ms(period)
+    length_ms, elapsed_ms = end_ms - start_ms, max(min(now_ms, end_ms) - start_ms, 1)
+    expected = EXACT.add(scaled(used, length_ms, elapsed_ms), late) if elapsed_ms < length_ms else EXACT.add(used, late)
+    cut = datetime.fromtimestamp(days.cut_ms(period) // 1000, UTC)
+    return Forecast(period, used, late, payable(expected), now_ms >= end_ms, 100 * elapsed_ms // length_ms, cut)
