@@ -28,6 +28,13 @@ def test_a_row_of_sums_has_a_name_of_its_own() -> None:
     assert labelled(TABLE.format(sums)) == TABLE.format(sums)
 
 
+def test_a_unit_in_the_name_of_a_column_is_not_broken() -> None:
+    table = '<table><thead><tr><th scope="col">单价（元/分钟）</th></tr></thead><tr><td>0.28</td></tr></table>'
+    assert labelled(table) == table.replace("（元/分钟）", '<span class="nowrap">（元/分钟）</span>').replace(
+        "<td>", '<td data-label="单价（元/分钟）">'
+    )
+
+
 def test_the_templates_are_as_labels_take_them_to_be() -> None:
     for path in TEMPLATES.glob("*.html"):
         markup = path.read_text()

@@ -12,6 +12,8 @@ _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 _HEAD = re.compile(r'<th scope="col"[^>]*>(.*?)</th>', re.DOTALL)
 _ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
 _CELL = re.compile(r"<(?:td|th)\b")
+#: A unit at the end of a column's name: it may stand below the name, but is not broken (元/分钟 would be).
+_UNIT = re.compile("（[^（）<>]+）(?=</th>)")
 
 
 def labelled(markup: str) -> str:
@@ -22,6 +24,7 @@ def labelled(markup: str) -> str:
 def _table(found: re.Match[str]) -> str:
     head, body, rows = found[0].partition("</thead>")
     names = [str(escape(Markup(name).striptags())) for name in _HEAD.findall(head)]
+    head = _UNIT.sub(r'<span class="nowrap">\g<0></span>', head)
     return head + body + _ROW.sub(lambda row: _row(row[0], names), rows)
 
 
