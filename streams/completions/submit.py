@@ -18,6 +18,7 @@ from meter.rejects import Code, Refusal
 from meter.routing import owner
 from meter.rules import Clock, Rules
 from streams.errors import INTERRUPTED, Exit, MeterError, SettingError
+from streams.kafka.batches import BatchFilling
 from streams.kafka.clients import sender
 from streams.process.waiting import in_daemon_thread
 from streams.settings import Settings
@@ -83,7 +84,7 @@ class JobSender:
         self.acknowledged = 0
         self._producer = producer
         self._topic = topic
-        self._open: dict[int, Any] = {}
+        self._open: dict[int, BatchFilling] = {}
         self._sends: dict[asyncio.Future[Any], int] = {}
 
     async def put(
@@ -95,18 +96,17 @@ class JobSender:
         headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> None:
         """Add a record; a full batch goes out. Raises KafkaError when an earlier batch was not acknowledged."""
-        record = {"key": key, "value": value, "timestamp": timestamp_ms, "headers": list(headers)}
-        batch = self._open.get(partition)
-        if batch is None or batch.append(**record) is None:
-            if batch is not None:
-                await self._send(partition)
-            batch = self._open[partition] = self._producer.create_batch()
-            batch.append(**record)
+        filling = self._open.get(partition)
+        if filling is None:
+            filling = self._open[partition] = BatchFilling(self._producer)
+        for full in filling.fill([(key, value, timestamp_ms, list(headers))]):
+            await self._send(full, partition)
 
     async def flush(self) -> None:
         """Send what is there, without waiting for its acknowledgement."""
-        for partition in list(self._open):
-            await self._send(partition)
+        for partition, filling in list(self._open.items()):
+            for batch in filling.rest():
+                await self._send(batch, partition)
 
     async def finish(self) -> None:
         """Send what is there and wait until all of it is acknowledged."""
@@ -127,9 +127,7 @@ class JobSender:
         ]
         return self.acknowledged + sum(done)
 
-    async def _send(self, partition: int) -> None:
-        batch = self._open.pop(partition)
-        batch.close()
+    async def _send(self, batch: Any, partition: int) -> None:
         sent = await self._producer.send_batch(batch, self._topic, partition=partition)
         self._sends[sent] = batch.record_count()
         self._collect()

@@ -15,6 +15,7 @@ from meter.records import Rerouted
 from meter.snapshot import with_before
 from meter.step import Step
 from streams.errors import BrokerLostError
+from streams.kafka.batches import batches_of
 from streams.kafka.transactional import TransactionalProducer, UnansweredError, start, stop
 from streams.kafka.wire import newest_producer
 from streams.settings import Settings
@@ -23,8 +24,6 @@ from streams.settings import Settings
 #: batch waits for the first to be acknowledged.
 BATCH_BYTES = 4 << 20
 CAUSE_PATIENCE_S = 5.0
-
-Row = tuple[bytes | None, bytes | None, int, list[tuple[str, bytes | None]]]
 
 
 class OutputBatch(NamedTuple):
@@ -78,9 +77,7 @@ class PartitionWriter:
         await self.producer.begin_transaction()
         sends = []
         for topic, partition in places:
-            batch = self.producer.create_batch()
-            batch.append(timestamp=int(time.time() * 1000), key=b"aborted", value=b"", headers=[])
-            batch.close()
+            (batch,) = batches_of(self.producer, [(b"aborted", b"", int(time.time() * 1000), [])])
             sends.append(await self.producer.send_batch(batch, self._settings.topic(topic), partition=partition))
         for send in sends:
             await send
@@ -167,7 +164,9 @@ class PartitionWriter:
         p = self._partition
         now = int(time.time() * 1000)
         for partition, sent_on in _by_partition(step.outputs.rerouted):
-            for batch in self._fill((row.key, row.value, row.timestamp, row.headers) for row in sent_on):
+            for batch in batches_of(
+                self.producer, ((row.key, row.value, row.timestamp, row.headers) for row in sent_on)
+            ):
                 yield OutputBatch(topics.REROUTED, partition, batch.record_count(), batch)
         homes = {row.partition for row in step.outputs.rerouted}
         rerouted_ends = {q: end for q, end in self._rerouted_ends.items() if q in homes}
@@ -176,22 +175,8 @@ class PartitionWriter:
             (topics.JOURNAL, ((None, step.journal_entry().canonical()),)),
             (topics.STATE, with_before(step, self._ends, rerouted_ends)),
         ):
-            for batch in self._fill((key, value, now, []) for key, value in rows):
+            for batch in batches_of(self.producer, ((key, value, now, []) for key, value in rows)):
                 yield OutputBatch(topic, p, batch.record_count(), batch)
-
-    def _fill(self, rows: Iterable[Row]) -> Iterable[Any]:
-        """Closed batches of the rows. A batch takes its first record whatever its size."""
-        batch = None
-        for key, value, timestamp, headers in rows:
-            if batch is None or batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-                if batch is not None:
-                    batch.close()
-                    yield batch
-                batch = self.producer.create_batch()
-                batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
-        if batch is not None:
-            batch.close()
-            yield batch
 
 
 def _by_partition(rows: Iterable[Rerouted]) -> Iterable[tuple[int, list[Rerouted]]]:

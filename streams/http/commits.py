@@ -9,13 +9,14 @@ jobs and commands have ids.
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
 from meter.events import Headers
 from streams.http.problems import Problem, unavailable
 from streams.http.traces import trace_headers
+from streams.kafka.batches import BatchRow, batches_of
 from streams.kafka.transactional import UnansweredError
 from streams.settings import Settings
 
@@ -91,7 +92,7 @@ class SharedCommits:
 
     async def _publish(self, producer: AIOKafkaProducer, group: Sequence[_Waiting]) -> None:
         batches = [
-            (place, batch) for place, records in _by_place(group).items() for batch in _batches(producer, records)
+            (place, batch) for place, records in _by_place(group).items() for batch in batches_of(producer, records)
         ]
         await producer.begin_transaction()
         sends = [
@@ -102,30 +103,13 @@ class SharedCommits:
         await producer.commit_transaction()
 
 
-def _by_place(group: Sequence[_Waiting]) -> Mapping[tuple[str, int], list[Outgoing]]:
-    places: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
+def _by_place(group: Sequence[_Waiting]) -> Mapping[tuple[str, int], list[BatchRow]]:
+    places: dict[tuple[str, int], list[BatchRow]] = defaultdict(list)
     for waiting in group:
         for record in waiting.records:
-            places[record.topic, record.partition].append(record)
+            row = record.key, record.value, record.timestamp_ms, list(record.headers)
+            places[record.topic, record.partition].append(row)
     return places
-
-
-def _batches(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> list[Any]:
-    """Closed batches. One takes its first record whatever its size."""
-    batches: list[Any] = []
-    for record in records:
-        fields = {
-            "key": record.key,
-            "value": record.value,
-            "timestamp": record.timestamp_ms,
-            "headers": list(record.headers),
-        }
-        if not batches or batches[-1].append(**fields) is None:
-            batches.append(producer.create_batch())
-            batches[-1].append(**fields)
-    for batch in batches:
-        batch.close()
-    return batches
 
 
 def _fail(waiting: _Waiting, problem: Problem) -> None:
