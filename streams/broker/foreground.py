@@ -1,18 +1,16 @@
 """`meter broker`: the embedded broker in the foreground."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from streams.broker.cluster import EmbeddedCluster
 from streams.broker.config import Files
 from streams.broker.jars import kafka_version, read_lock
 from streams.broker.process import EmbeddedBroker
+from streams.process.life import stop_signals_interrupt
 
 LOOK_INTERVAL_S = 0.5
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(data_dir: Path, port: int, say: Callable[[str], None]) -> int:
@@ -76,20 +74,3 @@ def _start_again(cluster: EmbeddedCluster, say: Callable[[str], None]) -> None:
             say(f"node {node.number} ended by itself with code {node.exit_code}, and is started again")
             node.start()
             say(f"node {node.number} is back")
-
-
-@contextmanager
-def stop_signals_interrupt() -> Iterator[None]:
-    """Either signal raises KeyboardInterrupt once, wherever the broker is; then both wait until it has stopped."""
-
-    def interrupt(number: int, frame: object) -> None:
-        for each in STOP_SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {each: signal.signal(each, interrupt) for each in STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

@@ -17,7 +17,7 @@ from streams.cli.times import days_of, local_time
 from streams.errors import SettingError
 from streams.http.callers import Role
 from streams.http.tokens import By, NewToken, Token, create_token, revoke_token, tokens
-from streams.observe.logs import set_up_logs
+from streams.process.logs import set_up_logs
 from streams.store.database import need_store, open_engine, store_errors, writing
 from streams.store.migrate import migrate
 from streams.terminal.output import complain, note, say, say_json, say_table

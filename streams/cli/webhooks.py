@@ -1,7 +1,6 @@
 """`meter webhooks`: who is told of bills, notices and service changes, and the process that tells them."""
 
 import asyncio
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,8 +17,6 @@ from streams.cli.times import days_of, local_time
 from streams.errors import MeterError, SettingError
 from streams.kafka.rights import reading
 from streams.kafka.topics import check
-from streams.observe.logs import set_up_logs
-from streams.process.files import raise_file_limit
 from streams.settings import Settings
 from streams.store.database import need_store, open_engine, store_errors, writing
 from streams.store.migrate import migrate
@@ -32,7 +29,7 @@ from streams.webhooks.events import EVENTS
 from streams.webhooks.queue import dead as dead_messages
 from streams.webhooks.queue import retry as retry_messages
 from streams.webhooks.reading import committed_ends
-from streams.webhooks.run import run_webhooks
+from streams.webhooks.run import run_sender
 
 app = typer.Typer(no_args_is_help=True, help="Tell other systems of bills, notices and service changes over HTTP.")
 
@@ -171,7 +168,7 @@ def retry(
 
 
 @app.command()
-def run() -> None:
+def run() -> int:
     """Read the topics and send, until Ctrl-C or SIGTERM.
 
     Each message is sent at least once, in order for each account. One that
@@ -186,26 +183,7 @@ def run() -> None:
     fit; 4 another one runs.
     """
     with connected(note, first=look_at_chosen_pages) as settings:
-        set_up_logs(settings)
-        raise_file_limit()
-        asyncio.run(_run(settings))
-
-
-async def _run(settings: Settings) -> None:
-    asked = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    engine = open_engine(settings)
-    sending = asyncio.ensure_future(run_webhooks(settings, engine))
-    waiting = asyncio.ensure_future(asked.wait())
-    await asyncio.wait([sending, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    ended = sending.done()
-    sending.cancel()
-    await asyncio.gather(sending, return_exceptions=True)
-    engine.dispose()
-    if ended:
-        sending.result()
+        return run_sender(settings)
 
 
 @contextmanager

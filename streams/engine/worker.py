@@ -3,11 +3,11 @@
 import asyncio
 import math
 import os
-import signal
 import sys
 import traceback
 from contextlib import suppress
 from functools import partial
+from typing import NoReturn
 
 import structlog
 from aiokafka.errors import (
@@ -30,9 +30,8 @@ from streams.errors import Exit, MeterError, RefusalToStartError
 from streams.kafka.clients import wait_for_broker
 from streams.kafka.rights import DENIALS, WORKER
 from streams.kafka.topics import check, missing_rights
-from streams.observe.logs import set_up_logs
-from streams.process.files import raise_file_limit
 from streams.process.garbage import collect_less
+from streams.process.life import live
 from streams.process.readiness import announce
 from streams.process.waiting import AskedToStop, unless, until
 from streams.settings import Settings
@@ -54,23 +53,16 @@ _FENCED = (ProducerFenced, InvalidProducerEpoch)
 
 def run_worker(settings: Settings) -> int:
     """Run a worker until SIGTERM or SIGINT. Returns the exit code."""
-    set_up_logs(settings)
-    raise_file_limit()
     try:
-        asyncio.run(_run(settings))
+        return live(settings, partial(_run, settings))
     except MeterError as error:
         log.error("worker does not start", reason=str(error))
         return error.code
     except BaseException as error:
         end_process(error)
-    return Exit.OK
 
 
-async def _run(settings: Settings) -> None:
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
+async def _run(settings: Settings, asked: asyncio.Event) -> None:
     log.info("worker starts", version=__version__, app_id=settings.app_id, kafka=settings.bootstrap_servers)
     with suppress(AskedToStop):
         app = await unless(asked, _prepare(settings))
@@ -103,7 +95,7 @@ async def _prepare(settings: Settings) -> MeterApp:
     return app
 
 
-def end_process(error: BaseException, settings: Settings | None = None) -> None:
+def end_process(error: BaseException, settings: Settings | None = None) -> NoReturn:
     """Say what happened in one line and end, without any more sending or saving: the outcome may be unknown."""
     code, line = explain(error)
     is_denied = isinstance(error, DENIALS)

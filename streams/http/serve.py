@@ -1,7 +1,6 @@
 """The process `meter api`: waits for the store, binds where it may, serves until it is asked to stop."""
 
 import asyncio
-import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,22 +12,20 @@ import uvicorn
 from aiokafka.errors import KafkaError
 from sqlalchemy import Engine
 
-from streams.errors import BrokerRefusesError, Exit, MeterError, SettingError
+from streams.errors import BrokerRefusesError, MeterError, SettingError
 from streams.http.app import create_app
 from streams.http.connections import MAX_CONNECTIONS, Connection, room_with, with_room_for
 from streams.http.kafka import PATIENCE_S, transactional_id
 from streams.http.tokens import any_token
 from streams.kafka.rights import API, MissingRightsError
 from streams.kafka.topics import check
-from streams.observe.logs import set_up_logs
 from streams.process.files import raise_file_limit
-from streams.process.garbage import collect_less
+from streams.process.life import begin, live
 from streams.process.nearby import is_loopback
-from streams.process.readiness import announce
 from streams.process.retrying import patiently
-from streams.process.waiting import AskedToStop, in_daemon_thread, unless
+from streams.process.waiting import in_daemon_thread, unless
 from streams.settings import Settings
-from streams.store.database import is_store_away, open_engine, store_errors
+from streams.store.database import is_store_away, opened_store, store_errors
 from streams.store.migrate import migrate
 
 log = structlog.get_logger(__name__)
@@ -42,33 +39,21 @@ BACKLOG = 1024
 
 def run_api(settings: Settings, say: Say, *, console: bool = True) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code. Raises SettingError for an address that cannot be."""
-    set_up_logs(settings)
-    return asyncio.run(_run(settings, say, console, room=room_with(raise_file_limit())))
+    return live(settings, partial(_run, settings, say, console))
 
 
-async def _run(settings: Settings, say: Say, console: bool, room: int) -> int:
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    engine = open_engine(settings)
-    try:
+async def _run(settings: Settings, say: Say, console: bool, asked: asyncio.Event) -> None:
+    with opened_store(settings) as engine:
         has_tokens = await store_has_tokens(engine, asked)
-    except AskedToStop:
-        return Exit.OK
-    finally:
-        engine.dispose()
     await _need_rights(settings)
     _need_tokens(settings, has_tokens)
     with _bound(settings) as listener:
-        server = server_of(settings, console=console, room=room)
-        collect_less()
+        server = server_of(settings, console=console, room=room_with(raise_file_limit()))
         _announce(listener, has_tokens, say)
-        announce()
+        begin()
         stopping = asyncio.create_task(_stop_when(asked, server))
         await server.serve(sockets=[listener])
         stopping.cancel()
-    return Exit.OK
 
 
 async def store_has_tokens(engine: Engine, asked: asyncio.Event) -> bool:

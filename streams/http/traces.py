@@ -2,7 +2,7 @@
 
 The id is the caller's `X-Request-Id` where it can be one, is in the answer and its problem, and in each line that the
 request leaves. A `traceparent` (W3C) is taken over to the records that the request puts into Kafka. No line has a
-token, a session or a body; what comes from outside is made visible before it is written (`observe.logs`).
+token, a session or a body; what comes from outside is made visible before it is written (`process.logs`).
 """
 
 import re

@@ -1,9 +1,8 @@
 """The projector's process: waits for Kafka and the store, projects until it is asked to stop; rebuild; status."""
 
 import asyncio
-import logging
-import signal
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 
 import structlog
 from sqlalchemy import Engine, delete, select
@@ -14,11 +13,8 @@ from streams.errors import Exit, MeterError
 from streams.kafka.clients import reader, wait_for_broker
 from streams.kafka.rights import reading
 from streams.kafka.topics import check
-from streams.observe.logs import set_up_logs
 from streams.observe.pages import Readiness, pages
-from streams.process.files import raise_file_limit
-from streams.process.garbage import collect_less
-from streams.process.readiness import announce
+from streams.process.life import begin, live
 from streams.process.waiting import AskedToStop, unless
 from streams.settings import Settings
 from streams.store import positions
@@ -37,25 +33,23 @@ PROJECTOR = reading(*positions.PROJECTED)
 
 def run_projector(settings: Settings, *, caught_up: bool = False) -> int:
     """Project until SIGTERM or SIGINT, or with `caught_up` until the present end. Returns the exit code."""
-    set_up_logs(settings)
-    raise_file_limit()
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        with opened_store(settings) as engine:
-            asyncio.run(_run(settings, engine, caught_up))
+        return live(settings, partial(_run, settings, caught_up))
     except MeterError as error:
         log.error(str(error), exit_code=int(error.code))
         return error.code
     except SQLAlchemyError as error:
         log.error(f"the store refused a batch: {reason(error)}", exit_code=int(Exit.STEP_FAILED))
         return Exit.STEP_FAILED
-    return Exit.OK
 
 
-async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
-    asked = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+async def _run(settings: Settings, caught_up: bool, asked: asyncio.Event) -> None:
+    with opened_store(settings) as engine:
+        await _project(settings, engine, caught_up, asked)
+    log.info("projector stopped" if asked.is_set() else "all is projected")
+
+
+async def _project(settings: Settings, engine: Engine, caught_up: bool, asked: asyncio.Event) -> None:
     measures = ProjectorMeasures()
     log.info("projector starts", version=__version__, kafka=settings.bootstrap_servers, store=shown(engine))
     with suppress(AskedToStop):
@@ -63,10 +57,8 @@ async def _run(settings: Settings, engine: Engine, caught_up: bool) -> None:
             await wait_for_store(lambda: migrate(engine), asked, measures, starting=True)
             await unless(asked, wait_for_broker(settings, log.warning))
             rules = await unless(asked, check(settings, PROJECTOR))
-            collect_less()
-            announce()
+            begin()
             await Projector(settings, rules, engine, measures).run(asked, caught_up)
-    log.info("projector stopped" if asked.is_set() else "all is projected")
 
 
 def _pages(settings: Settings, measures: ProjectorMeasures) -> AbstractAsyncContextManager[None]:

@@ -12,11 +12,11 @@ from contextlib import suppress
 
 from meter.rules import Rules
 from streams.broker.connect import Say
-from streams.broker.foreground import stop_signals_interrupt
 from streams.broker.taken_ports import look_at_ports
 from streams.errors import Exit, MeterError, RefusalToStartError, SettingError
 from streams.kafka.rights import WORKER
 from streams.kafka.topics import check, create, new_rules
+from streams.process.life import stop_signals_interrupt
 from streams.process.readiness import VARIABLE, announce, give_up
 from streams.settings import Settings
 from streams.supervise.only_one import is_lost, only_one

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -17,11 +18,11 @@ from streams.kafka.clients import wait_for_broker
 from streams.kafka.rights import reading
 from streams.kafka.topics import check
 from streams.observe.pages import Readiness, pages
-from streams.process.readiness import announce
+from streams.process.life import begin, live
 from streams.process.retrying import Backoff, patiently
-from streams.process.waiting import in_daemon_thread
+from streams.process.waiting import in_daemon_thread, unless
 from streams.settings import Settings
-from streams.store.database import StoreLostError, is_store_away, store_errors, writing
+from streams.store.database import StoreLostError, is_store_away, opened_store, store_errors, writing
 from streams.store.migrate import migrate
 from streams.store.queries.meter import rules_of
 from streams.webhooks import queue
@@ -179,6 +180,20 @@ async def _patiently(work: Callable[[], Awaitable[_T]], measures: WebhookMeasure
     return await patiently(work, is_away, say, Backoff(*AWAY_S, steady_after_s=AWAY_S[1]))
 
 
+def run_sender(settings: Settings) -> int:
+    """Read and send until SIGTERM or SIGINT. Returns the exit code. Raises what `run_webhooks` raises."""
+    return live(settings, partial(_send_until_asked, settings))
+
+
+async def _send_until_asked(settings: Settings, asked: asyncio.Event) -> None:
+    with opened_store(settings) as engine:
+        sending = asyncio.ensure_future(run_webhooks(settings, engine))
+        try:
+            await unless(asked, sending)
+        finally:
+            await asyncio.gather(sending, return_exceptions=True)
+
+
 async def run_webhooks(settings: Settings, engine: Engine) -> None:
     """Read and send until cancelled. Waits for Kafka and the store.
 
@@ -200,7 +215,7 @@ async def run_webhooks(settings: Settings, engine: Engine) -> None:
         # Two are told apart only by what they do: each moves a position from where it expects it.
         only = "one sender for a store: of two, one ends with code 4 when the next message comes"
         log.info("webhooks start", kafka=settings.bootstrap_servers, note=only)
-        announce()
+        begin()
         await Sender(settings, engine, rules.partitions, measures=measures).run()
 
 

@@ -18,7 +18,7 @@ from streams.http.callers import Role
 from streams.http.commits import with_trace
 from streams.http.tokens import NewToken, create_token, revoke_token
 from streams.http.traces import trace_headers
-from streams.observe.logs import set_up_logs
+from streams.process.logs import set_up_logs
 from streams.settings import Settings
 from streams.store.database import open_engine, writing
 from streams.store.migrate import migrate
