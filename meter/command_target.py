@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from meter.account_changes import AccountChanges
 from meter.periods import BillingDays
 from meter.prices import begins_early, book_begins_early
+from meter.rejects import Refusal
 from meter.routing import owner
 from meter.rules import Rules
 from meter.service import expire
@@ -34,28 +35,21 @@ class CommandTarget(NamedTuple):
     metered_day: Callable[[str | None], str]
 
 
-class RefusedError(Exception):
-    """A command that is not done: a stable code and a sentence."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-def own(command: Any, target: CommandTarget, times: Times) -> None:
-    """The account must be this partition's. A deadline that has passed meanwhile comes first."""
+def own(command: Any, target: CommandTarget, times: Times) -> Refusal | None:
+    """Why it is not for this partition; else a deadline of the account that has passed meanwhile comes first."""
     home = owner(command.account_id, target.rules.partitions)
     if home != target.partition:
-        raise RefusedError("wrong_partition", f"account {command.account_id!r} belongs to partition {home}")
+        return Refusal("wrong_partition", f"account {command.account_id!r} belongs to partition {home}")
     expire(target.accounts, command.account_id, times.effective)
+    return None
 
 
-def known(command: Any, target: CommandTarget, times: Times) -> None:
-    """Its own, and it must be there."""
-    own(command, target, times)
-    if target.accounts.find(command.account_id) is None:
-        raise RefusedError("unknown_account", f"there is no account {command.account_id!r}: open it first")
+def known(command: Any, target: CommandTarget, times: Times) -> Refusal | None:
+    """Why it is not for this partition, or that there is no such account."""
+    refusal = own(command, target, times)
+    if refusal is None and target.accounts.find(command.account_id) is None:
+        return Refusal("unknown_account", f"there is no account {command.account_id!r}: open it first")
+    return refusal
 
 
 def entry_id(command: Any, times: Times) -> str:
@@ -63,17 +57,14 @@ def entry_id(command: Any, times: Times) -> str:
     return f"command:{command.command_id}:{times.record}"
 
 
-def need_notice(effective_from: str, command: Any, target: CommandTarget, times: Times) -> None:
-    """A day of an account must begin an hour after the command at least, and after all that was metered of it."""
+def too_soon(effective_from: str, command: Any, target: CommandTarget, times: Times) -> Refusal | None:
+    """Why a day of an account cannot be named: it is to begin an hour after the command at least, and after all that
+    was metered of it."""
     metered_day = target.metered_day(command.account_id)
-    early = begins_early(effective_from, times.effective, 0, metered_day, target.rules)
-    if early is not None:
-        raise RefusedError(early.code, early.message)
+    return begins_early(effective_from, times.effective, 0, metered_day, target.rules)
 
 
-def need_margin(effective_from: str, command: Any, target: CommandTarget, times: Times) -> None:
-    """A day of all accounts: see `meter.prices.MARGIN_MS`."""
+def too_soon_for_all(effective_from: str, command: Any, target: CommandTarget, times: Times) -> Refusal | None:
+    """Why a day of all accounts cannot be named: see `meter.prices.MARGIN_MS`."""
     metered_day = target.metered_day(None)
-    early = book_begins_early(effective_from, command.issued_at, times.record, metered_day, target.rules)
-    if early is not None:
-        raise RefusedError(early.code, early.message)
+    return book_begins_early(effective_from, command.issued_at, times.record, metered_day, target.rules)

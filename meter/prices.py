@@ -16,6 +16,7 @@ from meter.models import PriceBookCommand
 from meter.money import CURRENCY, decimal_text
 from meter.periods import BillingDays, instant_us, milliseconds
 from meter.regions import ASIA_EUROPE, MAINLAND, NORTH_AMERICA, ZONE_OF, ZONES
+from meter.rejects import Refusal
 from meter.rules import Rules
 
 #: A book is for all partitions, which append its command at different moments and by different clocks. It is given so
@@ -109,23 +110,16 @@ class PriceBooks:
         return any(book.version == version for book in self._books)
 
 
-class PriceRefusal(NamedTuple):
-    """Why a price book was refused: a stable code and a sentence."""
-
-    code: str
-    message: str
-
-
 def accept_book(
     command: PriceBookCommand, books: PriceBooks, record_time: int, rules: Rules, metered_day: str = ""
-) -> PriceBook | PriceRefusal:
+) -> PriceBook | Refusal:
     """The book of a command, or why it is refused. `record_time` in milliseconds; `metered_day`: the latest of which
     a job was metered on this partition."""
     bad = bad_book(command)
     if bad is not None:
         return bad
     if books.has(command.version):
-        return PriceRefusal("version_exists", f"there is a price book {command.version!r} already")
+        return Refusal("version_exists", f"there is a price book {command.version!r} already")
     early = book_begins_early(command.effective_from, command.issued_at, record_time, metered_day, rules)
     if early is not None:
         return early
@@ -133,29 +127,29 @@ def accept_book(
     return PriceBook(command.version, command.effective_from, prices)
 
 
-def bad_book(command: PriceBookCommand) -> PriceRefusal | None:
+def bad_book(command: PriceBookCommand) -> Refusal | None:
     """Why a book cannot be taken whenever it comes: a zone is missing or unknown, a price is none."""
     return _bad_zones(command) or bad_prices(command.prices)
 
 
-def _bad_zones(command: PriceBookCommand) -> PriceRefusal | None:
+def _bad_zones(command: PriceBookCommand) -> Refusal | None:
     missing = [zone for zone in ZONES if zone not in command.prices]
     if missing:
-        return PriceRefusal("missing_zone", f"prices: no price for {missing[0]!r}")
+        return Refusal("missing_zone", f"prices: no price for {missing[0]!r}")
     unknown = [zone for zone in command.prices if zone not in ZONES]
-    return PriceRefusal("unknown_zone", f"prices: there is no price zone {unknown[0]!r}") if unknown else None
+    return Refusal("unknown_zone", f"prices: there is no price zone {unknown[0]!r}") if unknown else None
 
 
-def bad_prices(prices: Mapping[str, str]) -> PriceRefusal | None:
+def bad_prices(prices: Mapping[str, str]) -> Refusal | None:
     """Why one of some prices cannot be taken."""
     return next((bad for name, price in prices.items() if (bad := _bad_price(name, price))), None)
 
 
-def _bad_price(name: str, price: str) -> PriceRefusal | None:
+def _bad_price(name: str, price: str) -> Refusal | None:
     """Why a price cannot be taken: it is no plain decimal, or negative."""
     if PRICE.fullmatch(price):
         return None
-    return PriceRefusal("bad_price", f"prices: {name!r} needs a decimal of at most 8 places, got {price!r}")
+    return Refusal("bad_price", f"prices: {name!r} needs a decimal of at most 8 places, got {price!r}")
 
 
 def start_ms(day: str, rules: Rules) -> int | None:
@@ -168,7 +162,7 @@ def start_ms(day: str, rules: Rules) -> int | None:
 
 def book_begins_early(
     effective_from: str, issued_at: str, record_time: int, metered_day: str, rules: Rules
-) -> PriceRefusal | None:
+) -> Refusal | None:
     """Why what holds for all accounts cannot change on a day: see `begins_early`, and `MARGIN_MS`."""
     issued = instant_us(issued_at)
     assert issued is not None  # the model has read it
@@ -177,21 +171,19 @@ def book_begins_early(
     )
 
 
-def begins_early(
-    effective_from: str, since_ms: int, margin_ms: int, metered_day: str, rules: Rules
-) -> PriceRefusal | None:
+def begins_early(effective_from: str, since_ms: int, margin_ms: int, metered_day: str, rules: Rules) -> Refusal | None:
     """Why a book or contract cannot take effect on a day: for want of notice since an instant, in milliseconds, with
     a margin, or because a job of that day or a later one was metered. None: it can."""
     start = start_ms(effective_from, rules)
     if start is None:
-        return PriceRefusal("bad_fields", f"effective_from: there is no day {effective_from}")
+        return Refusal("bad_fields", f"effective_from: there is no day {effective_from}")
     notice_ms = rules.price_notice_s * 1000 + margin_ms
     if start - since_ms < notice_ms:
         notice = f"{effective_from} begins less than {notice_ms // 60_000} minutes after the command"
         earliest = earliest_effective_day(since_ms + margin_ms, rules)
-        return PriceRefusal("effective_in_past", f"{notice}; the earliest day is {earliest}")
+        return Refusal("effective_in_past", f"{notice}; the earliest day is {earliest}")
     if effective_from <= metered_day:
-        return PriceRefusal("effective_in_past", f"jobs of {metered_day} have been metered already")
+        return Refusal("effective_in_past", f"jobs of {metered_day} have been metered already")
     return None
 
 

@@ -34,9 +34,12 @@ def refused_at(code: str, recorded_ms: int, published_ms: int) -> int:
 
 
 class Refusal(NamedTuple):
-    """A record that was not metered: its code, a sentence for people, and what of it could be read."""
+    """Why something is not done: a stable code, a sentence for people, and of a completion what of it could be read.
 
-    code: Code
+    The code of a completion that is not metered is a `Code`; those of commands are in the contract.
+    """
+
+    code: str
     message: str
     account_id: str | None = None
     job_id: str | None = None

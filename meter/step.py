@@ -18,7 +18,6 @@ from meter.money import EXACT, ZERO
 from meter.outputs import Outputs, total_key, total_value
 from meter.periods import CALENDAR_END_MS
 from meter.records import Keyed
-from meter.rejects import Code
 from meter.rollup import Total, TotalKey
 from meter.state import PartitionState
 from meter.terms import NewTerms
@@ -40,7 +39,7 @@ class Tally:
     """What is counted of a step beside its outputs. `usage`: (minutes, CNY) by region; `late`: (jobs, CNY)."""
 
     duplicate: int = 0
-    refused: dict[Code, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
     usage: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
     late: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
     billed: Decimal = ZERO

@@ -11,8 +11,9 @@ from meter.dedupe import MemoryDedupeIndex
 from meter.fold import fold
 from meter.models import PriceBookCommand
 from meter.money import EXACT, decimal_text
-from meter.prices import PriceBooks, PriceRefusal, accept_book
+from meter.prices import PriceBooks, accept_book
 from meter.records import Chunk
+from meter.rejects import Refusal
 from meter.rounding import billable_minutes
 from meter.rules import Rules
 from meter.snapshot import StateError, StateReader
@@ -78,7 +79,7 @@ async def published(settings: Settings, rules: Rules) -> PublishedBooks:
     return PublishedBooks(step.changes.terms.books, {**state.commands, **step.changes.commands})
 
 
-def check_book(command: PriceBookCommand, known: PublishedBooks, rules: Rules, now_ms: int) -> PriceRefusal | None:
+def check_book(command: PriceBookCommand, known: PublishedBooks, rules: Rules, now_ms: int) -> Refusal | None:
     """Why a command would be refused, or might be by some partitions; None for one that may be sent.
 
     One that was sent before is sent again as it is: every partition repeats its answer.
@@ -87,7 +88,7 @@ def check_book(command: PriceBookCommand, known: PublishedBooks, rules: Rules, n
         return None
     issued_now = command.model_copy(update={"issued_at": issued_at(rules, now_ms)})
     verdict = accept_book(issued_now, known.books, now_ms, rules)
-    return verdict if isinstance(verdict, PriceRefusal) else None
+    return verdict if isinstance(verdict, Refusal) else None
 
 
 def read_command(document: object, command_id: str, issued_at: str) -> PriceBookCommand:

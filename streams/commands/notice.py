@@ -4,12 +4,13 @@ A price book is judged by each partition; the doors give its margin (see `meter.
 that who is told a day by one command can use it in another.
 """
 
-from meter.prices import MARGIN_MS, PriceRefusal, begins_early
+from meter.prices import MARGIN_MS, begins_early
+from meter.rejects import Refusal
 from meter.rules import Rules
 from streams.commands.writing import Command
 
 
-def too_early(command: Command, rules: Rules, at_ms: int) -> PriceRefusal | None:
+def too_early(command: Command, rules: Rules, at_ms: int) -> Refusal | None:
     """Why a new command that is issued now is not sent: the day that it names begins too soon. None: it may be sent.
 
     A day that is none, and everything else, is the meter's to judge.

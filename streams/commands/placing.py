@@ -33,7 +33,7 @@ async def place(
     if not id_is_new:
         await need_unused(settings, rules, command, at_ms)
     elif (wrong := read_command(written(command)).refusal) is not None:
-        raise MeterError(f"refused: {wrong[0]}: {wrong[1]}")
+        raise MeterError(f"refused: {wrong.code}: {wrong.message}")
     elif (early := too_early(command, rules, at_ms)) is not None:
         raise MeterError(f"refused: {early.code}: {early.message}")
     partitions = asked(command, rules)

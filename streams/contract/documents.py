@@ -41,7 +41,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def _commands() -> dict[str, Any]:
     """Any command. Its type decides which it is, so that it must be there; a model has it as a default."""
-    models = [model for model, _ in HANDLERS.values()]
+    models = [handler.model for handler in HANDLERS.values()]
     references, definitions = models_json_schema([(model, "validation") for model in models], by_alias=True)
     for model in models:
         schema = definitions["$defs"][model.__name__]

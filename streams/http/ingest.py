@@ -259,7 +259,7 @@ def _read(item: Item, rules: Rules, now_ms: int) -> Job | Refusal:
 def _error(index: int, refusal: Refusal) -> dict[str, Any]:
     named = {"job_id": refusal.job_id, "account_id": refusal.account_id}
     known = {name: value for name, value in named.items() if value is not None}
-    return {"index": index, "code": refusal.code.value, "message": refusal.message[:400], **known}
+    return {"index": index, "code": str(refusal.code), "message": refusal.message[:400], **known}
 
 
 def _refused(errors: list[dict[str, Any]], count: int) -> Problem:

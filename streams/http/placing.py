@@ -22,7 +22,8 @@ from meter import topics
 from meter.billing_models import AgreeContract
 from meter.commands import HANDLERS, command_digest
 from meter.models import CommandResult, PriceBookCommand
-from meter.prices import PriceRefusal, bad_book, bad_prices
+from meter.prices import bad_book, bad_prices
+from meter.rejects import Refusal
 from meter.rules import Clock, Rules
 from streams.commands.clock import simulated_now
 from streams.commands.identity import ReusedIdError, elsewhere, need_unused
@@ -144,7 +145,7 @@ def command_id(who: Caller, key: str) -> str:
 def _check(kind: str, command: Command) -> None:
     """Raises Problem (422) as the meter would refuse it whenever it came: it is not sent, and its key stays free."""
     try:
-        read = HANDLERS[kind][0].model_validate_json(written(command))
+        read = HANDLERS[kind].model.model_validate_json(written(command))
     except ValidationError as error:
         raise of_fields(error.errors(include_url=False)) from error
     bad = bad_book(read) if isinstance(read, PriceBookCommand) else None
@@ -162,7 +163,7 @@ class _Known(NamedTuple):
 
 
 def _write_down(
-    connection: Connection, who: Caller, remote: str | None, command: Command, early: PriceRefusal | None
+    connection: Connection, who: Caller, remote: str | None, command: Command, early: Refusal | None
 ) -> _Known:
     """The audit trail's row of this command, made now or before.
 

@@ -24,7 +24,7 @@ KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "pgettext": ((1, "c"
 #: Where sentences of refusals are made, and by what: the call, and where its code is (None: it has none).
 SAID_IN = ("meter", "streams/http", "streams/completions/redrive.py", "streams/commands", "streams/store/queries")
 SAID_BY = {
-    "RefusedError": 0, "PriceRefusal": 0, "_refused": 0, "Refusal": 0, "refuse": 1, "Problem": 1, "unavailable": 0,
+    "Refusal": 0, "refuse": 1, "Problem": 1, "unavailable": 0,
     "_wrong": None, "Meant": None, "InstantHint": None, "Repair": None, "Count": None, "Unit": None, "Beginning": None,
     "_broken": None,
     "not_found": None, "PydanticCustomError": 0, "ValueError": None, "Kept": None,

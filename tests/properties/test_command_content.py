@@ -50,7 +50,9 @@ SPELLINGS: dict[str, list[Any]] = {
     "note": [None, "unknown", {"deep": [1]}],
 }
 READABLE = {"mode": 2, "currency": 1, "effective_from": 2, "issued_at": 3, "note": 3}
-FIELDS = {kind: sorted({*model.model_fields, "note"} - {"type", "command_id"}) for kind, (model, _) in HANDLERS.items()}
+FIELDS = {
+    kind: sorted({*handler.model.model_fields, "note"} - {"type", "command_id"}) for kind, handler in HANDLERS.items()
+}
 
 
 def spelling(name: str, *, odd: bool) -> st.SearchStrategy[Any]:
@@ -127,8 +129,8 @@ def test_meter_and_recount_read_what_no_client_sends_alike(
     assert not none
     assert ((found.command_id or ""), found.account_id) == (recounted, answer.account_id)
     if found.refusal is not None:
-        assert answer.code == found.refusal[0]
-        assert found.refusal[1].encode()
+        assert answer.code == found.refusal.code
+        assert found.refusal.message.encode()
 
 
 def answers(value: bytes) -> list[tuple[int, str, Answer]]:

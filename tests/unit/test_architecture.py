@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from meter.rejects import Refusal
 from streams.engine import agent
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,14 @@ def test_a_class_name_means_one_thing() -> None:
     assert len(ours) > 300
     assert {name: places for name, places in ours.items() if len(places) > 1} == {}
     assert {name: others[name] for name in ours.keys() & others.keys()} == {}
+
+
+def test_a_refusal_is_a_value_of_one_shape() -> None:
+    """For a completion, a command and a price book, in the fold and at every door: nothing in the domain raises one."""
+    named = {name for name in classes_of(*(ROOT / "meter").rglob("*.py")) if re.search("Refus", name)}
+    assert named == {"Refusal"}
+    assert Refusal("code", "message") == Refusal(code="code", message="message")
+    assert not issubclass(Refusal, Exception)
 
 
 def classes_of(*files: Path) -> dict[str, list[str]]:

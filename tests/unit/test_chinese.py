@@ -98,7 +98,7 @@ def test_every_code_is_a_sentence_in_chinese() -> None:
 NAMES: dict[str, list[str]] = {
     "code": list(Code), "cause": list(Cause), "book": list(Book), "kind": list(KINDS), "role": list(Role),
     "clock": list(Clock), "mode": list(Mode), "action": sorted(actions() | set(HANDLERS) - {"tick"}),
-    "field": sorted({name for model, _ in HANDLERS.values() for name in model.model_fields} - {"v", "type"}
+    "field": sorted({name for handler in HANDLERS.values() for name in handler.model.model_fields} - {"v", "type"}
                     | {field.alias or name for name, field in JobCompleted.model_fields.items()}
                     | set(PriceBookCommand.model_fields) - {"v"}),
 }  # fmt: skip

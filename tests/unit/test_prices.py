@@ -9,8 +9,9 @@ import pytest
 
 from meter import topics
 from meter.models import PriceBookCommand
-from meter.prices import BUILT_IN, PriceBook, PriceBooks, PriceRefusal, accept_book, earliest_effective_day
+from meter.prices import BUILT_IN, PriceBook, PriceBooks, accept_book, earliest_effective_day
 from meter.regions import ASIA_EUROPE, MAINLAND, NORTH_AMERICA, REGIONS, ZONE_OF, ZONES
+from meter.rejects import Refusal
 from meter.rules import Rules
 from meter.step import Step
 from tests.builders import HOUR_MS, NOON_MS, Partition, completion, price_book, priced_of, results_of
@@ -187,7 +188,7 @@ def test_the_earliest_effective_day_is_accepted_and_the_day_before_is_not(time_z
             command = PriceBookCommand(**price_book(effective_from=effective.isoformat()))
             answers.append(accept_book(command, PriceBooks(), now, rules))
         assert isinstance(answers[0], PriceBook)
-        assert isinstance(answers[1], PriceRefusal)
+        assert isinstance(answers[1], Refusal)
 
 
 def test_the_notice_ends_where_the_day_of_the_rules_time_zone_begins() -> None:
@@ -195,4 +196,4 @@ def test_the_notice_ends_where_the_day_of_the_rules_time_zone_begins() -> None:
     start = int(datetime(2026, 3, 9, tzinfo=ZoneInfo("America/New_York")).timestamp()) * 1000  # after 23 hours
     command = PriceBookCommand(**price_book(effective_from="2026-03-09"))
     assert isinstance(accept_book(command, PriceBooks(), start - HOUR_MS, rules), PriceBook)
-    assert isinstance(accept_book(command, PriceBooks(), start - HOUR_MS + 1, rules), PriceRefusal)
+    assert isinstance(accept_book(command, PriceBooks(), start - HOUR_MS + 1, rules), Refusal)
