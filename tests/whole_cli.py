@@ -1,14 +1,20 @@
 """The command `meter`, with the modules of all its commands."""
 
-from typing import Any
+from typing import cast
 
 import typer
 
 from streams.cli import app
+from streams.cli.lazy import LazyGroup
 
 
-def whole_cli() -> Any:
+def whole_cli() -> LazyGroup:
     """The group of all commands, each as its own module has it."""
-    group: Any = typer.main.get_command(app)
-    group.commands = {name: group.load(name) for name in group.commands}
+    return _whole(cast(LazyGroup, typer.main.get_command(app)))
+
+
+def _whole(group: LazyGroup) -> LazyGroup:
+    for name in group.listed:
+        command = group.load(name)
+        group.commands[name] = _whole(command) if isinstance(command, LazyGroup) else command
     return group

@@ -1,17 +1,16 @@
 """The command `meter`: one module for each group of commands, each a thin layer that reads arguments and prints.
 
-A module is imported when its command is named, so that `meter --help` is quick; its own imports are plain.
+`commands.py` lists them all. A module is imported when its command is named, so that `meter --help` is quick.
 """
 
 import sys
 from collections.abc import Sequence
-from types import MappingProxyType
 
 import typer
 
 from meter import __version__
+from streams.cli.commands import Commands
 from streams.cli.errors import explain
-from streams.cli.lazy import LazyGroup, ListedCommand
 from streams.cli.once import need_once, need_text
 from streams.errors import INTERRUPTED
 from streams.process.private import masked
@@ -19,72 +18,6 @@ from streams.terminal.output import complain, flush, lost_output, open_streams
 
 #: As a shell reports a program that SIGPIPE has ended: whoever read our output wants no more of it.
 PIPE_CLOSED = 141
-
-RUN, USE, MONEY, LOOK = "Run a meter", "Submit and read", "Bills and accounts", "Look after it"
-
-
-class Commands(LazyGroup):
-    """All there are. A new one is a line here and a module beside this one; a group has its own in its module."""
-
-    package = "streams.cli"
-    listed = MappingProxyType(
-        {
-            "up": ListedCommand(
-                RUN, "up:up", "Run it all on this machine, until Ctrl-C: Kafka, topics, workers, console."
-            ),
-            "down": ListedCommand(
-                RUN, "status:down", "Stop the `meter up` of this data directory, and wait for its end."
-            ),
-            "status": ListedCommand(
-                RUN, "status:status", "Show what `meter up` runs on this data directory, where, and if it is ready."
-            ),
-            "worker": ListedCommand(RUN, "worker:worker", "Run one worker, until Ctrl-C or SIGTERM."),
-            "broker": ListedCommand(RUN, "broker:broker", "Run the embedded Kafka, until Ctrl-C."),
-            "projector": ListedCommand(RUN, "projector:app", "Project the topics into SQL, until Ctrl-C or SIGTERM."),
-            "api": ListedCommand(RUN, "api:api", "Serve the HTTP API and the console, until Ctrl-C or SIGTERM."),
-            "console": ListedCommand(RUN, "console:console", "Open the console in a browser, and print its address."),
-            "topics": ListedCommand(RUN, "topics:app", "Create a meter's topics, or check them."),
-            "demo": ListedCommand(RUN, "demo:demo", "Watch it work: a day of traffic, a SIGKILL, and the proof."),
-            "submit": ListedCommand(USE, "jobs:submit", "Send finished jobs to the meter, one JSON object a line."),
-            "totals": ListedCommand(USE, "jobs:totals", "Show what was used, by billing day, account and region."),
-            "quote": ListedCommand(USE, "prices:quote", "Say what a job costs: its minutes, unit price and amount."),
-            "account": ListedCommand(
-                MONEY, "accounts:app", "Show an account, top it up, refund, charge, credit, agree a contract."
-            ),
-            "bills": ListedCommand(MONEY, "bills:app", "List bills, or show one with its lines and its proof."),
-            "ledger": ListedCommand(
-                MONEY, "ledger:ledger", "Show the ledger: every entry with its postings, and their sum."
-            ),
-            "statement": ListedCommand(
-                MONEY, "ledger:statement", "Show an account's month: opening balance, entries, closing balance."
-            ),
-            "notes": ListedCommand(MONEY, "corrections:notes", "Show debit and credit notes, in the order of the log."),
-            "notices": ListedCommand(
-                MONEY, "ledger:notices", "Show what customers were to be told, in the order of the log."
-            ),
-            "export": ListedCommand(
-                MONEY,
-                "export:app",
-                "Write the jobs or the bills of a period to files; the same period, the same bytes.",
-            ),
-            "webhooks": ListedCommand(
-                MONEY, "webhooks:app", "Tell other systems of bills, notices and service changes over HTTP."
-            ),
-            "prices": ListedCommand(LOOK, "prices:app", "Show the price books, publish one, or withdraw it."),
-            "rejects": ListedCommand(
-                LOOK, "rejects:app", "Records that were refused: list them, show one, send them again."
-            ),
-            "token": ListedCommand(
-                LOOK, "tokens:app", "Tokens of the API and the console: make, list and revoke them."
-            ),
-            "clock": ListedCommand(LOOK, "clock:app", "Move the simulated clock of a test or demo meter."),
-            "verify": ListedCommand(LOOK, "proof:verify", "Recompute everything, or one bill, from the log; compare."),
-            "reconcile": ListedCommand(
-                LOOK, "proof:reconcile", "Add up what came in, what was priced, billed and paid."
-            ),
-        }
-    )
-
 
 app = typer.Typer(
     name="meter",

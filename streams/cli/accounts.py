@@ -11,7 +11,6 @@ from meter.rules import Rules
 from streams.broker.connect import connected
 from streams.cli.answers import note_waiting
 from streams.cli.arguments import At, CommandId, Json, Timeout, read_day
-from streams.cli.corrections import charge, credit, reverse, withdraw
 from streams.cli.sending import AccountId, Amount, send
 from streams.errors import SettingError
 from streams.kafka.rights import reading
@@ -21,10 +20,7 @@ from streams.published.lag import Waiting, waiting
 from streams.settings import Settings
 from streams.terminal.output import Figure, counted, note, say_fields, say_json, say_table
 
-app = typer.Typer(no_args_is_help=True, help="Show an account, top it up, refund, charge, credit, agree a contract.")
 
-
-@app.command()
 def show(account: AccountId, as_json: Json = False) -> None:
     """Show an account: balance, service, contracts, open bills.
 
@@ -84,7 +80,6 @@ def _terms(terms: dict[str, Any] | None) -> str:
     return f"{terms['contract_id']} from {terms['effective_from']} on: {terms['mode']}{grace}; prices: {prices}"
 
 
-@app.command("open")
 def open_account(
     account: AccountId, command_id: CommandId = None, timeout: Timeout = 30, at: At = None, as_json: Json = False
 ) -> int:
@@ -101,7 +96,6 @@ def open_account(
     return send("open_account", f"account {account} is open", account, command_id, timeout, at, as_json)
 
 
-@app.command()
 def topup(
     account: AccountId,
     amount: Amount,
@@ -125,7 +119,6 @@ def topup(
     return send("top_up", done, account, command_id, timeout, at, as_json, amount=amount)
 
 
-@app.command()
 def refund(
     account: AccountId,
     bill: Annotated[str, typer.Option(metavar="BILL_ID", help="The paid bill that it is given back of.")],
@@ -152,7 +145,6 @@ def refund(
     return send("refund", done, account, command_id, timeout, at, as_json, **fields)
 
 
-@app.command()
 def adjust(
     account: AccountId,
     amount: Annotated[str, typer.Option(metavar="CNY", help="With at most 2 places; -5.00 takes from the balance.")],
@@ -176,7 +168,6 @@ def adjust(
     return send("adjustment", done, account, command_id, timeout, at, as_json, amount=amount, reason=reason)
 
 
-@app.command()
 def limit(
     account: AccountId,
     below: Annotated[str | None, typer.Option(metavar="CNY", help="Tell the customer when less is left.")] = None,
@@ -199,7 +190,6 @@ def limit(
     return send("low_balance", f"{account} {told}", account, command_id, timeout, at, as_json, threshold=below)
 
 
-@app.command()
 def contract(
     account: AccountId,
     start: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The billing day from which it holds.")],
@@ -251,7 +241,3 @@ def _read_prices(prices: list[str]) -> dict[str, str]:
             raise SettingError(f"--price is REGION=CNY, each region once, such as ap-tokyo=0.30, got {text!r}")
         found[REGION_CODES.get(name, name)] = price
     return found
-
-
-for correction in (charge, credit, reverse, withdraw):
-    app.command()(correction)

@@ -18,10 +18,7 @@ from streams.published.statement import Standing, Standings
 from streams.settings import Settings
 from streams.terminal.output import Figure, note, say_fields, say_json, say_table
 
-app = typer.Typer(no_args_is_help=True, help="List bills, or show one with its lines and its proof.")
 
-
-@app.command("list")
 def list_bills(
     account: Account = None,
     period: Annotated[str | None, typer.Option(metavar="YYYY-MM[-DD]", help="Only bills of this month or day.")] = None,
@@ -90,7 +87,6 @@ def _document(bill: BillIssued, standing: Standing) -> dict[str, Any]:
     }
 
 
-@app.command()
 def show(
     bill_id: Annotated[str, typer.Argument(metavar="BILL_ID", help="From the list.", show_default=False)],
     as_json: Json = False,

@@ -17,15 +17,8 @@ from streams.kafka.topics import check
 from streams.settings import Settings
 from streams.terminal.output import complain, note
 
-app = typer.Typer(no_args_is_help=True, help="Move the simulated clock of a test or demo meter.")
-
 
 # With one command alone typer would take the group for the command.
-@app.callback()
-def _group() -> None: ...
-
-
-@app.command()
 def advance(
     to: Annotated[str, typer.Option(metavar="TIME", help="What time it becomes, RFC 3339 with an offset.")],
     command_id: CommandId = None,

@@ -22,17 +22,12 @@ from streams.store.migrate import check_store
 from streams.store.queries.meter import rules_of
 from streams.terminal.output import counted, note, say
 
-app = typer.Typer(
-    no_args_is_help=True, help="Write the jobs or the bills of a period to files; the same period, the same bytes."
-)
-
 Period = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="A month, day by day.")]
 Day = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="One billing day.")]
 Out = Annotated[Path, typer.Option(help="Folder; it is made where it is missing.", show_default=False)]
 Partial = Annotated[bool, typer.Option("--partial", help="Also a period that may still change: what is there now.")]
 
 
-@app.command("csv")
 def export_csv(
     out: Out, period: Period = None, day: Day = None, account: Account = None, partial: Partial = False
 ) -> None:
@@ -53,7 +48,6 @@ def export_csv(
     _export(span, partial, lambda engine, rules: export_jobs(engine, rules, span, CSV, account, out, partial=partial))
 
 
-@app.command("parquet")
 def export_parquet(
     out: Out, period: Period = None, day: Day = None, account: Account = None, partial: Partial = False
 ) -> None:
@@ -72,7 +66,6 @@ def export_parquet(
     _export(span, partial, lambda engine, rules: export_jobs(engine, rules, span, kind, account, out, partial=partial))
 
 
-@app.command("focus")
 def export_focus(
     out: Out,
     period: Period = None,

@@ -46,7 +46,6 @@ from streams.terminal.output import Figure, counted, note, say, say_fields, say_
 
 PRICE_BOOK, PUBLISH = "a price book", "meter prices publish -"
 
-app = typer.Typer(no_args_is_help=True, help="Show the price books, publish one, or withdraw it.")
 
 Day = Annotated[
     str | None, typer.Option(metavar="YYYY-MM-DD", help="The billing day.", show_default="today in the billing zone")
@@ -92,7 +91,6 @@ def quote(
     )
 
 
-@app.command()
 def show(day: Day = None, as_json: Json = False) -> None:
     """Show the price books, and which one is in effect on a day.
 
@@ -113,7 +111,6 @@ def show(day: Day = None, as_json: Json = False) -> None:
     _print_books(listed, in_effect, day)
 
 
-@app.command()
 def publish(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="The book as JSON; -: standard input.")],
     command_id: CommandId = None,
@@ -150,7 +147,6 @@ def publish(
     return report(outcome, done, timeout, as_json)
 
 
-@app.command()
 def withdraw(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The book's version.", show_default=False)],
     command_id: CommandId = None,

@@ -29,12 +29,10 @@ from streams.terminal.output import complain, counted, note, say, say_fields, sa
 #: Of what is sent again by a code, so many are told, and so many of those that are not sent.
 SHOWN = 10
 
-app = typer.Typer(no_args_is_help=True, help="Records that were refused: list them, show one, send them again.")
 
 CodeOption = Annotated[str | None, typer.Option(help="Only those refused with this code, such as unknown_region.")]
 
 
-@app.command("list")
 def list_rejects(
     code: CodeOption = None,
     account: Account = None,
@@ -105,7 +103,6 @@ def _row(position: PartitionOffset, found: Rejected, days: BillingDays) -> tuple
     )
 
 
-@app.command()
 def show(
     position: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="In usage.rejected, from the list.")],
     as_json: Json = False,
@@ -164,7 +161,6 @@ def _decoded(data: str) -> str:
     return base64.b64decode(data).decode(errors="backslashreplace")
 
 
-@app.command()
 def redrive(
     positions: Annotated[
         list[str] | None, typer.Argument(metavar="PARTITION:OFFSET...", help="In usage.rejected, from the list.")

@@ -22,8 +22,6 @@ from streams.store.database import need_store, open_engine, store_errors, writin
 from streams.store.migrate import migrate
 from streams.terminal.output import complain, note, say, say_json, say_table
 
-app = typer.Typer(no_args_is_help=True, help="Tokens of the API and the console: make, list and revoke them.")
-
 Result = TypeVar("Result")
 
 _LOCKED_OUT = (
@@ -32,7 +30,6 @@ _LOCKED_OUT = (
 )
 
 
-@app.command()
 def create(
     role: Annotated[str, typer.Option(metavar="operator|account|producer", help="What it may do.")],
     account: Annotated[str | None, typer.Option(metavar="ID", help="Of role account: whose.")] = None,
@@ -73,7 +70,6 @@ def create(
         complain(_LOCKED_OUT)
 
 
-@app.command("list")
 def list_tokens(as_json: Json = False) -> None:
     """List the tokens, without their secrets.
 
@@ -92,7 +88,6 @@ def list_tokens(as_json: Json = False) -> None:
         note("there are no tokens: whoever is on this machine may do everything")
 
 
-@app.command()
 def revoke(token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its id, from the list.")]) -> None:
     """Revoke a token: within seconds it counts no more.
 

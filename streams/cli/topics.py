@@ -17,10 +17,7 @@ from streams.kafka.topics import create as create_topics
 from streams.settings import Settings
 from streams.terminal.output import complain, counted, note, say_fields, say_json
 
-app = typer.Typer(no_args_is_help=True, help="Create a meter's topics, or check them.")
 
-
-@app.command()
 def create(
     partitions: Annotated[int | None, typer.Option(help="Of every topic, for ever.", show_default="8")] = None,
     clock: Annotated[
@@ -70,7 +67,6 @@ def create(
     _print(rules, as_json, "created" if new else "there already")
 
 
-@app.command()
 def check(as_json: Json = False) -> None:
     """Check that all topics are as the contract says; show the rules.
 

@@ -31,12 +31,9 @@ from streams.webhooks.queue import retry as retry_messages
 from streams.webhooks.reading import committed_ends
 from streams.webhooks.run import run_sender
 
-app = typer.Typer(no_args_is_help=True, help="Tell other systems of bills, notices and service changes over HTTP.")
-
 EndpointOption = Annotated[str | None, typer.Option("--webhook", metavar="ID", help="Only of this webhook.")]
 
 
-@app.command()
 def add(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where to post.", show_default=False)],
     events: Annotated[str, typer.Option(help="What of: bill, notice, service, joined by commas.")] = (
@@ -82,7 +79,6 @@ def _print_added(endpoint: Endpoint, days: BillingDays, as_json: bool) -> None:
         say_fields({**dict(zip(document, _cells(endpoint, days), strict=True)), "secret": endpoint.secret})
 
 
-@app.command("list")
 def list_webhooks(as_json: Json = False) -> None:
     """List the webhooks, with how many messages wait or are dead.
 
@@ -104,7 +100,6 @@ def list_webhooks(as_json: Json = False) -> None:
         note("no webhooks")
 
 
-@app.command()
 def remove(
     webhook: Annotated[str, typer.Argument(metavar="ID", help="From the list.", show_default=False)],
 ) -> None:
@@ -120,7 +115,6 @@ def remove(
     say(f"removed {webhook}")
 
 
-@app.command()
 def dead(webhook: EndpointOption = None, as_json: Json = False) -> None:
     """List the messages that were given up after the last attempt.
 
@@ -142,7 +136,6 @@ def dead(webhook: EndpointOption = None, as_json: Json = False) -> None:
         note("no dead messages")
 
 
-@app.command()
 def retry(
     messages: Annotated[list[str] | None, typer.Argument(metavar="MESSAGE...", help="From the dead list.")] = None,
     webhook: EndpointOption = None,
@@ -167,7 +160,6 @@ def retry(
     say(f"{count} to be sent again")
 
 
-@app.command()
 def run() -> int:
     """Read the topics and send, until Ctrl-C or SIGTERM.
 

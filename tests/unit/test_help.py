@@ -6,13 +6,16 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
-from streams.cli import Commands, app
+from streams.cli import app
+from streams.cli.commands import Commands
+from streams.cli.lazy import Listed, ListedCommand, ListedGroup
 from tests.integration.running import METER, clean_environment
 from tests.whole_cli import whole_cli
 
@@ -31,7 +34,7 @@ def test_help_is_whole_at_80_columns(
     text = capsys.readouterr().out
     assert max(map(cell_len, text.splitlines())) <= 80
     assert "…" not in text
-    command = whole_cli()
+    command: Any = whole_cli()
     for name in path:
         command = command.commands[name]
     words = "".join(text.replace("│", " ").split())
@@ -41,10 +44,23 @@ def test_help_is_whole_at_80_columns(
         assert all(name in text for name in option.opts if name.startswith("--"))
 
 
-@pytest.mark.parametrize("name", Commands.listed)
-def test_a_command_is_listed_with_the_first_line_of_its_own_help(name: str) -> None:
-    own = whole_cli().commands[name]
-    assert Commands.listed[name].summary == own.help.split("\n\n")[0].replace("\n", " ")
+def listed(entries: Listed, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], ListedCommand]]:
+    """All commands that are listed, and by which names."""
+    for name, each in entries.items():
+        if isinstance(each, ListedGroup):
+            yield from listed(each.commands, (*path, name))
+        else:
+            yield (*path, name), each
+
+
+@pytest.mark.parametrize(
+    ("path", "entry"), [pytest.param(*each, id=" ".join(each[0])) for each in listed(Commands.listed)]
+)
+def test_a_command_is_listed_with_the_first_line_of_its_own_help(path: tuple[str, ...], entry: ListedCommand) -> None:
+    own: Any = whole_cli()
+    for name in path:
+        own = own.commands[name]
+    assert entry.summary == own.help.split("\n\n")[0].replace("\n", " ")
 
 
 #: What takes longer to import than all of `meter --help`, and what a command of another module needs.
@@ -57,6 +73,8 @@ HEAVY = {"faust", "aiokafka", "pydantic_settings", "sqlalchemy", "fastapi", "uvi
         (["--help"], None, set()),
         (["--version"], None, set()),
         ([], "meter acc", set()),
+        (["account", "--help"], None, set()),
+        ([], "meter account top", set()),
         (["status"], None, {"aiokafka", "pydantic_settings"}),
         ([], "meter status --", {"aiokafka", "pydantic_settings"}),
     ],
@@ -76,8 +94,8 @@ def test_a_command_imports_no_other(
     )  # fmt: skip
     loaded = set((tmp_path / "loaded").read_text().split())
     assert HEAVY & loaded <= needed
-    commands = {f"streams.cli.{each.place.partition(':')[0]}" for each in Commands.listed.values()}
-    assert commands & loaded == ({"streams.cli.status"} if needed else set())
+    modules = {f"streams.cli.{each.place.partition(':')[0]}" for _, each in listed(Commands.listed)}
+    assert modules & loaded == ({"streams.cli.status"} if needed else set())
 
 
 class Bash:
