@@ -1,5 +1,7 @@
 """Commands of operators, each with an id: done or refused with a stable code, and the same answer when sent again.
 
+They are records of `meter.commands`. What somebody types after `meter` is in `streams/cli/commands.py`.
+
 A command is its id and its content. The first answer to an id uses it up, done or refused: the same content gets that
 answer again, other content is refused as `id_reused`. Ids are remembered for the horizon by record time; a command
 whose `issued_at` is older is refused, so that none can be done twice. Clocks may jump: whatever they say, an id is

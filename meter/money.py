@@ -1,4 +1,4 @@
-"""Exact money: decimals that are never rounded behind one's back, and their canonical text."""
+"""Exact money: decimals that are never rounded but in `payable`, a bill's total; and their canonical text."""
 
 from decimal import (
     MAX_EMAX,

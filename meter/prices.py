@@ -2,6 +2,8 @@
 
 A change takes effect at the start of a billing day that is at least an hour after the command's record time, and of
 which nothing has been metered. So one account, region and day has one price, and everyone agrees which.
+
+A customer's own price comes before the book's (`terms.py`); a completion gets its price in `fold_jobs.py`.
 """
 
 import re

@@ -2,6 +2,7 @@
 
 Guide: "Of a video's length, a part of a minute counts as a whole minute." A float's idea of a minute
 (60.0000001 s) is one minute all the same, because the millisecond comes first.
+Money is rounded in another place, once for a bill: `meter.money.payable`.
 """
 
 import re

@@ -1,7 +1,7 @@
 """All commands of `meter`: the function of each, its line in the help, and the panel of the help that has it.
 
 A new one is a function in a module beside this one, and an entry here; the entry says what the docstring's first line
-says, and a test holds them alike.
+says, and a test holds them alike. What partitions answer, as records of `meter.commands`, is in `meter/commands.py`.
 """
 
 from types import MappingProxyType

@@ -11,9 +11,10 @@ step is committed in one transaction.
               wrong with it, which goes to `usage.rejected`
 5. dedupe     `streams.engine.seen.DiskSeen.find`: new, the same once more, or in conflict
 6. round      `meter.rounding.billable_minutes`: minutes begun
-7. price      `meter.terms.Terms.price_for`: the contract's, else the price book's
+7. price      `meter.fold_jobs.Pricing.price`, by `meter.terms.Terms.price_for`: the contract's, else the price book's
 8. roll up    `meter.fold_jobs.roll_up`: the total of account, region and billing day
-9. commit     `streams.engine.steps.Steps.publish`: all outputs of the step, or none of them
+9. commit     `streams.engine.steps.Steps.publish`: all outputs of the step, or none of them, in one transaction of
+              `streams.engine.writer.PartitionWriter.publish`
 10. apply     `streams.engine.steps.Steps.apply`: the step is part of the state, its totals are written to the table
 
 Validate to roll up are one call, `meter.fold.fold`, of pure functions, which a proof runs again: `meter.replay.replay`.

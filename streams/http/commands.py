@@ -1,4 +1,4 @@
-"""Commands: top-ups, refunds, adjustments, contracts, price books; what became of one; and who gave which."""
+"""Routes of commands: top-ups, refunds, contracts, price books; what became of one; and who gave which."""
 
 import json
 from typing import Annotated, Any, Literal

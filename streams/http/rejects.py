@@ -1,4 +1,4 @@
-"""Refused records: the list, one with its original, and the way back in."""
+"""Routes of refused records: the list, one with its original, the way back in. Pages: `console/pages/rejects.py`."""
 
 import json
 from datetime import UTC, datetime

@@ -239,3 +239,15 @@ def test_the_targets_are_those_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE)) - {"help"}
     assert {row[0].removeprefix("make ") for row in rows(section(page("development.md"), "Targets"))[1:]} == targets
+
+
+def test_what_one_looks_for_is_where_the_development_page_says() -> None:
+    asked = rows(section(page("development.md"), "Where is it?"))[1:]
+    assert len(asked) >= 10
+    for row in asked:
+        places = re.findall(r"((?:meter|streams)/[\w/]+\.py)(?:, (\w+(?:\.\w+)?)(?=;|$))?", row[1])
+        assert places, row
+        for path, name in places:
+            source = (ROOT / path).read_text("utf-8")
+            for part in filter(None, name.split(".")):
+                assert re.search(rf"(?:def|class) {part}\b|^{part}\b.* = ", source, re.MULTILINE), (path, part)

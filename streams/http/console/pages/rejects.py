@@ -1,4 +1,4 @@
-"""Refused records: why, the money at risk, the original, and the way back in."""
+"""Pages of refused records: why, the money at risk, the original, and the way back in."""
 
 import base64
 from collections.abc import Mapping
