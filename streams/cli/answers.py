@@ -1,6 +1,6 @@
 """What came of a command, for people and for programs; what an answer has not yet."""
 
-from streams.commands.verdict import CLOCK_AHEAD, Outcome
+from streams.commands.verdict import CLOCK_AHEAD, DISAGREE, Outcome
 from streams.errors import Exit
 from streams.published.lag import Waiting
 from streams.terminal.output import complain, note, say, say_json
@@ -11,21 +11,21 @@ def report(outcome: Outcome, done: str, timeout_s: float, as_json: bool) -> int:
     answers = [answer for _, answer in sorted(outcome.answers.items())]
     if as_json:
         say_json([answer.model_dump(mode="json", exclude_none=True) for answer in answers])
-    ahead = [answer for answer in answers if answer.code == CLOCK_AHEAD]
-    if ahead:
-        complain(f"refused: {CLOCK_AHEAD}: {ahead[0].message}: --command-id {outcome.command_id}")
+    verdict = outcome.verdict
+    if verdict.code == CLOCK_AHEAD:
+        complain(f"refused: {verdict.code}: {verdict.message}: --command-id {outcome.command_id}")
         return Exit.FAILED
-    if len({(answer.status, answer.code) for answer in answers}) > 1:
+    if verdict.code == DISAGREE:
         complain("PARTITIONS DISAGREE about this command; accounts would not be treated alike:")
         for answer in answers:
             what = f"{answer.status} {answer.code or ''} {answer.message or ''}".rstrip()
             complain(f"  partition {answer.partition}: {what}")
         return Exit.FAILED
-    if outcome.silent:
+    if verdict.outcome == "sent":
         complain(_no_answer(outcome, timeout_s))
         return Exit.FAILED
-    if answers[0].status == "refused":
-        complain(f"refused: {answers[0].code}: {answers[0].message}")
+    if verdict.outcome == "refused":
+        complain(f"refused: {verdict.code}: {verdict.message}")
         return Exit.FAILED
     if not as_json:
         say(done)

@@ -9,12 +9,11 @@ from aiokafka.errors import KafkaError
 
 from meter import topics
 from meter.commands import read_command
-from meter.models import CommandResult
 from meter.rules import Rules
 from streams.commands.identity import need_unused
 from streams.commands.notice import too_early
-from streams.commands.verdict import Outcome, answers_to
-from streams.commands.writing import Command, asked, digest_of, written
+from streams.commands.verdict import AnswersSoFar, Outcome, read_answer
+from streams.commands.writing import Command, written
 from streams.errors import MeterError
 from streams.kafka.clients import offsets, reader, sender
 from streams.kafka.transactional import transaction
@@ -36,16 +35,16 @@ async def place(
         raise MeterError(f"refused: {wrong.code}: {wrong.message}")
     elif (early := too_early(command, rules, at_ms)) is not None:
         raise MeterError(f"refused: {early.code}: {early.message}")
-    partitions = asked(command, rules)
+    answers = AnswersSoFar(command, rules)
     name = settings.topic(topics.COMMAND_RESULTS)
     async with reader(settings) as consumer:
-        ends = {partition: (await offsets(consumer, name, partition))[1] for partition in partitions}
-        consumer.assign([TopicPartition(name, partition) for partition in partitions])
+        ends = {partition: (await offsets(consumer, name, partition))[1] for partition in answers.partitions}
+        consumer.assign([TopicPartition(name, partition) for partition in ends])
         for partition, end in ends.items():
             consumer.seek(TopicPartition(name, partition), end)
-        await _send(settings, command, partitions, at_ms, timeout_s)
-        answers = await _answers(consumer, command, len(partitions), timeout_s)
-    return Outcome(command["command_id"], partitions, answers)
+        await _send(settings, command, answers.partitions, at_ms, timeout_s)
+        await _gather(consumer, answers, timeout_s)
+    return answers.outcome
 
 
 async def _send(
@@ -80,16 +79,10 @@ async def _to_all(settings: Settings, partitions: tuple[int, ...], record: dict[
         await asyncio.gather(*[await producer.send(name, partition=partition, **record) for partition in partitions])
 
 
-async def _answers(
-    consumer: AIOKafkaConsumer, command: Command, count: int, timeout_s: float
-) -> dict[int, CommandResult]:
-    digest = digest_of(command)
-    answers: dict[int, CommandResult] = {}
+async def _gather(consumer: AIOKafkaConsumer, answers: AnswersSoFar, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while len(answers) < count and (left_s := deadline - time.monotonic()) > 0:
+    while not answers.are_all and (left_s := deadline - time.monotonic()) > 0:
         for batch in (await consumer.getmany(timeout_ms=int(left_s * 1000) + 1)).values():
             for record in batch:
-                result = CommandResult.read(record.value)
-                if answers_to(result, command["command_id"], digest):
-                    answers[result.partition] = result
-    return answers
+                if (answer := read_answer(record.value)) is not None:
+                    answers.take(answer)

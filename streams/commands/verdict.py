@@ -6,10 +6,16 @@ An answer counts only where its digest is that of what was sent: nobody is told 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from meter.models import CommandResult
+from meter.rules import Rules
+from streams.commands.writing import Command, asked, digest_of
 
 #: The code of a command that was not judged, and whose id is free.
 CLOCK_AHEAD = "clock_ahead"
+#: The code where partitions did not answer alike.
+DISAGREE = "partitions_disagree"
 
 
 class Outcome(NamedTuple):
@@ -26,10 +32,36 @@ class Outcome(NamedTuple):
 
     @property
     def verdict(self) -> "Verdict":
-        """What the answers come to."""
-        if self.silent:
+        """What the answers come to. Whatever the silent ones will say, some that disagree or could not judge decide."""
+        if not self.answers:
             return Verdict("sent")
-        return together({(answer.status, answer.code, answer.message) for answer in self.answers.values()})
+        known = together({(answer.status, answer.code, answer.message) for answer in self.answers.values()})
+        return Verdict("sent") if self.silent and known.code not in (CLOCK_AHEAD, DISAGREE) else known
+
+
+class AnswersSoFar:
+    """The answers to a command of the partitions that it goes to, as they come in."""
+
+    def __init__(self, command: Command, rules: Rules) -> None:
+        self.partitions = asked(command, rules)
+        self._command_id = command["command_id"]
+        self._digest = digest_of(command)
+        self._answers: dict[int, CommandResult] = {}
+
+    def take(self, result: CommandResult) -> None:
+        """Keep an answer, if it is one to this command and not to another one with its id."""
+        if result.command_id == self._command_id and result.digest == self._digest:
+            self._answers[result.partition] = result
+
+    @property
+    def are_all(self) -> bool:
+        """Whether every partition that was asked has answered."""
+        return len(self._answers) == len(self.partitions)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What has come in by now."""
+        return Outcome(self._command_id, self.partitions, self._answers)
 
 
 class Verdict(NamedTuple):
@@ -45,9 +77,12 @@ def is_final(outcome: str, code: str | None) -> bool:
     return outcome in ("done", "refused") and code != CLOCK_AHEAD
 
 
-def answers_to(result: CommandResult, command_id: str, digest: str) -> bool:
-    """Whether an answer is one to this command, and not to another one with its id."""
-    return result.command_id == command_id and result.digest == digest
+def read_answer(value: bytes | None) -> CommandResult | None:
+    """The answer that a record holds; None where it holds none: others may have written to the topic."""
+    try:
+        return CommandResult.read(value or b"")
+    except ValidationError:
+        return None
 
 
 def together(answers: Collection[tuple[str, str | None, str | None]]) -> Verdict:
@@ -59,5 +94,5 @@ def together(answers: Collection[tuple[str, str | None, str | None]]) -> Verdict
     if ahead:
         return Verdict(*ahead[0])
     if len({(status, code) for status, code, _ in answers}) > 1:
-        return Verdict("refused", "partitions_disagree", "accounts would not be treated alike")
+        return Verdict("refused", DISAGREE, "accounts would not be treated alike")
     return Verdict(*min(answers, key=lambda answer: answer[2] or ""))

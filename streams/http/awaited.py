@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from pydantic import ValidationError
 
 from meter.models import CommandResult
+from streams.commands.verdict import read_answer
 
 log = structlog.get_logger(__name__)
 
@@ -41,11 +41,10 @@ class AwaitedAnswers:
 
     def _hand_over(self, record: ConsumerRecord) -> None:
         """Nobody waits for what is no answer: it must not cut off whoever waits for another."""
-        try:
-            result = CommandResult.read(record.value or b"")
-        except ValidationError as error:
+        result = read_answer(record.value)
+        if result is None:
             where = f"{record.topic}[{record.partition}] at {record.offset}"
-            log.error("a record that is no answer of the meter is left aside", at=where, errors=error.error_count())
+            log.error("a record that is no answer of the meter is left aside", at=where)
             return
         for queue in self._expected.get(result.command_id, ()):
             queue.put_nowait(result)

@@ -21,15 +21,15 @@ from sqlalchemy.exc import IntegrityError
 from meter import topics
 from meter.billing_models import AgreeContract
 from meter.commands import HANDLERS, command_digest
-from meter.models import CommandResult, PriceBookCommand
+from meter.models import PriceBookCommand
 from meter.prices import bad_book, bad_prices
 from meter.rejects import Refusal
 from meter.rules import Clock, Rules
 from streams.commands.clock import simulated_now
 from streams.commands.identity import ReusedIdError, elsewhere, need_unused
 from streams.commands.notice import too_early
-from streams.commands.verdict import Outcome, answers_to, is_final, together
-from streams.commands.writing import Command, asked, digest_of, new_command, written
+from streams.commands.verdict import AnswersSoFar, is_final, together
+from streams.commands.writing import Command, digest_of, new_command, written
 from streams.errors import MeterError
 from streams.http.callers import Caller, Role
 from streams.http.commits import Outgoing
@@ -117,17 +117,14 @@ class CommandPlacer:
         return now_ms or int(time.time() * 1000)
 
     async def _send(self, rules: Rules, command: Command, at_ms: int, wait_s: float) -> Order:
-        partitions, digest = asked(command, rules), digest_of(command)
+        answers = AnswersSoFar(command, rules)
         async with self._log.answers(command["command_id"]) as queue:
-            await self._log.commit(_records(command, partitions, at_ms))
-            answers: dict[int, CommandResult] = {}
+            await self._log.commit(_records(command, answers.partitions, at_ms))
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    while len(answers) < len(partitions):
-                        answer = await queue.get()
-                        if answers_to(answer, command["command_id"], digest):
-                            answers[answer.partition] = answer
-        return Order(command["command_id"], *Outcome(command["command_id"], partitions, answers).verdict)
+                    while not answers.are_all:
+                        answers.take(await queue.get())
+        return Order(command["command_id"], *answers.outcome.verdict)
 
 
 def command_id(who: Caller, key: str) -> str:

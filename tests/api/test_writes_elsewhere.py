@@ -80,6 +80,18 @@ def test_a_command_that_was_sent_elsewhere_is_the_same_command_however_it_was_wr
     assert entries(meter, payment) == ONCE
 
 
+def test_at_each_door_five_is_what_five_and_no_cents_is(operator: httpx.Client, meter: Meter) -> None:
+    payment = f"payment-{secrets.token_hex(4)}"
+    for amount in ("5", "5.00", "5.0"):
+        answer = operator.post(at("A", "/top-ups"), json={"amount": amount}, headers={"Idempotency-Key": payment})
+        assert (answer.status_code, answer.json()["outcome"]) == (200, "done")
+    for amount in ("5.00", "5"):
+        done = meter.run("account", "topup", "A", "--amount", amount, "--command-id", payment)
+        assert done.returncode == 0, done.stderr
+    assert "id_reused" in meter.run("account", "topup", "A", "--amount", "50", "--command-id", payment).stderr
+    assert entries(meter, payment) == [["5.00", "-5.00"]]
+
+
 def test_who_was_refused_an_id_elsewhere_can_still_ask_for_the_command_that_has_it(
     api: Api, operator: httpx.Client, meter: Meter
 ) -> None:
