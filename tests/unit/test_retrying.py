@@ -81,3 +81,9 @@ def test_pauses_grow_in_one_place_alone() -> None:
     grows = re.compile(r"min\(.*(delay|pause|wait)\w* \* 2|\b(delay|pause|wait|backoff)\w* \*= ")
     found = [path.relative_to(STREAMS).as_posix() for path in STREAMS.rglob("*.py") if grows.search(path.read_text())]
     assert found == ["process/retrying.py"]
+
+
+@pytest.mark.parametrize("path", ["kafka/transactional.py", "engine/writer.py", "engine/steps.py", "http/commits.py"])
+def test_what_commits_is_never_tried_again(path: str) -> None:
+    """The outcome of a request without an answer is unknown: the first such request is a transaction's last."""
+    assert "retrying" not in (STREAMS / path).read_text()
