@@ -18,3 +18,17 @@ def _whole(group: LazyGroup) -> LazyGroup:
         command = group.load(name)
         group.commands[name] = _whole(command) if isinstance(command, LazyGroup) else command
     return group
+
+
+def missing() -> list[str]:
+    """The commands, and groups, some of which cannot be imported for want of a package."""
+    group = cast(LazyGroup, typer.main.get_command(app))
+    return [name for name in group.listed if not _is_there(group, name)]
+
+
+def _is_there(group: LazyGroup, name: str) -> bool:
+    try:
+        command = group.load(name)
+    except ModuleNotFoundError:
+        return False
+    return not isinstance(command, LazyGroup) or all(_is_there(command, inner) for inner in command.listed)

