@@ -48,10 +48,16 @@ def test_what_is_over_is_its_bill(used: dict[str, tuple[int, Decimal]], monthly:
     assert (found.period, found.used, found.forecast, found.over) == (period, made.total, made.open.payable, True)
 
 
-@given(st.decimals("0.00000001", "99999", places=8), st.integers(1, 86_399_999))
-def test_what_goes_on_is_continued_at_the_same_rate_and_rounded_once(amount: Decimal, elapsed_ms: int) -> None:
+amounts = st.decimals("0.00000001", "999999999999", places=8)
+
+
+@given(amounts, amounts | st.none(), st.integers(1, 86_399_999))
+def test_what_goes_on_is_continued_at_the_same_rate_and_rounded_once(
+    amount: Decimal, late: Decimal | None, elapsed_ms: int
+) -> None:
     now = datetime(2019, 1, 30, 16, tzinfo=UTC) + timedelta(milliseconds=elapsed_ms)
-    (found,) = forecasts([Usage("2019-01-31", "ap-tokyo", 1, 1, amount)], (), DAYS, now)
-    exact = Fraction(amount) * 86_400_000 / elapsed_ms
+    left = [Usage("2019-01-02", "ap-tokyo", 1, 1, late)] if late else []
+    *before, found = forecasts([Usage("2019-01-31", "ap-tokyo", 1, 1, amount), *left], (), DAYS, now)
+    exact = Fraction(amount) * 86_400_000 / elapsed_ms + Fraction(0 if before else late or 0)
     assert abs(Fraction(found.forecast) - exact) <= Fraction(1, 200)
     assert Fraction(found.forecast) - exact > -Fraction(1, 200)  # half a cent is rounded up

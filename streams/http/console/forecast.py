@@ -56,6 +56,10 @@ def forecasts(unbilled: Iterable[Usage], contracts: Contracts, days: BillingDays
 def _forecast(period: str, used: Decimal, late: Decimal, days: BillingDays, now_ms: int) -> Forecast:
     start_ms, end_ms = days.bounds_ms(period)
     length_ms, elapsed_ms = end_ms - start_ms, max(min(now_ms, end_ms) - start_ms, 1)
-    expected = EXACT.add(scaled(used, length_ms, elapsed_ms), late) if elapsed_ms < length_ms else EXACT.add(used, late)
+    if elapsed_ms < length_ms:  # cut off once: a third has no end, and something added to it would have one digit more
+        by_time = EXACT.multiply(used, Decimal(length_ms)), EXACT.multiply(late, Decimal(elapsed_ms))
+        expected = scaled(EXACT.add(*by_time), 1, elapsed_ms)
+    else:
+        expected = EXACT.add(used, late)
     cut = datetime.fromtimestamp(days.cut_ms(period) // 1000, UTC)
     return Forecast(period, used, late, payable(expected), now_ms >= end_ms, 100 * elapsed_ms // length_ms, cut)
