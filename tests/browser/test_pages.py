@@ -177,6 +177,9 @@ TOO_WIDE = """() => {
     && [...e.querySelectorAll(".main")].some((main) => top(main) > top(e) + 1));
   const tall = [...document.querySelectorAll("td.links")]
     .filter((e) => innerWidth <= 720 && !hidden(e) && e.offsetHeight > 52);
+  const high = [...document.querySelectorAll("thead")]
+    .filter((e) => innerWidth > 720 && !e.closest("details:not([open]) > :not(summary)") && e.offsetHeight > 120);
+  page.push(...high.map((e) => `high ${e.textContent}`));
   page.push(...later.map((e) => `main action not first ${e.textContent}`), ...tall.map((e) => `tall ${e.outerHTML}`));
   return [...page, ...words.map((e) => `broken ${e.textContent}`), ...buttons.map((e) => `small ${e.outerHTML}`),
     ...amounts.map((e) => `amount ${e.textContent.trim()}`), ...links.map((a) => a.textContent.trim()),
