@@ -15,6 +15,7 @@ from meter.identity import Identity, seal
 from meter.intake import kinds_json
 from meter.journal import JournalStep, read_entry
 from meter.periods import DAY_MS, instant_us
+from meter.readback import PricedIdentity
 from meter.rounding import duration_ms, plain_duration_ms
 from meter.rules import Clock
 from meter.snapshot import StateError, StateReader
@@ -86,21 +87,7 @@ async def _refuse_a_torn_step(consumer: AIOKafkaConsumer, settings: Settings, pa
         )
 
 
-class _Priced(msgspec.Struct, gc=False):
-    job_id: str
-    account_id: str
-    region: str
-    kinds: tuple[str, ...]
-    completed_at: str
-    duration_s: str
-    source: "_Source"
-
-
-class _Source(msgspec.Struct, gc=False):
-    timestamp: int
-
-
-_decode = msgspec.json.Decoder(_Priced).decode
+_decode = msgspec.json.Decoder(PricedIdentity).decode
 #: A few hundred sets of kinds are in use.
 _kinds = lru_cache(maxsize=4_096)(kinds_json)
 

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from meter import topics
 from meter.journal import JournalStep, read_entry
 from meter.published import OUTPUTS, Before, Behind, Contradiction, torn
+from meter.readback import PublishedSource
 from meter.records import ORIGIN_HEADER
 from meter.snapshot import BEFORE, POSITION, kept, read_before
 from streams.kafka.clients import READ_MS, offsets, reader
@@ -164,15 +165,9 @@ def origins(records: Iterable[ConsumerRecord], partition: int) -> set[int]:
     for record in records:
         header = next((value for key, value in record.headers if key == ORIGIN_HEADER), None)
         try:
-            origin = msgspec.json.decode(header or b"", type=_Origin)
+            origin = msgspec.json.decode(header or b"", type=PublishedSource)
         except msgspec.MsgspecError:
             continue  # not the meter's
         if (origin.topic, origin.partition) == (topics.COMPLETED, partition):
             found.add(origin.offset)
     return found
-
-
-class _Origin(msgspec.Struct):
-    topic: str
-    partition: int
-    offset: int

@@ -18,6 +18,7 @@ from meter.ledger import Book, Cause
 from meter.money import CURRENCY, EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
 from meter.prices import PriceBooks
+from meter.readback import PublishedBill, PublishedBillLine
 from meter.regions import REGIONS, ZONE_OF
 from meter.rules import Rules
 from meter.settlement import Kind
@@ -25,7 +26,6 @@ from streams.export.files import as_text, whole
 from streams.export.jobs import Written
 from streams.export.period import ExportPeriod
 from streams.store.database import one_moment
-from streams.store.decode import PublishedBill, PublishedBillLine
 from streams.store.queries.commands import books_of, price_books
 from streams.store.schema import bill, ledger_entry, posting
 from streams.text.visible import cell

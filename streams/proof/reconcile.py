@@ -7,7 +7,7 @@ each ordered topic belong to the steps up to it. So a worker may go on working m
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from meter.journal import JournalStep
 from meter.ledger import Book, Cause
 from meter.money import EXACT, ZERO, decimal_text
 from meter.notes import NoteKind
+from meter.readback import PricedAmount, PublishedBill, PublishedEntry, PublishedNote, PublishedTotal
 from meter.rules import Rules
 from meter.snapshot import StateReader
 from meter.state import PartitionState
@@ -27,6 +28,7 @@ from streams.proof.log import PartitionLog, readers
 from streams.settings import Settings
 
 Say = Callable[[str], None]
+_Published = TypeVar("_Published", bound=msgspec.Struct)
 
 
 # So many fields: one for each sum that is printed.
@@ -72,44 +74,6 @@ class Reconciliation:
         return EXACT.subtract(sums.priced_amount, EXACT.add(sums.billed_amount, sums.unbilled_amount))
 
 
-class _PricedAmount(msgspec.Struct, gc=False):
-    account_id: str
-    region: str
-    day: str
-    amount: Decimal
-
-
-class _Line(msgspec.Struct, gc=False):
-    amount: Decimal
-
-
-class _Bill(msgspec.Struct, gc=False):
-    bill_id: str
-    account_id: str
-    period: str
-    total: Decimal
-    payable: Decimal
-    lines: list[_Line]
-
-
-class _Note(msgspec.Struct, gc=False):
-    note_id: str
-    kind: str
-    amount: Decimal
-
-
-class _Posting(msgspec.Struct, gc=False):
-    book: str
-    amount: Decimal
-
-
-class _Entry(msgspec.Struct, gc=False):
-    entry_id: str
-    account_id: str
-    cause: str
-    postings: list[_Posting]
-
-
 #: What an entry's posting must add up to, by cause and book.
 _DOCUMENTS: dict[tuple[str, str], str] = {
     (Cause.BILL, Book.RECEIVABLE): "bills",
@@ -117,11 +81,6 @@ _DOCUMENTS: dict[tuple[str, str], str] = {
     (Cause.PAYMENT_REVERSED, Book.RECEIVABLE): "debit notes",
     (Cause.CREDIT_NOTE, Book.CREDITS): "credit notes",
 }
-
-
-class _Daily(msgspec.Struct, gc=False):
-    jobs: int
-    amount: Decimal
 
 
 async def reconcile(settings: Settings, *, say: Say) -> Reconciliation:
@@ -144,6 +103,19 @@ async def reconcile(settings: Settings, *, say: Say) -> Reconciliation:
 async def reconcile_quietly(settings: Settings) -> Reconciliation:
     """The same, where nobody looks on."""
     return await reconcile(settings, say=lambda _: None)
+
+
+def _reader(kind: type[_Published]) -> Callable[[bytes], _Published]:
+    """Reads the values of a topic. Raises UnprovableError where one is not of this version of the meter."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    def read(value: bytes) -> _Published:
+        try:
+            return decode(value)
+        except msgspec.MsgspecError as error:
+            raise UnprovableError(f"a record that this version of the meter cannot read: {error}") from error
+
+    return read
 
 
 class _Partition:
@@ -194,7 +166,7 @@ class _Partition:
             yield record.value
 
     async def _usage(self, count: int) -> list[str]:
-        decode = msgspec.json.Decoder(_PricedAmount).decode
+        decode = _reader(PricedAmount)
         total, rows = ZERO, 0
         async for value in self._first(topics.PRICED, count):
             row = decode(value)
@@ -208,24 +180,25 @@ class _Partition:
 
     async def _daily_totals(self) -> list[str]:
         published = await self._log.latest(topics.DAILY)
-        decode = msgspec.json.Decoder(_Daily).decode
+        decode = _reader(PublishedTotal)
         found: list[str] = []
         total = ZERO
         for key, (jobs, amount) in self._daily.items():
-            daily = decode(published.get(msgspec.json.encode(key), b'{"jobs":0,"amount":"0"}'))
+            value = published.get(msgspec.json.encode(key))
+            told = (0, ZERO) if value is None else ((daily := decode(value)).jobs, Decimal(daily.amount))
             # A worker at work may have counted more by now; then ours is what it was.
-            counted = amount if daily.jobs > jobs else daily.amount
+            counted = amount if told[0] > jobs else told[1]
             total = EXACT.add(total, counted)
-            if daily.jobs < jobs or counted != amount:
+            if told[0] < jobs or counted != amount:
                 found.append(
                     f"{key}: {jobs} jobs, {decimal_text(amount)} CNY priced; "
-                    f"{daily.jobs} jobs, {decimal_text(daily.amount)} CNY in total"
+                    f"{told[0]} jobs, {decimal_text(told[1])} CNY in total"
                 )
         self._sums = self._sums._replace(daily_amount=total)
         return found
 
     async def _bills(self, count: int) -> list[str]:
-        decode = msgspec.json.Decoder(_Bill).decode
+        decode = _reader(PublishedBill)
         bills = [decode(value) async for value in self._first(topics.BILLS, count)]
         found = [] if len(bills) == count else [f"{count} bills in the journal, {len(bills)} in {topics.BILLS}"]
         billed = to_pay = ZERO
@@ -233,14 +206,14 @@ class _Partition:
         for bill in bills:
             lines = ZERO
             for line in bill.lines:
-                lines = EXACT.add(lines, line.amount)
-            if lines != bill.total:
-                sums = f"its lines come to {decimal_text(lines)}, its total is {decimal_text(bill.total)}"
+                lines = EXACT.add(lines, Decimal(line.amount))
+            if lines != Decimal(bill.total):
+                sums = f"its lines come to {decimal_text(lines)}, its total is {bill.total}"
                 found.append(f"bill {bill.bill_id}: {sums}")
             if (bill.account_id, bill.period) in seen:
                 found.append(f"bill {bill.bill_id}: the second one of {bill.account_id} and {bill.period}")
             seen.add((bill.account_id, bill.period))
-            billed, to_pay = EXACT.add(billed, lines), EXACT.add(to_pay, bill.payable)
+            billed, to_pay = EXACT.add(billed, lines), EXACT.add(to_pay, Decimal(bill.payable))
         unbilled = self._state.unbilled.added_up()
         self._sums = self._sums._replace(billed_amount=billed, unbilled_amount=unbilled, payable=to_pay)
         if EXACT.add(billed, unbilled) != (priced := self._sums.priced_amount):
@@ -249,16 +222,16 @@ class _Partition:
         return found
 
     async def _notes(self, count: int) -> list[str]:
-        decode = msgspec.json.Decoder(_Note).decode
+        decode = _reader(PublishedNote)
         notes = [decode(value) async for value in self._first(topics.NOTES, count)]
         found = [] if len(notes) == count else [f"{count} notes in the journal, {len(notes)} in {topics.NOTES}"]
         charged = credited = ZERO
         seen: set[str] = set()
         for note in notes:
             if note.kind == NoteKind.CREDIT_NOTE:
-                credited = EXACT.add(credited, note.amount)
+                credited = EXACT.add(credited, Decimal(note.amount))
             else:
-                charged = EXACT.add(charged, note.amount)
+                charged = EXACT.add(charged, Decimal(note.amount))
             if note.note_id in seen:
                 found.append(f"note {note.note_id} is there twice")
             seen.add(note.note_id)
@@ -266,7 +239,7 @@ class _Partition:
         return found
 
     async def _ledger(self, count: int) -> list[str]:
-        decode = msgspec.json.Decoder(_Entry).decode
+        decode = _reader(PublishedEntry)
         entries = [decode(value) async for value in self._first(topics.LEDGER, count)]
         found = [] if len(entries) == count else [f"{count} entries in the journal, {len(entries)} in {topics.LEDGER}"]
         total = ZERO
@@ -274,10 +247,11 @@ class _Partition:
         for entry in entries:
             balance = ZERO
             for posting in entry.postings:
-                balance = EXACT.add(balance, posting.amount)
-                self._post(entry.account_id, posting)
+                amount = Decimal(posting.amount)
+                balance = EXACT.add(balance, amount)
+                self._post(entry.account_id, posting.book, amount)
                 if (what := _DOCUMENTS.get((entry.cause, posting.book))) is not None:
-                    entered[what] = EXACT.add(entered[what], posting.amount)
+                    entered[what] = EXACT.add(entered[what], amount)
             total = EXACT.add(total, balance)
             if balance:
                 found.append(f"ledger entry {entry.entry_id} sums to {decimal_text(balance)}")
@@ -289,11 +263,11 @@ class _Partition:
                 found.append(f"{what} come to {decimal_text(stated)} CNY, their ledger entries to {in_ledger}")
         return found
 
-    def _post(self, account_id: str, posting: _Posting) -> None:
-        if posting.book == Book.BALANCE:
-            self._balances[account_id] = EXACT.subtract(self._balances.get(account_id, ZERO), posting.amount)
-        elif posting.book == Book.RECEIVABLE:
-            self._receivable[account_id] = EXACT.add(self._receivable.get(account_id, ZERO), posting.amount)
+    def _post(self, account_id: str, book: str, amount: Decimal) -> None:
+        if book == Book.BALANCE:
+            self._balances[account_id] = EXACT.subtract(self._balances.get(account_id, ZERO), amount)
+        elif book == Book.RECEIVABLE:
+            self._receivable[account_id] = EXACT.add(self._receivable.get(account_id, ZERO), amount)
 
     def _accounts(self) -> Iterator[str]:
         balances = receivable = ZERO

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, select
 from meter.ledger import Book, Cause
 from meter.money import EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
+from meter.readback import PublishedBill, PublishedEntry, PublishedNote
 from streams.store import decode
 from streams.store.accounts import BatchAccounts
-from streams.store.decode import OutwardRecord, PublishedBill, PublishedEntry, PublishedNote, Row
+from streams.store.decode import OutwardRecord, Row
 from streams.store.schema import bill, bill_line, bill_standing, ledger_entry, note, posting
 from streams.store.types import escaped, moment_text
 from streams.store.writing import given, insert, upsert

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, cast, delete, select
 
-from meter import topics
+from meter import readback, topics
 from meter.money import EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
+from meter.readback import PublishedPriced, PublishedRejected, PublishedTotal
 from streams.store import decode
 from streams.store.accounts import AccountRow, BatchAccounts, KnownAccounts
-from streams.store.decode import OutwardRecord, PublishedPriced, PublishedRejected, PublishedTotal, decoded
+from streams.store.decode import OutwardRecord, decoded
 from streams.store.money import put_bills, put_ledger, put_notes
 from streams.store.positions import PartitionAdvance, move
 from streams.store.refusals import put_priced_later, put_rejected
@@ -48,12 +49,12 @@ _Read = Sequence[tuple[OutwardRecord, Any]]
 _KINDS: dict[str, type[Any]] = {
     topics.PRICED: PublishedPriced,
     topics.REJECTED: PublishedRejected,
-    topics.BILLS: decode.PublishedBill,
-    topics.NOTES: decode.PublishedNote,
-    topics.LEDGER: decode.PublishedEntry,
-    topics.NOTICES: decode.PublishedNotice,
-    topics.SERVICE: decode.PublishedService,
-    topics.COMMAND_RESULTS: decode.PublishedResult,
+    topics.BILLS: readback.PublishedBill,
+    topics.NOTES: readback.PublishedNote,
+    topics.LEDGER: readback.PublishedEntry,
+    topics.NOTICES: readback.PublishedNotice,
+    topics.SERVICE: readback.PublishedService,
+    topics.COMMAND_RESULTS: readback.PublishedResult,
 }
 
 
@@ -82,7 +83,7 @@ def _touched(read: Mapping[str, _Read], seen: KnownAccounts) -> Iterable[str]:
             yield account_id
 
 
-def _made_sure(result: decode.PublishedResult) -> bool:
+def _made_sure(result: readback.PublishedResult) -> bool:
     """Whether an answer says that its account is there."""
     return result.status == "done" and result.account_id is not None
 

@@ -9,10 +9,11 @@ from sqlalchemy import Connection, exists, func, select, update
 
 from meter.money import EXACT, ZERO, decimal_text
 from meter.periods import BillingDays
+from meter.readback import PublishedRejected
 from meter.rejects import refused_at
 from streams.store import decode
 from streams.store.accounts import BatchAccounts
-from streams.store.decode import OutwardRecord, PublishedRejected, Row
+from streams.store.decode import OutwardRecord, Row
 from streams.store.schema import priced_usage, rejected, rejected_total
 from streams.store.types import escaped, moment_text
 from streams.store.writing import given, insert, upsert

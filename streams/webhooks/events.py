@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from meter import topics
+from meter.readback import PublishedBill, PublishedNotice, PublishedService
 
 #: What an endpoint may ask for -> the topic that it comes from.
 EVENTS = {"bill": topics.BILLS, "notice": topics.NOTICES, "service": topics.SERVICE}
@@ -23,27 +24,29 @@ class Message(NamedTuple):
     recorded_at: datetime
 
 
-class _Record(msgspec.Struct):
-    """What a message needs to know of a record of either topic."""
-
-    account_id: str
-    kind: str = ""
-    issued_at: str = ""
-    at: str = ""
-    since: str = ""
-
-
-_read = msgspec.json.Decoder(_Record).decode
+_bill = msgspec.json.Decoder(PublishedBill).decode
+_notice = msgspec.json.Decoder(PublishedNotice).decode
+_service = msgspec.json.Decoder(PublishedService).decode
 
 
 def message_of(topic: str, value: bytes, timestamp_ms: int) -> Message:
     """The message of a record; `topic` without the prefix."""
-    record, event = _read(value), EVENT_OF[topic]
-    kind = {"bill": "bill.issued", "service": "service.changed"}.get(event, f"notice.{record.kind}")
-    when = record.issued_at or record.at or record.since
+    account_id, kind, when = _said_by(topic, value)
     payload = f'{{"type":"{kind}","timestamp":"{when}","data":{value.decode()}}}'
     recorded_at = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
-    return Message(message_id(topic, value), event, record.account_id, payload, recorded_at)
+    return Message(message_id(topic, value), EVENT_OF[topic], account_id, payload, recorded_at)
+
+
+def _said_by(topic: str, value: bytes) -> tuple[str, str, str]:
+    """Account, type of message, and instant of a record."""
+    if topic == topics.BILLS:
+        bill = _bill(value)
+        return bill.account_id, "bill.issued", bill.issued_at
+    if topic == topics.NOTICES:
+        notice = _notice(value)
+        return notice.account_id, f"notice.{notice.kind}", notice.at
+    service = _service(value)
+    return service.account_id, "service.changed", service.since
 
 
 def message_id(topic: str, value: bytes) -> str:

@@ -226,10 +226,10 @@ def test_names_behind_one_address_share_no_connection(stage: Stage) -> None:
 
 def test_two_senders_do_not_both_read(stage: Stage, store: str) -> None:
     """The positions move by compare-and-set: whoever comes second changes nothing."""
-    record = b'{"v":1,"account_id":"A","issued_at":"2019-01-02T12:00:00+08:00"}'
+    record = b'{"v":1,"account_id":"A","state":"stopped","since":"2019-01-02T12:00:00+08:00","reason":"x"}'
     with endpoint_of_all(stage, store, "https://example.com/") as (engine, endpoint):
         move = queue.EndpointAdvance(endpoint.endpoint_id, "billing.bills", 0, 0, 1)
-        put = queue.Put(endpoint.endpoint_id, 0, 0, message_of("billing.bills", record, 0))
+        put = queue.Put(endpoint.endpoint_id, 0, 0, message_of("account.service", record, 0))
         now = datetime.now(UTC)
         with writing(engine) as connection:
             queue.put(connection, [put], [move], now)
@@ -239,10 +239,10 @@ def test_two_senders_do_not_both_read(stage: Stage, store: str) -> None:
 
 
 def test_a_claimed_delivery_is_nobody_elses_until_its_lease_is_over(stage: Stage, store: str) -> None:
-    record = b'{"v":1,"account_id":"A","issued_at":"2019-01-02T12:00:00+08:00"}'
+    record = b'{"v":1,"account_id":"A","state":"stopped","since":"2019-01-02T12:00:00+08:00","reason":"x"}'
     now, lease = datetime.now(UTC), timedelta(seconds=3)
     with endpoint_of_all(stage, store, "https://example.com/") as (engine, endpoint):
-        put = queue.Put(endpoint.endpoint_id, 0, 0, message_of("billing.bills", record, 0))
+        put = queue.Put(endpoint.endpoint_id, 0, 0, message_of("account.service", record, 0))
         with writing(engine) as connection:
             queue.put(connection, [put], [], now)
             (first,) = queue.claim(connection, endpoint, now, lease, 10)
@@ -261,7 +261,7 @@ def test_the_order_is_that_of_the_log_though_the_broker_that_leads_it_next_has_a
     hours_after = [0, -2, -1, 36 * 24, -3]  # when the records were taken, by the clock of whoever led the partition
 
     def put(position: int) -> queue.Put:
-        record = b'{"v":1,"account_id":"A","state":"%d","since":"2019-01-02T12:00:00+08:00"}' % position
+        record = b'{"v":1,"account_id":"A","state":"%d","since":"2019-01-02T12:00:00+08:00","reason":"x"}' % position
         taken_ms = int(now.timestamp() * 1000) + hours_after[position] * 3_600_000
         return queue.Put(endpoint.endpoint_id, 0, position, message_of("account.service", record, taken_ms))
 

@@ -89,6 +89,16 @@ def test_a_class_that_is_too_large_would_be_found() -> None:
     assert too_large(f"import a\n# So many fields: the record has them all.\n@final\nclass A:\n{fields}") == {}
 
 
+#: What is read by the million and came from others, and what workers tell each other in the group.
+STRUCTS_ELSEWHERE = {"meter/intake.py", "streams/engine/assignor.py"}
+
+
+def test_what_the_meter_published_is_read_by_one_set_of_forms() -> None:
+    paths = [path for top in ("meter", "streams") for path in sorted((ROOT / top).rglob("*.py"))]
+    found = {str(path.relative_to(ROOT)) for path in paths if "(msgspec.Struct" in path.read_text()}
+    assert found == {"meter/readback.py", *STRUCTS_ELSEWHERE}
+
+
 NAMED = re.findall(r"`((?:meter|streams)\.[\w.]+)`", agent.__doc__ or "")
 
 

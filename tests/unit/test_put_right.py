@@ -7,13 +7,14 @@ from sqlalchemy import select
 from meter import topics
 from meter.fold import fold
 from meter.periods import BillingDays
+from meter.readback import PublishedPriced, PublishedRejected
 from meter.records import Chunk
 from meter.step import Step
 from streams.settings import Settings
 from streams.store import decode
 from streams.store.accounts import BatchAccounts
 from streams.store.database import open_engine, writing
-from streams.store.decode import OutwardRecord, PublishedPriced, PublishedRejected, decoded
+from streams.store.decode import OutwardRecord, decoded
 from streams.store.migrate import migrate
 from streams.store.project import _put_priced
 from streams.store.refusals import put_rejected

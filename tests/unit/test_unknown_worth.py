@@ -9,12 +9,13 @@ from sqlalchemy import Connection, insert, text
 
 from meter import topics
 from meter.periods import BillingDays
+from meter.readback import PublishedPriced, PublishedRejected
 from streams.demo.play import _at_risk
 from streams.http.console.views import Risk
 from streams.settings import Settings
 from streams.store.accounts import BatchAccounts
 from streams.store.database import open_engine, writing
-from streams.store.decode import OutwardRecord, PublishedPriced, PublishedRejected, decoded
+from streams.store.decode import OutwardRecord, decoded
 from streams.store.migrate import migrate
 from streams.store.project import _put_priced
 from streams.store.queries.rejects import at_risk
