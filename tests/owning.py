@@ -10,12 +10,12 @@ from meter.state import PartitionState
 from meter.step import Step
 from streams.engine.agent import meter_chunks
 from streams.engine.clocks import MachineClock, Movement
+from streams.engine.disk_index import DiskIndex
 from streams.engine.due import Pace, TakeEnds
 from streams.engine.index import Index, KeptIndex, Save
 from streams.engine.inputs import InputEnd
 from streams.engine.limits import Limits
 from streams.engine.owner import PartitionOwner
-from streams.engine.seen import DiskSeen
 from streams.engine.steps import OpenPartition
 from streams.engine.writer import CommittedStep, OutputBatch
 from streams.observe.metrics import Metrics
@@ -66,9 +66,9 @@ def kept(seen: Index, partition: int = 0, every_s: float = float("inf")) -> Kept
     return KeptIndex(partition, seen, next_save_s=every_s, every_s=every_s)
 
 
-def disk_seen(path: Path) -> DiskSeen:
+def disk_index(path: Path) -> DiskIndex:
     """A new index on disk."""
-    return DiskSeen.open(path, 0, "m", "log")
+    return DiskIndex.open(path, 0, "m", "log")
 
 
 def opened(index: KeptIndex, state: PartitionState | None = None, commands_end: int = 0) -> OpenPartition:

@@ -8,7 +8,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, Cons
 from faust.assignor.partition_assignor import PartitionAssignor
 
 from streams.engine.assembly import Engine
-from streams.engine.seen import index_directory, saved_positions
+from streams.engine.disk_index import index_directory, saved_positions
 from streams.engine.sharing import Member, MemberShare, share
 
 

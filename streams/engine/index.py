@@ -25,7 +25,7 @@ class Save(Protocol):
 
 
 class Index(DedupeIndex, Protocol):
-    """What an owner needs of a partition's dedupe index: see `seen.DiskSeen`."""
+    """What an owner needs of a partition's dedupe index: see `disk_index.DiskIndex`."""
 
     #: Record time in ms before which nothing is asked for any more.
     needed_since_ms: int

@@ -19,11 +19,11 @@ from meter.rollup import Total, TotalKey
 from meter.rules import Rules
 from meter.state import PartitionState
 from streams.engine.clocks import MachineClock, Movement
+from streams.engine.disk_index import DiskIndex, index_directory, index_is_in_use, log_id
 from streams.engine.hanging import close_what_hangs, end_what_was_sent_on
 from streams.engine.index import KeptIndex
 from streams.engine.limits import Limits
 from streams.engine.recovery import OtherLogError, catch_up, read_state
-from streams.engine.seen import DiskSeen, index_directory, index_is_in_use, log_id
 from streams.engine.steps import OpenPartition
 from streams.engine.torn import ends_of, rerouted_ends
 from streams.engine.writer import PartitionWriter
@@ -144,7 +144,7 @@ class Opener:
 
         await until(is_free, bool, every_s=INDEX_RETRY_S, within_s=INDEX_PATIENCE_S)
         seen = await asyncio.to_thread(
-            DiskSeen.open, directory, partition, self._rules.meter_id, log_id(identity), anew=anew
+            DiskIndex.open, directory, partition, self._rules.meter_id, log_id(identity), anew=anew
         )
         # Not all partitions of a worker are saved at a time: each save takes the disk for a moment.
         every_s, part = self._limits.save_interval_s, 1 - partition / self._rules.partitions

@@ -1,6 +1,6 @@
 """The table of the dedupe index: memory-mapped slots, the thread that makes a larger one, and what a disk may refuse.
 
-Open addressing with linear probing, a whole chunk at a time in numpy. See `seen.py` for what the slots mean.
+Open addressing with linear probing, a whole chunk at a time in numpy. See `disk_index.py` for what the slots mean.
 """
 
 import errno

@@ -20,8 +20,8 @@ from meter.identity import Identity
 from meter.rules import Rules
 from meter.snapshot import POSITION
 from meter.state import PartitionState
+from streams.engine.disk_index import DiskIndex, index_directory, index_is_in_use, log_id
 from streams.engine.recovery import OtherLogError, catch_up
-from streams.engine.seen import DiskSeen, index_directory, index_is_in_use, log_id
 from streams.errors import BrokerLostError, NoRoomError
 from streams.kafka.clients import offsets, read_range, reader
 from streams.settings import Settings
@@ -112,7 +112,7 @@ class Standbys:
             name = log_id(await self._identity())
             if index_is_in_use(directory, partition):
                 return
-            seen = await asyncio.to_thread(DiskSeen.open, directory, partition, self._rules.meter_id, name, anew=anew)
+            seen = await asyncio.to_thread(DiskIndex.open, directory, partition, self._rules.meter_id, name, anew=anew)
             try:
                 await self.bring_up(consumer, state, seen)
             finally:
@@ -121,7 +121,7 @@ class Standbys:
                 finally:
                     seen.close()
 
-    async def bring_up(self, consumer: AIOKafkaConsumer, state: PartitionState, seen: DiskSeen) -> None:
+    async def bring_up(self, consumer: AIOKafkaConsumer, state: PartitionState, seen: DiskIndex) -> None:
         """Bring an index up, and put it on disk, again and again."""
         saved_at = -SAVE_S  # at once: what was read is not read again
         seen.needed_since_ms = needed_since(state.position.due_until, self._rules)

@@ -20,7 +20,7 @@ from meter.records import Chunk
 from meter.step import Step
 from streams.cli import main
 from streams.engine import worker  # noqa: F401  what it uses is there before a bug is planted in it
-from streams.engine.seen import DiskSeen
+from streams.engine.disk_index import DiskIndex
 from streams.engine.writer import CommittedStep, OutputBatch, PartitionWriter
 from streams.kafka.options import client_options
 from streams.settings import Settings
@@ -70,16 +70,16 @@ def skip(bites: Bite) -> None:
 
 def double(bites: Bite) -> None:
     """Now and then the dedupe index has forgotten what it was asked for."""
-    find, is_time = DiskSeen.find, turns(5, 5)
+    find, is_time = DiskIndex.find, turns(5, 5)
 
-    def forgetting(self: DiskSeen, keys: Sequence[str]) -> Mapping[int, Sighting]:
+    def forgetting(self: DiskIndex, keys: Sequence[str]) -> Mapping[int, Sighting]:
         found = find(self, keys)
         if not found or not is_time():
             return found
         bites()
         return {}
 
-    plant_in(DiskSeen, find, forgetting)
+    plant_in(DiskIndex, find, forgetting)
 
 
 def ghost(bites: Bite) -> None:

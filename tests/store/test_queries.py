@@ -16,10 +16,10 @@ from streams.errors import SettingError
 from streams.store import schema
 from streams.store.database import writing
 from streams.store.migrate import migrate
+from streams.store.money_columns import money_sum
 from streams.store.queries import accounts, bills, commands, freshness, money, overview, rejects, usage
 from streams.store.queries import meter as whose
 from streams.store.queries.pages import BadCursorError, RowPage
-from streams.store.sums import money_sum
 from streams.store.types import escaped, unescaped
 from tests.integration.running import Meter
 from tests.store.following import engine_of

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from meter.dedupe import Sighting
-from streams.engine.seen import DiskSeen
+from streams.engine.disk_index import DiskIndex
 from streams.errors import NoRoomError
 
 BATCH = 1000
@@ -23,7 +23,7 @@ def fill_up(directory: Path) -> Path:
     raise AssertionError
 
 
-def add(seen: DiskSeen, start: int, end: int) -> None:
+def add(seen: DiskIndex, start: int, end: int) -> None:
     for at in range(start, end, BATCH):
         seen.add((f"job-{n}", Sighting(n, n)) for n in range(at, at + BATCH))
         seen.priced_next = at + BATCH
@@ -33,7 +33,7 @@ def grows(directory: Path) -> None:
     """Until there is no room; what was saved is there, and there is again room for more once something is deleted."""
     other = directory / "other"
     other.write_bytes(bytes(1000 << 10))
-    seen = DiskSeen.open(directory / "index", 0, "meter", "log")
+    seen = DiskIndex.open(directory / "index", 0, "meter", "log")
     add(seen, 0, 11_000)
     seen.save()
     try:
@@ -45,7 +45,7 @@ def grows(directory: Path) -> None:
     seen.close()
     assert len(list(directory.rglob("*.table"))) == 1
     other.unlink()
-    seen = DiskSeen.open(directory / "index", 0, "meter", "log")
+    seen = DiskIndex.open(directory / "index", 0, "meter", "log")
     assert (len(seen), seen.priced_next) == (11_000, 11_000)
     add(seen, 11_000, 16_000)
     assert len(seen.find([f"job-{n}" for n in range(16_000)])) == 16_000
@@ -54,7 +54,7 @@ def grows(directory: Path) -> None:
 
 def saves(directory: Path) -> None:
     """Where there is no room for the mark, the one before stays."""
-    seen = DiskSeen.open(directory / "index", 0, "meter", "log")
+    seen = DiskIndex.open(directory / "index", 0, "meter", "log")
     add(seen, 0, 1000)
     seen.save()
     add(seen, 1000, 2000)
@@ -67,7 +67,7 @@ def saves(directory: Path) -> None:
         raise AssertionError("there was room")
     seen.close()
     other.unlink()
-    seen = DiskSeen.open(directory / "index", 0, "meter", "log")
+    seen = DiskIndex.open(directory / "index", 0, "meter", "log")
     assert seen.priced_next == 1000
     assert not list(directory.rglob("*.new"))
 
@@ -75,12 +75,12 @@ def saves(directory: Path) -> None:
 def begins(directory: Path) -> None:
     """An index of which not even the first table fits."""
     fill_up(directory)
-    DiskSeen.open(directory / "index", 0, "meter", "log")
+    DiskIndex.open(directory / "index", 0, "meter", "log")
 
 
 def holes(directory: Path) -> None:
     """A table whose file has holes, as a copy may have, takes its room when it is opened."""
-    seen = DiskSeen.open(directory / "index", 0, "meter", "log")
+    seen = DiskIndex.open(directory / "index", 0, "meter", "log")
     seen.save()
     seen.close()
     (path,) = directory.rglob("*.table")
@@ -89,7 +89,7 @@ def holes(directory: Path) -> None:
         file.write(content[:4096])
         file.truncate(len(content))
     fill_up(directory)
-    DiskSeen.open(directory / "index", 0, "meter", "log")
+    DiskIndex.open(directory / "index", 0, "meter", "log")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from streams.engine.owner import PartitionOwner
 from streams.engine.readings import Readings
 from streams.settings import Settings
 from tests.builders import Input
-from tests.owning import disk_seen, kept, opened, owner_of
+from tests.owning import disk_index, kept, opened, owner_of
 
 SETTINGS = Settings(bootstrap_servers="127.0.0.1:1")
 ALL = {TP(SETTINGS.topic(topic), 0) for topic in topics.INPUTS}
@@ -83,7 +83,7 @@ async def worker(tmp_path: Path) -> AsyncIterator[Worker]:
     consumer = app.consumer
     assert isinstance(consumer, ChunkConsumer)
     consumer.clients = log
-    index = kept(disk_seen(tmp_path))
+    index = kept(disk_index(tmp_path))
     owner = owner_of(opened(index))
     await app.engine.readings.begin(owner)
     yield Worker(app, consumer, owner, log)

@@ -25,12 +25,12 @@ from streams.engine import app as apps
 from streams.engine import opening, recovery, standby, torn
 from streams.engine.assignment import Assignment
 from streams.engine.clocks import MachineClock, Movement
+from streams.engine.disk_index import DiskIndex, index_directory, index_is_in_use, saved_positions
 from streams.engine.limits import Limits
 from streams.engine.opening import Opener
 from streams.engine.owner import PartitionOwner
 from streams.engine.owners import Owners
 from streams.engine.readings import Readings
-from streams.engine.seen import DiskSeen, index_directory, index_is_in_use, saved_positions
 from streams.engine.standby import Standbys
 from streams.engine.steps import OpenPartition
 from streams.engine.writer import PartitionWriter
@@ -183,7 +183,7 @@ async def test_a_standby_that_is_to_end_twice_has_its_index_on_disk_before_it_is
     """The assignment ends it, and then the owner of the same partition waits for it."""
     is_up, disk_answers = asyncio.Event(), threading.Event()
 
-    async def bring_up(consumer: Any, state: Any, seen: DiskSeen) -> None:
+    async def bring_up(consumer: Any, state: Any, seen: DiskIndex) -> None:
         saving = seen.saving
         monkeypatch.setattr(seen, "saving", lambda: SlowSave(saving(), disk_answers))
         is_up.set()
@@ -215,7 +215,7 @@ class FullDisk:
 async def test_a_standby_without_room_ends_nothing_that_is_metered(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async def bring_up(consumer: Any, state: Any, seen: DiskSeen) -> None:
+    async def bring_up(consumer: Any, state: Any, seen: DiskIndex) -> None:
         monkeypatch.setattr(seen, "saving", FullDisk)
         raise NoRoomError("no room")
 
@@ -328,7 +328,7 @@ async def test_an_index_whose_opening_is_cut_short_is_saved_as_far_as_it_came(
 ) -> None:
     is_reading = asyncio.Event()
 
-    async def catch_up(consumer: Any, settings: Any, state: Any, seen: DiskSeen, *rest: Any, **options: Any) -> int:
+    async def catch_up(consumer: Any, settings: Any, state: Any, seen: DiskIndex, *rest: Any, **options: Any) -> int:
         seen.priced_next, seen.below = 5, Seal(4, 0, "x")
         is_reading.set()
         await asyncio.Event().wait()
@@ -357,7 +357,7 @@ async def test_a_standby_whose_index_another_worker_has_open_asks_kafka_nothing(
         """Not come to."""
 
     kept = Standby(monkeypatch, tmp_path, bring_up)
-    seen = DiskSeen.open(kept.directory, 0, RULES.meter_id, "log")
+    seen = DiskIndex.open(kept.directory, 0, RULES.meter_id, "log")
     seen.save()
     monkeypatch.setattr(standby, "reader", no_reader)
     await kept.all.follow(0, anew=False)

@@ -13,14 +13,14 @@ from meter.records import Chunk
 from meter.rules import Clock, Rules
 from streams.engine import due
 from streams.engine.clocks import MachineClock
+from streams.engine.disk_index import DiskIndex, saved_positions
 from streams.engine.due import Pace
 from streams.engine.index import KeptIndex, Save
 from streams.engine.limits import Limits
 from streams.engine.owner import PartitionOwner
-from streams.engine.seen import DiskSeen, saved_positions
 from streams.engine.steps import OpenPartition
 from tests.builders import HOUR_MS, NOON_MS, Input, Partition, completion, encode
-from tests.owning import SlowSave, TurnedClock, Writer, disk_seen, kept, owner_of
+from tests.owning import SlowSave, TurnedClock, Writer, disk_index, kept, owner_of
 
 RULES = Rules(meter_id="m", partitions=1, settlement_spread_s=0, clock=Clock.SIMULATED)
 LIMITS = Limits(step_interval_s=0.01)
@@ -59,7 +59,7 @@ async def running(owner: PartitionOwner) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def turns(tmp_path: Path) -> AsyncIterator[BilledDay]:
-    made = BilledDay(kept(disk_seen(tmp_path)), MachineClock())
+    made = BilledDay(kept(disk_index(tmp_path)), MachineClock())
     async with running(made.owner):
         yield made
     await made.index.close()
@@ -88,7 +88,7 @@ async def test_a_partition_that_waited_long_for_its_turn_and_may_do_nothing_then
     assert [len(step.outputs.bills) for step in turns.writer.steps] == [1]
 
 
-class SlowDisk(DiskSeen):
+class SlowDisk(DiskIndex):
     """An index on a disk that answers when it is told to."""
 
     begun = 0
@@ -123,7 +123,7 @@ async def test_a_partition_that_stood_still_for_want_of_work_stands_still_only_s
     tmp_path: Path,
 ) -> None:
     clock = TurnedClock()
-    turns = BilledDay(kept(disk_seen(tmp_path)), clock)
+    turns = BilledDay(kept(disk_index(tmp_path)), clock)
     start = turns.owner.queues.expected[topics.COMPLETED]
     for offset in range(start, start + 2):
         clock.now_s += 100

@@ -5,7 +5,7 @@ from fastapi.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from streams.http.console.pages import account, bill, board, door, orders, rejects, webhooks
+from streams.http.console.pages import account, bill, board, commands, door, rejects, webhooks
 from streams.http.console.render import STATIC
 
 
@@ -21,7 +21,7 @@ class _Static(StaticFiles):
 def install(app: FastAPI) -> None:
     """Add all of it below /console; the root leads there."""
     app.mount("/console/static", _Static(directory=STATIC), name="console-static")
-    for module in (door, board, account, orders, bill, rejects, webhooks):
+    for module in (door, board, account, commands, bill, rejects, webhooks):
         app.include_router(module.router, include_in_schema=False)
 
     @app.get("/console/", include_in_schema=False)

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, R
 
 from meter.money import decimal_text
 from streams.errors import SettingError
-from streams.store.sums import money_order
+from streams.store.money_columns import money_order
 from streams.store.types import Day, Moment, Money
 
 MAX_LIMIT = 1000

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, func, select
 
 from meter.models import Rejected
 from meter.money import EXACT, ZERO
+from streams.store.money_columns import money_sum
 from streams.store.queries.pages import RowPage, page
 from streams.store.schema import rejected, rejected_total
-from streams.store.sums import money_sum
 
 
 # So many fields: the row has them.

@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, func, select
 
 from meter.money import EXACT, ZERO
+from streams.store.money_columns import money_sum
 from streams.store.queries.pages import RowPage, page
 from streams.store.schema import bill_line, daily_total, priced_usage, region_total
-from streams.store.sums import money_sum
 
 
 class Usage(NamedTuple):

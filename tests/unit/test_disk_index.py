@@ -17,7 +17,7 @@ from xxhash import xxh3_128_digest
 
 from meter.dedupe import MemoryDedupeIndex, Sighting
 from meter.identity import Seal
-from streams.engine.seen import DiskSeen
+from streams.engine.disk_index import DiskIndex
 from streams.engine.slots import (
     COPIED_AT_ONCE,
     HEADER_BYTES,
@@ -29,7 +29,7 @@ from streams.engine.slots import (
     drop_unused,
     is_in_use,
 )
-from tests.unit.seen_writer import BATCH
+from tests.unit.index_writer import BATCH
 
 ROOT = Path(__file__).parents[2]
 HORIZON_MS = 1_000_000
@@ -39,19 +39,19 @@ MADE_BESIDE_TIDYING = 1_000
 OPENED_BESIDE_LOOKING = 200
 
 
-Opener = Callable[..., DiskSeen]
+Opener = Callable[..., DiskIndex]
 
 
-def index(directory: Path, partition: int = 0, meter_id: str = "meter", log: str = "cluster/topic") -> DiskSeen:
-    return DiskSeen.open(directory, partition, meter_id, log)
+def index(directory: Path, partition: int = 0, meter_id: str = "meter", log: str = "cluster/topic") -> DiskIndex:
+    return DiskIndex.open(directory, partition, meter_id, log)
 
 
 @pytest.fixture
 def open_seen() -> Iterator[Opener]:
     """Opens indexes, and closes them all when the test is done."""
-    opened: list[DiskSeen] = []
+    opened: list[DiskIndex] = []
 
-    def open_one(*arguments: Any, **choices: Any) -> DiskSeen:
+    def open_one(*arguments: Any, **choices: Any) -> DiskIndex:
         opened.append(index(*arguments, **choices))
         return opened[-1]
 
@@ -135,7 +135,7 @@ def test_ids_are_told_apart_by_their_whole_digest(
         digest[shared] = b"\xffsame\xff\xff\xff"
         return bytes(digest)
 
-    monkeypatch.setattr("streams.engine.seen.xxh3_128_digest", half_a_digest)
+    monkeypatch.setattr("streams.engine.disk_index.xxh3_128_digest", half_a_digest)
     seen = open_seen(tmp_path)
     for start in range(0, 600, 20):
         seen.add(sightings(start, start + 20))
@@ -404,7 +404,7 @@ def test_a_process_that_is_killed_leaves_an_index_that_can_be_caught_up(tmp_path
 
 def killed_in_the_middle(directory: Path, start: int, steps: int) -> int:
     """Run the writer for some steps, SIGKILL it, and return up to where it had committed."""
-    command = [sys.executable, "-m", "tests.unit.seen_writer", str(directory), str(start)]
+    command = [sys.executable, "-m", "tests.unit.index_writer", str(directory), str(start)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(steps)]

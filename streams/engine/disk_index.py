@@ -102,7 +102,7 @@ class Saving:
                 drop_unused(path)
 
 
-class DiskSeen:
+class DiskIndex:
     """The jobs of one partition that were priced within the horizon. See `meter.dedupe.DedupeIndex`."""
 
     def __init__(self, directory: Path, table: SlotTable, mark: Mark) -> None:

@@ -1,4 +1,4 @@
-"""Exact sums and orders of money in SQL."""
+"""Columns of money in SQL: their exact sums, and their order."""
 
 from decimal import Decimal
 from typing import Any

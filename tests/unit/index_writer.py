@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from meter.dedupe import Sighting
-from streams.engine.seen import DiskSeen
+from streams.engine.disk_index import DiskIndex
 
 BATCH = 1500
 #: Batches that may be added while one save is on its way, so that some are done before the kill.
@@ -16,7 +16,7 @@ BATCHES_A_SAVE = 6
 
 
 def main(directory: Path, start: int) -> None:
-    seen = DiskSeen.open(directory, 0, "meter", "cluster/topic")
+    seen = DiskIndex.open(directory, 0, "meter", "cluster/topic")
     at = start
     saving = threading.Thread()
     while True:
