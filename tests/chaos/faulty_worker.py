@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from meter import topics
 from meter.dedupe import Sighting
 from meter.fold import fold
+from meter.fold_jobs import MeterJobs, meter_jobs
 from meter.records import Chunk
 from meter.step import Step
 from streams.cli import main
@@ -59,11 +60,11 @@ def skip(bites: Bite) -> None:
     """Now and then a fold loses one record of a chunk."""
     is_time = turns(5, 20)
 
-    def losing(step: Step, chunk: Chunk) -> None:
+    def losing(step: Step, chunk: Chunk, meter: MeterJobs = meter_jobs) -> None:
         if chunk.topic == topics.COMPLETED and chunk.records and is_time():
             bites()
             chunk = chunk._replace(records=chunk.records[1:])
-        fold(step, chunk)
+        fold(step, chunk, meter=meter)
 
     plant(fold, losing)
 
