@@ -49,9 +49,8 @@ demo: setup ## Kafka, two workers, a day of traffic, a SIGKILL, bills, and the p
 
 coverage: setup ## Which lines and branches the tests that need no Kafka reach, of subprocesses too (TESTS="tests/unit ...")
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder $(or $(TESTS),$(QUICK))
-	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage run -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder $(or $(TESTS),$(QUICK)); \
+	  code=$$?; $(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report && exit $$code
 
 # Only who asks for it has the auditor, in an environment of its own.
 AUDITOR := tests/audit/requirements.lock
