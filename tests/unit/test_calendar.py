@@ -140,3 +140,16 @@ def test_a_number_of_thousands_of_digits_stops_no_reader() -> None:
 def test_what_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(SettingError, match="PARTITION:OFFSET"):
         PartitionOffset.read(text)
+
+
+def test_a_memory_that_was_full_says_the_same_as_a_new_one() -> None:
+    """Days and texts are remembered up to a bound, and then anew."""
+    calendar, minute_us = BillingDays("Asia/Shanghai"), 60_000_000
+    first, many = calendar.day_of(0), range(200_010)
+    assert {calendar.day_of(minute * minute_us) for minute in many} == {
+        BillingDays("Asia/Shanghai").day_of(minute * minute_us) for minute in (*many[::1440], many[-1])
+    }
+    assert calendar.day_of(0) == first
+    texts = [calendar.text(ms) for ms in range(20_010)]
+    assert texts[-1] == BillingDays("Asia/Shanghai").text(20_009) == "1970-01-01T08:00:20.009+08:00"
+    assert calendar.text(0) == texts[0]
