@@ -6,7 +6,7 @@ import pytest
 
 from meter import topics
 from meter.fold import fold
-from meter.journal import InputRange, JournalStep
+from meter.journal import DueRun, InputRange, JournalStep
 from meter.records import Chunk, HoleError
 from meter.replay import JournalError, refused_for_others, replay, replay_bills
 from tests.builders import NOON_MS, RULES, Input, Partition, completion, encode, price_book
@@ -93,6 +93,8 @@ def test_the_state_before_each_step_is_shown() -> None:
            "notices", "services")),
         (changed(1, record_time=NOON_MS), "record time runs backwards"),
         (changed(1, record_time=NOON_MS + 1001), "record time is"),
+        ([*changed(0, due=DueRun(until=5, actions=0))[:1], *changed(1, due=DueRun(until=4, actions=0))[1:]],
+         "step 2: due actions run backwards"),
     ],
 )  # fmt: skip
 def test_a_journal_that_contradicts_itself_or_the_inputs_is_an_error(journal: list[JournalStep], reason: str) -> None:
