@@ -34,7 +34,7 @@ def meter_jobs(step: Step, chunk: Chunk) -> Usage:
     """Price each completion of a chunk that is this partition's and new."""
     mine = list(own_jobs(step, chunk))
     keys = [job_key(job.account_id, job.job_id) for _, job in mine]
-    found = step.seen.find(keys)
+    found = step.dedupe.find(keys)
     rules, due_until = step.state.rules, step.changes.position.due_until
     remember_ms, since_ms = rules.remember_ms, needed_since(due_until, rules)
     sightings = step.changes.sightings

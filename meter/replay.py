@@ -28,7 +28,7 @@ class JournalError(Exception):
 
 
 def replay(
-    rules: Rules, partition: int, journal: Iterable[JournalStep], read: ReadRange, seen: DedupeIndex | None = None
+    rules: Rules, partition: int, journal: Iterable[JournalStep], read: ReadRange, dedupe: DedupeIndex | None = None
 ) -> Iterator[tuple[JournalStep, Step, PartitionState]]:
     """Each journal entry with the step that it ought to have been, and the state before that step.
 
@@ -36,7 +36,7 @@ def replay(
     records that the inputs hold.
     """
     state = PartitionState(rules, partition)
-    memory: DedupeIndex = MemoryDedupeIndex() if seen is None else seen
+    memory: DedupeIndex = MemoryDedupeIndex() if dedupe is None else dedupe
     for entry in journal:
         _check_order(entry, state)
         step = Step(state, memory, entry.meter_version, entry.not_after)

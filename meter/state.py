@@ -35,7 +35,7 @@ class PartitionState:
         self.accounts = Accounts(self.agenda)
         self.unbilled = Unbilled()
 
-    def apply(self, changes: Changes, seen: DedupeIndex) -> None:
+    def apply(self, changes: Changes, dedupe: DedupeIndex) -> None:
         """Make the changes of a committed step part of the state, and add what it priced to what was seen.
 
         Raises InvariantError where they are not those of the step that follows.
@@ -52,7 +52,7 @@ class PartitionState:
         for share_key, share in changes.shares.items():
             self.put_share(share_key, share)
         self._apply_accounts(changes)
-        seen.add(changes.sightings.items())
+        dedupe.add(changes.sightings.items())
 
     def _apply_commands(self, changes: Changes) -> None:
         self.terms.books = changes.terms.books

@@ -49,11 +49,11 @@ class Step:
     """One step of a partition."""
 
     def __init__(
-        self, state: PartitionState, seen: DedupeIndex, meter_version: str = __version__, not_after: int | None = None
+        self, state: PartitionState, dedupe: DedupeIndex, meter_version: str = __version__, not_after: int | None = None
     ) -> None:
         """`not_after`: records stamped later, in ms, are refused: no clock could say so (None: all that have a day)."""
         self.state = state
-        self.seen = seen
+        self.dedupe = dedupe
         self.meter_version = meter_version
         self.not_after = CALENDAR_END_MS if not_after is None else min(not_after, CALENDAR_END_MS)
         self.taken = Taken()

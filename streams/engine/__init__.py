@@ -11,7 +11,7 @@ readings.py    which inputs are read, from where, for which owner
 assignment.py  what the group has given to this worker; assignor.py and sharing.py: who gets what
 owners.py      opens the partitions assigned, and lets go of those that are lost
 
-opening.py     a partition is opened: hanging.py, recovery.py, torn.py; the index is kept by index.py, seen.py, slots.py
+opening.py     a partition is opened: hanging.py, recovery.py, torn.py; its index: index.py, disk_index.py, slots.py
 owner.py       an open partition: its turns, each at most one step
 queues.py      what waits for a step; turns.py: when the next turn begins; intake.py: which records it may fold
 settling.py    what is due, in slices; due.py: when it may be done, and how much of it

@@ -49,20 +49,20 @@ class Index(DedupeIndex, Protocol):
 class KeptIndex:
     """Keeps a partition's dedupe index on disk: a save now and then, and one at the end."""
 
-    def __init__(self, partition: int, seen: Index, *, next_save_s: float, every_s: float) -> None:
+    def __init__(self, partition: int, dedupe: Index, *, next_save_s: float, every_s: float) -> None:
         """`next_save_s`: when it is to be saved first, on the monotonic clock."""
-        self.seen = seen
+        self.dedupe = dedupe
         self._partition = partition
         self._next_save_s = next_save_s
         self._every_s = every_s
         self._saving: set[asyncio.Task[None]] = set()
-        self._close: Callable[[], None] | None = seen.close
+        self._close: Callable[[], None] | None = dedupe.close
 
     def save_if_due(self, now_s: float) -> None:
         """Begin a save where the last one began long ago and has ended. It holds no step up."""
         if now_s > self._next_save_s and not self._saving:
             self._next_save_s = now_s + self._every_s
-            save = asyncio.create_task(self._save(self.seen.saving()))
+            save = asyncio.create_task(self._save(self.dedupe.saving()))
             self._saving.add(save)
             save.add_done_callback(self._saving.discard)
 
@@ -86,5 +86,5 @@ class KeptIndex:
         """Put on disk what is true of it, and let go of it."""
         if self._close is not None:
             await self.saved()
-            await self._save(self.seen.saving())
+            await self._save(self.dedupe.saving())
             self.drop()

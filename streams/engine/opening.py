@@ -127,9 +127,9 @@ class Opener:
         """The dedupe index, brought up to date, and how many records that took; made anew where it is ahead."""
         index = await self._index_on_disk(state, identity, anew=anew)
         closing.push_async_callback(index.close)  # cut short, it is saved as far as it came
-        since_ms = index.seen.needed_since_ms = needed_since(state.position.due_until, self._rules)
+        since_ms = index.dedupe.needed_since_ms = needed_since(state.position.due_until, self._rules)
         try:
-            caught_up = await catch_up(consumer, self._settings, state, index.seen, since_ms, moved=progress.moved)
+            caught_up = await catch_up(consumer, self._settings, state, index.dedupe, since_ms, moved=progress.moved)
         except OtherLogError as error:
             log.warning("dedupe index made anew", partition=state.partition, reason=str(error))
             index.drop()
@@ -143,23 +143,23 @@ class Opener:
             return not index_is_in_use(directory, partition)
 
         await until(is_free, bool, every_s=INDEX_RETRY_S, within_s=INDEX_PATIENCE_S)
-        seen = await asyncio.to_thread(
+        dedupe = await asyncio.to_thread(
             DiskIndex.open, directory, partition, self._rules.meter_id, log_id(identity), anew=anew
         )
         # Not all partitions of a worker are saved at a time: each save takes the disk for a moment.
         every_s, part = self._limits.save_interval_s, 1 - partition / self._rules.partitions
-        return KeptIndex(partition, seen, next_save_s=self._clock.monotonic() + every_s * part, every_s=every_s)
+        return KeptIndex(partition, dedupe, next_save_s=self._clock.monotonic() + every_s * part, every_s=every_s)
 
     def _tell(self, opened: OpenPartition, caught_up: int, *, took_s: float) -> None:
-        state, seen = opened.state, opened.index.seen
+        state, dedupe = opened.state, opened.index.dedupe
         self._metrics.opened(state.partition, took_s)
-        self._metrics.remembered(state.partition, len(seen), seen.size_bytes)
+        self._metrics.remembered(state.partition, len(dedupe), dedupe.size_bytes)
         log.info(
             "partition open",
             partition=state.partition,
             seq=state.position.seq,
             next=state.position.next[topics.COMPLETED],
-            remembered=len(seen),
+            remembered=len(dedupe),
             caught_up=caught_up,
             took_s=round(took_s, 3),
         )

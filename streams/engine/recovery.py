@@ -108,7 +108,7 @@ async def catch_up(
     consumer: AIOKafkaConsumer,
     settings: Settings,
     state: PartitionState,
-    seen: Index,
+    dedupe: Index,
     since_ms: int,
     *,
     rest: float = 0.0,
@@ -121,24 +121,24 @@ async def catch_up(
     """
     name = settings.topic(topics.PRICED)
     start, end = await offsets(consumer, name, state.partition)
-    position = seen.priced_next
+    position = dedupe.priced_next
     if position == 0:
         position = await _first_since(consumer, name, state, since_ms, start)
     else:
-        await _prove_index(consumer, name, state.partition, seen, start, end)
+        await _prove_index(consumer, name, state.partition, dedupe, start, end)
     count = 0
     async for records in read_range(consumer, name, state.partition, max(position, start), end):
         for first in range(0, len(records), PART_RECORDS):
             began = time.monotonic()
             part = records[first : first + PART_RECORDS]
-            seen.add([sighting_of(record.value) for record in part])
+            dedupe.add([sighting_of(record.value) for record in part])
             # Both together, at each part: whoever is cancelled here saves what is true by then.
-            seen.below, seen.priced_next = seal(part[-1]), part[-1].offset + 1
+            dedupe.below, dedupe.priced_next = seal(part[-1]), part[-1].offset + 1
             moved()
             await asyncio.sleep(rest * (time.monotonic() - began))
         count += len(records)
     # Without a record below it nothing would prove the position.
-    seen.priced_next = 0 if seen.below is None else end
+    dedupe.priced_next = 0 if dedupe.below is None else end
     return count
 
 
@@ -147,10 +147,10 @@ class OtherLogError(Exception):
 
 
 async def _prove_index(
-    consumer: AIOKafkaConsumer, name: str, partition: int, seen: Index, start: int, end: int
+    consumer: AIOKafkaConsumer, name: str, partition: int, dedupe: Index, start: int, end: int
 ) -> None:
     """See that what the index was made of is still there, by the record below its position. Raises OtherLogError."""
-    position, below = seen.priced_next, seen.below
+    position, below = dedupe.priced_next, dedupe.below
     where = f"{name}[{partition}]"
     if position > end:
         raise OtherLogError(f"{where} ends at {end}, the index knows it up to {position}")

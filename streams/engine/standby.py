@@ -112,25 +112,27 @@ class Standbys:
             name = log_id(await self._identity())
             if index_is_in_use(directory, partition):
                 return
-            seen = await asyncio.to_thread(DiskIndex.open, directory, partition, self._rules.meter_id, name, anew=anew)
+            dedupe = await asyncio.to_thread(
+                DiskIndex.open, directory, partition, self._rules.meter_id, name, anew=anew
+            )
             try:
-                await self.bring_up(consumer, state, seen)
+                await self.bring_up(consumer, state, dedupe)
             finally:
                 try:
-                    await asyncio.to_thread(seen.saving().run)
+                    await asyncio.to_thread(dedupe.saving().run)
                 finally:
-                    seen.close()
+                    dedupe.close()
 
-    async def bring_up(self, consumer: AIOKafkaConsumer, state: PartitionState, seen: DiskIndex) -> None:
+    async def bring_up(self, consumer: AIOKafkaConsumer, state: PartitionState, dedupe: DiskIndex) -> None:
         """Bring an index up, and put it on disk, again and again."""
         saved_at = -SAVE_S  # at once: what was read is not read again
-        seen.needed_since_ms = needed_since(state.position.due_until, self._rules)
-        log.info("standby", partition=state.partition, remembered=len(seen))
+        dedupe.needed_since_ms = needed_since(state.position.due_until, self._rules)
+        log.info("standby", partition=state.partition, remembered=len(dedupe))
         while True:
-            await catch_up(consumer, self._settings, state, seen, seen.needed_since_ms, rest=REST)
+            await catch_up(consumer, self._settings, state, dedupe, dedupe.needed_since_ms, rest=REST)
             if time.monotonic() - saved_at > SAVE_S:
                 saved_at = time.monotonic()
-                await asyncio.to_thread(seen.saving().run)
+                await asyncio.to_thread(dedupe.saving().run)
             await asyncio.sleep(FOLLOW_S)
 
     async def settled_until(self, consumer: AIOKafkaConsumer, partition: int) -> int:

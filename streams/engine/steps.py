@@ -67,7 +67,7 @@ class Steps:
 
         `not_after`: see `Step`.
         """
-        step = Step(self.state, self._index.seen, not_after=not_after)
+        step = Step(self.state, self._index.dedupe, not_after=not_after)
         if self.state.identity != self._identity:
             step.changes.identity = self._identity
         return step
@@ -106,7 +106,7 @@ class Steps:
         Returns when, in seconds of the monotonic clock.
         """
         committed = self._progress.moved()
-        self.state.apply(step.changes, self._index.seen)
+        self.state.apply(step.changes, self._index.dedupe)
         self.unbilled_check.add(step)
         self._mark_index(step, published)
         if self.state.rules.clock is Clock.BROKER:
@@ -117,14 +117,14 @@ class Steps:
 
     def _mark_index(self, step: Step, published: CommittedStep) -> None:
         """Up to where in `usage.priced` the index is true now."""
-        seen = self._index.seen
-        seen.needed_since_ms = needed_since(self.state.position.due_until, self.state.rules)
+        dedupe = self._index.dedupe
+        dedupe.needed_since_ms = needed_since(self.state.position.due_until, self.state.rules)
         if published.priced_next is not None:
-            seen.below = Seal(published.priced_next - 1, published.priced_ms, checksum(*step.outputs.priced[-1]))
-            seen.priced_next = published.priced_next
+            dedupe.below = Seal(published.priced_next - 1, published.priced_ms, checksum(*step.outputs.priced[-1]))
+            dedupe.priced_next = published.priced_next
 
     def _tell(self, step: Step) -> None:
         if self.state.rules.clock is Clock.BROKER:
             self._metrics.skew(self.state.partition, self._broker_time.ahead_s)
         self._metrics.stepped(step)
-        self._metrics.remembered(self.state.partition, len(self._index.seen), self._index.seen.size_bytes)
+        self._metrics.remembered(self.state.partition, len(self._index.dedupe), self._index.dedupe.size_bytes)

@@ -6,7 +6,7 @@ each ordered topic belong to the steps up to it. So a worker may go on working m
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -118,6 +118,17 @@ def _reader(kind: type[_Published]) -> Callable[[bytes], _Published]:
     return read
 
 
+def published_cny(text: str) -> Decimal:
+    """An amount as it was published. Raises UnprovableError where it is none."""
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise UnprovableError(f"a record that this version of the meter cannot read: {text!r} is no amount")
+    return amount
+
+
 class _Partition:
     def __init__(self, log: PartitionLog, rules: Rules) -> None:
         self._log = log
@@ -185,7 +196,7 @@ class _Partition:
         total = ZERO
         for key, (jobs, amount) in self._daily.items():
             value = published.get(msgspec.json.encode(key))
-            told = (0, ZERO) if value is None else ((daily := decode(value)).jobs, Decimal(daily.amount))
+            told = (0, ZERO) if value is None else ((daily := decode(value)).jobs, published_cny(daily.amount))
             # A worker at work may have counted more by now; then ours is what it was.
             counted = amount if told[0] > jobs else told[1]
             total = EXACT.add(total, counted)
@@ -206,14 +217,14 @@ class _Partition:
         for bill in bills:
             lines = ZERO
             for line in bill.lines:
-                lines = EXACT.add(lines, Decimal(line.amount))
-            if lines != Decimal(bill.total):
+                lines = EXACT.add(lines, published_cny(line.amount))
+            if lines != published_cny(bill.total):
                 sums = f"its lines come to {decimal_text(lines)}, its total is {bill.total}"
                 found.append(f"bill {bill.bill_id}: {sums}")
             if (bill.account_id, bill.period) in seen:
                 found.append(f"bill {bill.bill_id}: the second one of {bill.account_id} and {bill.period}")
             seen.add((bill.account_id, bill.period))
-            billed, to_pay = EXACT.add(billed, lines), EXACT.add(to_pay, Decimal(bill.payable))
+            billed, to_pay = EXACT.add(billed, lines), EXACT.add(to_pay, published_cny(bill.payable))
         unbilled = self._state.unbilled.added_up()
         self._sums = self._sums._replace(billed_amount=billed, unbilled_amount=unbilled, payable=to_pay)
         if EXACT.add(billed, unbilled) != (priced := self._sums.priced_amount):
@@ -229,9 +240,9 @@ class _Partition:
         seen: set[str] = set()
         for note in notes:
             if note.kind == NoteKind.CREDIT_NOTE:
-                credited = EXACT.add(credited, Decimal(note.amount))
+                credited = EXACT.add(credited, published_cny(note.amount))
             else:
-                charged = EXACT.add(charged, Decimal(note.amount))
+                charged = EXACT.add(charged, published_cny(note.amount))
             if note.note_id in seen:
                 found.append(f"note {note.note_id} is there twice")
             seen.add(note.note_id)
@@ -247,7 +258,7 @@ class _Partition:
         for entry in entries:
             balance = ZERO
             for posting in entry.postings:
-                amount = Decimal(posting.amount)
+                amount = published_cny(posting.amount)
                 balance = EXACT.add(balance, amount)
                 self._post(entry.account_id, posting.book, amount)
                 if (what := _DOCUMENTS.get((entry.cause, posting.book))) is not None:

@@ -82,7 +82,7 @@ def test_a_record_beyond_the_calendar_is_refused_and_takes_nothing_along() -> No
 def test_the_last_job_of_all_is_billed() -> None:
     step = folded((CALENDAR_END_MS, "9998-12-31T23:59:59.999+00:00"))
     assert len(step.outputs.priced) == 1
-    step.state.apply(step.changes, step.seen)
+    step.state.apply(step.changes, step.dedupe)
     after = Step(step.state, MemoryDedupeIndex())
     assert run_due(after, CALENDAR_END_MS + 366 * 86_400_000 - 1, 10) == 1
     assert len(after.outputs.bills) == 1

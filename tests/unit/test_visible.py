@@ -12,7 +12,7 @@ import pytest
 
 from streams.export.formats import write_csv
 from streams.http.console.render import environment
-from streams.http.console.seen import all_visible
+from streams.http.console.visible import all_visible
 from streams.terminal.output import complain, note, say, say_fields, say_json, say_table
 from streams.text.visible import cell, visible, visible_json
 

@@ -19,8 +19,8 @@ from meter.money import decimal_text
 from streams.http.callers import Role
 from streams.http.console.labels import labelled
 from streams.http.console.languages import LocaleFormat
-from streams.http.console.seen import all_visible, held
 from streams.http.console.views import Scene, scene
+from streams.http.console.visible import all_visible, held
 from streams.http.languages import NAMES, TAGS, chosen, translations
 from streams.http.paths import segment
 from streams.http.problems import Problem
