@@ -7,7 +7,7 @@ each ordered topic belong to the steps up to it. So a worker may go on working m
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,7 +28,6 @@ from streams.proof.log import PartitionLog, readers
 from streams.settings import Settings
 
 Say = Callable[[str], None]
-_Published = TypeVar("_Published", bound=msgspec.Struct)
 
 
 # So many fields: one for each sum that is printed.
@@ -84,7 +83,7 @@ _DOCUMENTS: dict[tuple[str, str], str] = {
 
 
 async def reconcile(settings: Settings, *, say: Say) -> Reconciliation:
-    """Add it all up. `unprovable` says so where the log no longer reaches back to its start."""
+    """Add it all up. `unprovable` says so where the log does not reach back to its start, or a record is unreadable."""
     rules = await check(settings, AUDITOR)
     result = Reconciliation(differences=await samelog.differences(settings, range(rules.partitions), rules))
     try:
@@ -97,25 +96,14 @@ async def reconcile(settings: Settings, *, say: Say) -> Reconciliation:
                 say(f"partition {partition}: {result.sums.read:,} records so far")
     except UnprovableError as error:
         result.unprovable = str(error)
+    except msgspec.MsgspecError as error:
+        result.unprovable = f"a record that this version of the meter cannot read: {error}"
     return result
 
 
 async def reconcile_quietly(settings: Settings) -> Reconciliation:
     """The same, where nobody looks on."""
     return await reconcile(settings, say=lambda _: None)
-
-
-def _reader(kind: type[_Published]) -> Callable[[bytes], _Published]:
-    """Reads the values of a topic. Raises UnprovableError where one is not of this version of the meter."""
-    decode = msgspec.json.Decoder(kind).decode
-
-    def read(value: bytes) -> _Published:
-        try:
-            return decode(value)
-        except msgspec.MsgspecError as error:
-            raise UnprovableError(f"a record that this version of the meter cannot read: {error}") from error
-
-    return read
 
 
 def published_cny(text: str) -> Decimal:
@@ -177,7 +165,7 @@ class _Partition:
             yield record.value
 
     async def _usage(self, count: int) -> list[str]:
-        decode = _reader(PricedAmount)
+        decode = msgspec.json.Decoder(PricedAmount).decode
         total, rows = ZERO, 0
         async for value in self._first(topics.PRICED, count):
             row = decode(value)
@@ -191,7 +179,7 @@ class _Partition:
 
     async def _daily_totals(self) -> list[str]:
         published = await self._log.latest(topics.DAILY)
-        decode = _reader(PublishedTotal)
+        decode = msgspec.json.Decoder(PublishedTotal).decode
         found: list[str] = []
         total = ZERO
         for key, (jobs, amount) in self._daily.items():
@@ -209,7 +197,7 @@ class _Partition:
         return found
 
     async def _bills(self, count: int) -> list[str]:
-        decode = _reader(PublishedBill)
+        decode = msgspec.json.Decoder(PublishedBill).decode
         bills = [decode(value) async for value in self._first(topics.BILLS, count)]
         found = [] if len(bills) == count else [f"{count} bills in the journal, {len(bills)} in {topics.BILLS}"]
         billed = to_pay = ZERO
@@ -233,7 +221,7 @@ class _Partition:
         return found
 
     async def _notes(self, count: int) -> list[str]:
-        decode = _reader(PublishedNote)
+        decode = msgspec.json.Decoder(PublishedNote).decode
         notes = [decode(value) async for value in self._first(topics.NOTES, count)]
         found = [] if len(notes) == count else [f"{count} notes in the journal, {len(notes)} in {topics.NOTES}"]
         charged = credited = ZERO
@@ -250,7 +238,7 @@ class _Partition:
         return found
 
     async def _ledger(self, count: int) -> list[str]:
-        decode = _reader(PublishedEntry)
+        decode = msgspec.json.Decoder(PublishedEntry).decode
         entries = [decode(value) async for value in self._first(topics.LEDGER, count)]
         found = [] if len(entries) == count else [f"{count} entries in the journal, {len(entries)} in {topics.LEDGER}"]
         total = ZERO
