@@ -24,6 +24,13 @@ def colours(theme: int) -> dict[int, str]:
     return {int(number): pair[theme] for number, *pair in pairs}
 
 
+def token(name: str, theme: int) -> str:
+    """The colour of a name of the style sheet, as #rrggbb."""
+    found = re.search(rf"--{name}: light-dark\((#[0-9a-f]{{6}}), (#[0-9a-f]{{6}})\);", CSS)
+    assert found is not None
+    return found[1 + theme]
+
+
 def linear(colour: str) -> list[float]:
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     return [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
@@ -56,6 +63,16 @@ def test_all_colours_of_a_chart_can_be_told_apart_and_seen(theme: int) -> None:
     assert {pair: how for pair, how in near.items() if how < LEAST_APART} == {}
     assert {at: it for at, it in found.items() if contrast(it, SURFACE[theme]) < LEAST_CONTRAST} == {}
     assert f"--surface: light-dark({SURFACE[LIGHT]}, {SURFACE[DARK]});" in CSS
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+@pytest.mark.parametrize(("rule", "grounds"), [(r"\.chips", ("bg", "surface")), (r"meter\.share", ("surface",))])
+def test_a_track_stands_out_from_what_it_lies_on(rule: str, grounds: tuple[str, ...], theme: int) -> None:
+    """Of a row of choices and of a share's bar: its background or its outline."""
+    found = re.search(rf"^{rule} {{(.*?)}}", CSS, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    used = [token(name, theme) for name in re.findall(r"var\(--([a-z-]+)\)", found[1])]
+    assert all(max(contrast(one, token(ground, theme)) for one in used) > 1.15 for ground in grounds)
 
 
 def test_a_regions_share_is_of_the_sum() -> None:
