@@ -40,6 +40,7 @@ def looks(bill: str) -> list[PageLook]:
         PageLook("operator", account_path("A", "/ledger"), "ledger"),
         PageLook("operator", account_path(IN_ARREARS, "/notices"), "notices"),
         PageLook("operator", account_path("starlight-video", "/contract")),
+        PageLook("operator", account_path("A", "/contract")),
         PageLook("operator", f"/console/bills/{bill}", "bill"),
         PageLook("operator", f"/console/bills/{bill}/print", "bill-print"),
         PageLook("operator", "/console/rejects", "rejects"),
@@ -179,6 +180,14 @@ TOO_WIDE = """() => {
     .filter((e) => innerWidth <= 720 && !hidden(e) && e.offsetHeight > 52);
   const high = [...document.querySelectorAll("thead")]
     .filter((e) => innerWidth > 720 && !e.closest("details:not([open]) > :not(summary)") && e.offsetHeight > 120);
+  const lines = (e) => {
+    const all = document.createRange();
+    all.selectNodeContents(e);
+    return all.getClientRects().length;
+  };
+  const short = [...document.querySelectorAll("tbody td")].filter((e) => innerWidth >= 1024 && !hidden(e)
+    && !e.children.length && e.textContent.trim().length <= 12 && lines(e) > 1);
+  page.push(...short.map((e) => `broken ${e.textContent}`));
   page.push(...high.map((e) => `high ${e.textContent}`));
   page.push(...later.map((e) => `main action not first ${e.textContent}`), ...tall.map((e) => `tall ${e.outerHTML}`));
   return [...page, ...words.map((e) => `broken ${e.textContent}`), ...buttons.map((e) => `small ${e.outerHTML}`),
