@@ -5,14 +5,28 @@ says, and a test holds them alike. What partitions answer, as records of `meter.
 """
 
 from types import MappingProxyType
+from typing import Any
 
 from streams.cli.lazy import LazyGroup, ListedCommand, ListedGroup
 
 RUN, USE, MONEY, LOOK = "Run a meter", "Submit and read", "Bills and accounts", "Look after it"
 
+#: What other programs call a command: by its letters alone another would seem meant.
+OTHER_WORDS = {
+    "start": "up", "run": "up", "stop": "down", "kill": "down", "shutdown": "down", "ps": "status", "health": "status",
+    "serve": "api", "usage": "totals", "topup": "account topup", "replay": "verify", "prove": "verify",
+}  # fmt: skip
+
 
 class Commands(LazyGroup):
     """All there are, in the order of the help."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is meant; another program's word for one is told ours."""
+        meant = None if args[0] in self.listed else OTHER_WORDS.get(args[0])
+        if meant is not None and meant.partition(" ")[0] in self.listed:  # not in a group below
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant!r}?")
+        return super().resolve_command(ctx, args)
 
     package = "streams.cli"
     listed = MappingProxyType(

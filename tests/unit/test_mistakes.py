@@ -15,6 +15,8 @@ from tests.integration.running import Meter
 QUOTE = ("quote", "--duration", "60", "--region")
 MISTAKES: Sequence[tuple[tuple[str, ...], str]] = (
     (("sumbit", "jobs.jsonl"), "No such command 'sumbit'. Did you mean 'submit'? `meter --help` explains"),
+    (("stop",), "No such command 'stop'. Did you mean 'down'? `meter --help` explains"),
+    (("start", "--detach"), "No such command 'start'. Did you mean 'up'? `meter --help` explains"),
     (("totals", "--days", "2026-11-23"), "No such option: --days (Possible options: --day); `meter totals --help`"),
     (("account", "topup", "A", "100"), "Missing option '--amount'; `meter account topup --help` explains"),
     (("account", "topup", "A", "--amount"), "Option '--amount' requires an argument"),
