@@ -185,7 +185,7 @@ TOO_WIDE = """() => {
     all.selectNodeContents(e);
     return all.getClientRects().length;
   };
-  const short = [...document.querySelectorAll("tbody td")].filter((e) => innerWidth >= 1024 && !hidden(e)
+  const short = [...document.querySelectorAll("tbody td")].filter((e) => innerWidth >= 1280 && !hidden(e)
     && !e.children.length && e.textContent.trim().length <= 12 && lines(e) > 1);
   page.push(...short.map((e) => `broken ${e.textContent}`));
   page.push(...high.map((e) => `high ${e.textContent}`));
