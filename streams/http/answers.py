@@ -12,7 +12,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     FieldSerializationInfo,
     PlainSerializer,
     WithJsonSchema,
@@ -67,8 +66,16 @@ class Page(AnswerDocument, Generic[Item]):
 
 
 def _real(day: str) -> str:
-    date.fromisoformat(day)
+    if not _is_day(day):
+        raise ValueError(f"must be a day, YYYY-MM-DD, such as 2026-11-24, got {day!r}")
     return day
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text  # not of a week
+    except ValueError:
+        return False
 
 
 def _known(region: str) -> str:
@@ -79,15 +86,13 @@ def _known(region: str) -> str:
 
 BillingDay = Annotated[
     str,
-    Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", examples=["2026-11-24"]),
     AfterValidator(_real),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-24"]}),
 ]
 
 
 def _period(text: str) -> str:
-    day = text if len(text) == 10 else f"{text}-01"
-    if date.fromisoformat(day).isoformat() != day:  # of a week
+    if not _is_day(text if len(text) == 10 else f"{text}-01"):
         raise ValueError(f"a period is a day, YYYY-MM-DD, or a month, YYYY-MM, got {text!r}")
     return text
 

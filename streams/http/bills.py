@@ -3,12 +3,12 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
 from streams.http.access import Anyone, Operator
-from streams.http.answers import After, Ask, Limit, Page, Period
+from streams.http.answers import After, Ask, AsOf, Limit, Page, Period, encoded
 from streams.http.bodies import JsonRoute
 from streams.http.callers import Caller, Role
 from streams.http.documents import (
@@ -82,14 +82,15 @@ def find_bill(connection: Connection, who: Caller, bill_id: str) -> bills.WholeB
     response_model=VerifyDocument,
     responses={**PROBLEMS, 202: {"model": VerifyingDocument, "description": "It goes on: ask again"}},
 )
-async def verify_bill(services: AllServices, who: Operator, bill_id: BillId) -> Any:
+async def verify_bill(request: Request, services: AllServices, who: Operator, bill_id: BillId) -> Any:
     """Recompute the bill from the log, and compare every byte. It reads a partition's whole log: one at a time.
 
     What was found is kept for ten minutes. 202: it takes longer than a request may wait; ask again for what it found.
     """
     found = await verify(services, who, bill_id)
     if found is not None:
-        return found
+        seen: AsOf = await request.app.state.age.look(services)
+        return Response(encoded(found, seen.days), media_type="application/json")
     return JSONResponse({"bill_id": bill_id, "state": "running"}, 202, {"Retry-After": "5"})
 
 

@@ -413,7 +413,7 @@ class VerifyDocument(AnswerDocument):
     unprovable: str | None
     records: int
     steps: int
-    checked_at: datetime
+    checked_at: Moment
 
 
 class VerifyingDocument(AnswerDocument):

@@ -1,5 +1,6 @@
 """Commands by HTTP: done once however often they are sent, refused with the meter's codes, and written down."""
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -261,6 +262,7 @@ def test_a_bill_is_verified_from_the_log(operator: httpx.Client) -> None:
     bill = operator.get("/v1/bills").json()["items"][0]["bill_id"]
     found = operator.post(f"/v1/bills/{bill}/verify").raise_for_status().json()
     assert (found["proved"], found["differences"], found["unprovable"]) == (True, [], None)
+    assert re.fullmatch(r"[0-9T:-]{19}\.[0-9]{3}\+08:00", found["checked_at"])
     assert problem(operator.post("/v1/bills/none/verify"), 404)["code"] == "not_found"
 
 
