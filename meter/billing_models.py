@@ -9,13 +9,13 @@ from pydantic_core import PydanticCustomError
 
 from meter.arrears import Service
 from meter.contracts import EVERY_REGION, Mode
+from meter.durations import as_number
 from meter.hints import nearest_region
 from meter.ledger import Book, Cause
 from meter.models import Amount, Day, Id, Instant, OutputRecord, Said
 from meter.money import decimal_text
 from meter.notes import NoteKind
 from meter.regions import ZONE_OF
-from meter.rounding import as_number
 from meter.settlement import Kind
 
 #: Money of commands: CNY, at most 2 places.

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from meter.durations import NumberLiteral
 from meter.money import decimal_text
 from meter.prices import PRICE
-from meter.rounding import NumberLiteral
 
 #: Hexadecimal characters of a digest: 128 bits.
 DIGEST_CHARS = 32

@@ -36,6 +36,7 @@ from meter.command_target import CommandTarget, Times, entry_id, known, own, too
 from meter.contracts import Contract, Contracts, Mode, mode_on, terms_of
 from meter.corrections import charge, credit_line, reverse_payment, withdraw_contract, withdraw_price_book
 from meter.credits import credit, refund, top_up
+from meter.durations import NumberLiteral
 from meter.hints import hinted_number
 from meter.intake import too_deep
 from meter.keys import OnceEach, once_each
@@ -46,7 +47,6 @@ from meter.periods import instant_us
 from meter.prices import accept_book, bad_prices
 from meter.readable import readable_id
 from meter.rejects import Code, Refusal
-from meter.rounding import NumberLiteral
 from meter.rules import Clock, Rules
 
 #: Characters of a refusal's message: it may quote what came in, and must not grow with it.

@@ -11,8 +11,8 @@ from decimal import Decimal, DecimalException
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from meter.durations import DURATION_STRING, MAX_DURATION_S, as_number, duration_ms
 from meter.hints import MAX_HINTED_CHARS, hinted_number
-from meter.rounding import DURATION_STRING, MAX_DURATION_S, as_number, duration_ms
 
 _UNITS_S = {
     "ns": Decimal("1e-9"), "us": Decimal("1e-6"), "µs": Decimal("1e-6"), "μs": Decimal("1e-6"), "ms": Decimal("1e-3"),

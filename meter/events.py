@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from meter.durations import NumberLiteral
 from meter.models import CLOUD_EVENT_TYPE
 from meter.readable import scanned
 from meter.rejects import Code, Refusal
-from meter.rounding import NumberLiteral
 
 Headers = Sequence[tuple[str, bytes | None]]
 Document = dict[str, Any]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from meter import topics
 from meter.arrears import Service
 from meter.dedupe import Sighting, content_digest, job_key, needed_since, remembered
+from meter.durations import billable_minutes
 from meter.intake import Job, read_job
 from meter.models import Origin, Source
 from meter.money import EXACT, ZERO
@@ -17,7 +18,6 @@ from meter.records import MAX_REROUTED_BYTES, ORIGIN_HEADER, Chunk, Record, Rero
 from meter.refusals import clock_ahead, conflict, refuse, untimely
 from meter.rejects import Code, Refusal
 from meter.rollup import NOTHING
-from meter.rounding import billable_minutes
 from meter.routing import owner
 from meter.settlement import Kind, ShareKey, UnbilledShare, late_period, period_of
 from meter.step import Step, add_to

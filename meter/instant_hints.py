@@ -13,9 +13,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from meter.durations import as_number
 from meter.hints import MAX_HINTED_CHARS, hinted_number
 from meter.periods import MAX_INSTANT_CHARS, instant_us
-from meter.rounding import as_number
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICKS_OF_1970 = 621_355_968_000_000_000

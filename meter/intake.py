@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from pydantic import ValidationError
 
+from meter.durations import NumberLiteral, duration_text, plain_duration_ms
 from meter.events import Headers, named_types, says_event, unwrap
 from meter.keys import OnceEach, no_such_constant, repeats_a_key
 from meter.models import JobCompleted
@@ -20,7 +21,6 @@ from meter.periods import instant_us
 from meter.readable import field_hint, scanned, with_what_can_be_read, wrapping
 from meter.regions import REGION_CODES
 from meter.rejects import PRECEDENCE, Code, Refusal
-from meter.rounding import NumberLiteral, duration_text, plain_duration_ms
 
 #: Deeper nesting is refused by rule, so that no reader's own limit decides.
 MAX_DEPTH = 100

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from meter.rounding import NumberLiteral
+from meter.durations import NumberLiteral
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from meter.durations import DURATION_STRING, NumberLiteral, duration_ms, duration_text
 from meter.money import decimal_text
 from meter.periods import MAX_INSTANT_CHARS, instant_us, is_leap_second
 from meter.regions import REGION_CODES
-from meter.rounding import DURATION_STRING, NumberLiteral, duration_ms, duration_text
 
 KINDS = ("face", "frame_tag", "opening_ending", "speech", "text")
 

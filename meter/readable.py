@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from meter.duration_hints import duration_hint, estimated_duration_ms
+from meter.durations import NumberLiteral, as_number
 from meter.hints import estimated_region, kinds_hint, region_hint
 from meter.instant_hints import estimated_instant_us, instant_hint
 from meter.rejects import Refusal
-from meter.rounding import NumberLiteral, as_number
 
 #: Of text that cannot be read as a whole, so much is looked at: a completion has some hundred bytes.
 SCANNED_BYTES = 16_384

@@ -11,12 +11,12 @@ import typer
 
 from meter import topics
 from meter.duration_hints import duration_hint
+from meter.durations import DURATION_STRING, duration_ms
 from meter.models import PriceBookCommand
 from meter.money import decimal_text
 from meter.periods import BillingDays
 from meter.prices import BUILT_IN, PriceBook, PriceBooks
 from meter.regions import ZONES
-from meter.rounding import DURATION_STRING, duration_ms
 from meter.rules import Rules
 from streams.broker.connect import connected, reachable
 from streams.cli.answers import report

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 from meter import topics
 from meter.answers import Answer
 from meter.dedupe import MemoryDedupeIndex
+from meter.durations import billable_minutes
 from meter.fold import fold
 from meter.models import PriceBookCommand
 from meter.money import EXACT, decimal_text
 from meter.prices import PriceBooks, accept_book
 from meter.records import Chunk
 from meter.rejects import Refusal
-from meter.rounding import billable_minutes
 from meter.rules import Rules
 from meter.snapshot import StateError, StateReader
 from meter.state import PartitionState

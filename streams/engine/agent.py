@@ -10,7 +10,7 @@ step is committed in one transaction.
 4. validate   `meter_chunks`, below, calls this and all that follow. `meter.intake.read_job`: a completion, or what is
               wrong with it, which goes to `usage.rejected`
 5. dedupe     `streams.engine.disk_index.DiskIndex.find`: new, the same once more, or in conflict
-6. round      `meter.rounding.billable_minutes`: minutes begun
+6. round      `meter.durations.billable_minutes`: minutes begun
 7. price      `meter.fold_jobs.Pricing.price`, by `meter.terms.Terms.price_for`: the contract's, else the price book's
 8. roll up    `meter.fold_jobs.roll_up`: the total of account, region and billing day
 9. commit     `streams.engine.steps.Steps.publish`: all outputs of the step, or none of them, in one transaction of

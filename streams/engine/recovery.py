@@ -11,12 +11,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from meter import topics
 from meter.dedupe import Sighting, content_digest, job_key
+from meter.durations import duration_ms, plain_duration_ms
 from meter.identity import Identity, seal
 from meter.intake import kinds_json
 from meter.journal import JournalStep, read_entry
 from meter.periods import DAY_MS, instant_us
 from meter.readback import PricedIdentity
-from meter.rounding import duration_ms, plain_duration_ms
 from meter.rules import Clock
 from meter.snapshot import StateError, StateReader
 from meter.state import PartitionState

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "meter"
 SOURCES = sorted(PACKAGE.glob("**/*.py"))
 MODULES = [importlib.import_module(f"meter.{path.stem}") for path in SOURCES if path.stem != "__init__"]
-WITH_EXAMPLES = {"meter.money", "meter.outputs", "meter.rounding"}
+WITH_EXAMPLES = {"meter.money", "meter.outputs", "meter.durations"}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meter.durations import billable_minutes, duration_ms, duration_text, plain_duration_ms
 from meter.money import EXACT, decimal_text
-from meter.rounding import billable_minutes, duration_ms, duration_text, plain_duration_ms
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 render     templates and static files, and what all pages have around them; `languages` for words, figures and dates
 views      what the pages show, read from the store; `forecast` is the one figure that is no fact
-routes     one module for each group of pages in `pages`; forms become commands as in the API
+pages      one module for each group of pages; forms become commands as in the API
 
 Pages need no other host, and no inline script or style.
 """
