@@ -25,7 +25,7 @@ from streams.process.nearby import is_loopback
 from streams.process.retrying import patiently
 from streams.process.waiting import in_daemon_thread, unless
 from streams.settings import Settings
-from streams.store.database import is_store_away, opened_store, store_errors
+from streams.store.database import StoreLostError, is_store_away, opened_store, store_errors, store_is_made
 from streams.store.migrate import migrate
 
 log = structlog.get_logger(__name__)
@@ -88,6 +88,22 @@ async def _need_rights(settings: Settings) -> None:
         raise
     except (TimeoutError, KafkaError, OSError, MeterError) as error:
         log.warning("Kafka is not as it must be: what needs it is answered with 503", reason=str(error) or repr(error))
+
+
+def look_at_tokens(settings: Settings) -> None:
+    """See, before anything is started, that the API may listen where it is to. Raises SettingError.
+
+    Of a store that is away nothing is known: the API waits for it, and looks then. Raises RefusalToStartError for one
+    of a newer version.
+    """
+    has_tokens = False
+    if store_is_made(settings):
+        try:
+            with opened_store(settings) as engine:
+                has_tokens = _look_at_store(engine)
+        except StoreLostError:
+            return
+    _need_tokens(settings, has_tokens)
 
 
 def _need_tokens(settings: Settings, has_tokens: bool) -> None:

@@ -241,8 +241,7 @@ def readers(settings: Settings, workers: int, say: Say, folder: Path | None = No
 
     The projector's pages are on the web port after the workers', the sender's on the one after that.
     """
-    missing = [package for package in ("sqlalchemy", "fastapi") if find_spec(package) is None]
-    if missing:
+    if not can_serve():
         say("console    not started: pip install 'recognition-meter[http]'")
         return []
     port = settings.web_port + workers if settings.web_port else 0
@@ -258,6 +257,11 @@ def readers(settings: Settings, workers: int, say: Say, folder: Path | None = No
         Process("webhooks", "webhooks run", sender, say, where=told, page=_page(sender), log=log("webhooks")),
         Process("api", "api", own, say, where=f"console at {console_at(own)}", page=_api_page(own), log=log("api")),
     ]
+
+
+def can_serve() -> bool:
+    """Whether the packages of the console and the API are installed."""
+    return all(find_spec(package) is not None for package in ("sqlalchemy", "fastapi"))
 
 
 def console_at(settings: Settings) -> str:

@@ -17,10 +17,11 @@ from streams.errors import Exit, MeterError, RefusalToStartError, SettingError
 from streams.kafka.rights import WORKER
 from streams.kafka.topics import check, create, new_rules
 from streams.process.life import stop_signals_interrupt
+from streams.process.nearby import is_loopback
 from streams.process.readiness import VARIABLE, announce, give_up
 from streams.settings import Settings
 from streams.supervise.only_one import is_lost, only_one
-from streams.supervise.processes import Ended, Kafka, Process, Ready, readers, stop_all, worker
+from streams.supervise.processes import Ended, Kafka, Process, Ready, can_serve, readers, stop_all, worker
 from streams.supervise.state import UpState, forget
 from streams.terminal.output import OutputLostError
 
@@ -44,6 +45,10 @@ def run_up(settings: Settings, workers: int, port: int, say: Say) -> int:
         try:
             with only_one(settings.data_dir, say) as lock:
                 look_at_ports(settings, workers, port)
+                if not is_loopback(settings.http_host) and can_serve():
+                    from streams.http.serve import look_at_tokens  # noqa: PLC0415 - its packages need not be installed
+
+                    look_at_tokens(settings)
                 return Supervisor(settings, workers, port, _patient(say), lock).run()
         except KeyboardInterrupt:
             return Exit.OK

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 from streams.broker import BrokerError
-from streams.errors import RefusalToStartError
+from streams.errors import RefusalToStartError, SettingError
+from streams.http.callers import Role
+from streams.http.serve import look_at_tokens
+from streams.http.tokens import create_token
 from streams.settings import Settings
+from streams.store.database import opened_store
+from streams.store.migrate import migrate
 from streams.supervise.only_one import only_one
 from streams.supervise.processes import Ended, Process, restarts
-from streams.supervise.up import Supervisor
+from streams.supervise.up import Supervisor, run_up
 
 
 class OnAFullDisk:
@@ -71,3 +76,17 @@ def test_a_terminal_has_no_line_for_each_request_unless_it_was_asked_for(asked: 
     settings = Settings.model_validate({"bootstrap_servers": "127.0.0.1:1"} | asked)
     process = Process("api", "api", settings, print, where="here")
     assert process.environment["METER_HTTP_ACCESS_LOG"] == is_told
+
+
+def test_an_api_that_would_be_open_to_all_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    given = {"data_dir": tmp_path / "data", "http_host": "0.0.0.0", "http_port": 0, "web_port": 0}
+    settings = Settings.model_validate(given | {"bootstrap_servers": "127.0.0.1:1"})
+    said: list[str] = []
+    with pytest.raises(SettingError, match=r"open to others, and without tokens .*meter token create"):
+        run_up(settings, 1, 0, said.append)
+    assert said == []
+    with opened_store(settings) as engine:
+        migrate(engine)
+        with engine.begin() as connection:
+            create_token(connection, Role.OPERATOR)
+    look_at_tokens(settings)
