@@ -33,7 +33,8 @@ class Meter:
 
     name = "meter"
 
-    def __init__(self, cluster: Cluster, prefix: str = "") -> None:
+    def __init__(self, cluster: Cluster, prefix: str = "", tree: Path | None = None) -> None:
+        """`tree`: where the code of another revision lies; else it is the code that is installed."""
         self.completed = f"{prefix}{COMPLETED}"
         self.priced = f"{prefix}usage.priced"
         self.daily = f"{prefix}usage.daily"
@@ -48,11 +49,15 @@ class Meter:
             # As every supervisor of a worker is told to give it: a restart gets its partitions back at once.
             "METER_INSTANCE_ID": f"{prefix}bench",
         }
+        self._command: list[str | Path] = [Path(sys.executable).with_name("meter")]
+        if tree is not None:
+            self._command = [sys.executable, "-P", "-m", "streams"]
+            self._env["PYTHONPATH"] = str(tree)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command of the meter's."""
         return subprocess.run(
-            [_meter(), *arguments], env={**os.environ, **self._env}, capture_output=True, text=True, check=False
+            [*self._command, *arguments], env={**os.environ, **self._env}, capture_output=True, text=True, check=False
         )
 
     def create_topics(self, *options: str) -> None:
@@ -63,7 +68,7 @@ class Meter:
 
     def start(self) -> Worker:
         """`meter worker`."""
-        return Worker([_meter(), "worker"], self._env, self._log)
+        return Worker([*self._command, "worker"], self._env, self._log)
 
 
 class KafkaStreams:
@@ -117,7 +122,3 @@ class StockFaust:
 
 def _outputs(priced: str, daily: str) -> Mapping[str, Mapping[str, str]]:
     return {priced: STAMPED_BY_BROKER, daily: {**STAMPED_BY_BROKER, "cleanup.policy": "compact"}}
-
-
-def _meter() -> Path:
-    return Path(sys.executable).with_name("meter")
