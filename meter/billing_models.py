@@ -26,9 +26,7 @@ _MONEY = re.compile(MONEY_PATTERN)
 def _money(value: Any) -> Decimal:
     if not isinstance(value, str) or not _MONEY.fullmatch(value):
         raise PydanticCustomError(
-            "bad_amount",
-            "must be a decimal string with at most 2 places, such as 1000.50 (no comma, no currency), got {value}",
-            {"value": _written(value)},
+            "bad_amount", "must be a decimal string with at most 2 places, got {value}", {"value": _written(value)}
         )
     return Decimal(value)
 

@@ -103,13 +103,8 @@ def test_every_refusal_has_its_code_and_changes_nothing(kind: str, fields: dict[
 @pytest.mark.parametrize("amount", ["1,000", "10,50", "¥10", "10 CNY", "1 000"])
 def test_an_amount_as_people_write_it_is_told_how_it_is_written(amount: str) -> None:
     message = paid().command(AT, "top_up", account="A", amount=amount).message
-    assert message == (
-        "amount: must be a decimal string with at most 2 places, such as 1000.50 (no comma, no currency), "
-        f"got {amount!r}"
-    )
-    assert reason("zh", "bad_amount", message) == (
-        f"金额：须为最多两位小数的数字，如 1000.50（不含逗号和货币符号），实际为“{amount}”。"
-    )
+    assert message == f"amount: must be a decimal string with at most 2 places, got {amount!r}"
+    assert reason("zh", "bad_amount", message) == f"金额：须为最多两位小数的数字，实际为“{amount}”。"
 
 
 def test_a_command_on_another_accounts_partition_is_refused() -> None:
