@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup test test-long lint browser clocks vendor demo coverage audit chaos chaos-cluster matrix matrix-kafka simulate bench lock clean
+.PHONY: help setup test test-long lint browser clocks vendor demo coverage audit chaos chaos-cluster matrix matrix-kafka simulate bench bench-compare lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -75,6 +75,9 @@ matrix-kafka: setup ## The decisive tests on every Kafka from 3.9 to the newest,
 
 simulate: setup ## Replay one seeded simulation of a partition (SEED=n)
 	$(BIN)/python -m tests.simulation --seed $(or $(SEED),1)
+
+bench-compare: setup ## This tree beside the last commit or another, in two minutes (REV=commit)
+	$(BIN)/python -m bench.compare $(REV)
 
 bench: setup ## Throughput, delay, settlement, recovery and memory, side by side with other programs
 	$(BIN)/python -m bench
