@@ -10,6 +10,13 @@ import structlog
 from streams.settings import Settings
 from streams.text.visible import visible
 
+#: Whose logs follow `METER_LOG_LEVEL`. Nobody else's go below a warning: some libraries log what they send, which may
+#: be a password (Kafka's connections), a webhook's address (httpx) or its secret (SQL and its parameters).
+OURS = ("streams", "meter")
+#: What these say below a warning is about their own insides; at debug it is wanted.
+INSIDES = ("faust", "mode", "aiokafka", "asyncio", "alembic", "uvicorn")
+TELLS_SECRETS = ("aiokafka.conn",)
+
 
 def set_up_logs(settings: Settings) -> None:
     """Send all logs of this process through structlog."""
@@ -44,12 +51,17 @@ def set_up_logs(settings: Settings) -> None:
         handler.addFilter(_is_for_operators)
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.log_level.upper())
-    # What these say is about their own insides; aiokafka repeats it ten times a second while a broker is away,
-    # and httpx names the addresses of webhooks, which may be secrets.
-    for name in ("faust", "mode", "aiokafka", "asyncio", "alembic", "uvicorn", "httpx", "httpcore"):
-        level = "CRITICAL" if name == "aiokafka" else "WARNING"
-        logging.getLogger(name).setLevel("DEBUG" if settings.log_level == "debug" else level)
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    is_debug = level <= logging.DEBUG
+    root.setLevel(max(level, logging.WARNING))
+    for name in OURS:
+        logging.getLogger(name).setLevel(level)
+    for name in INSIDES:
+        # aiokafka repeats itself ten times a second while a broker is away.
+        quiet = logging.CRITICAL if name == "aiokafka" else logging.WARNING
+        logging.getLogger(name).setLevel(logging.DEBUG if is_debug else quiet)
+    for name in TELLS_SECRETS:
+        logging.getLogger(name).setLevel(logging.WARNING if is_debug else logging.NOTSET)
 
 
 def _made_visible(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

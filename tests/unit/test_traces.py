@@ -96,6 +96,34 @@ async def test_lines_of_requests_can_be_left_out(tmp_path: Path, lines: io.Strin
 
 
 @pytest.mark.parametrize(
+    "library", ["aiokafka.conn", "httpx", "httpcore.connection", "sqlalchemy.engine.Engine", "psycopg", "any.other"]
+)
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_what_a_library_sends_is_in_no_log(
+    library: str, level: Any, monkeypatch: pytest.MonkeyPatch, lines: io.StringIO
+) -> None:
+    monkeypatch.setattr(sys, "stderr", lines)
+    set_up_logs(Settings(log_format="json", log_level=level))
+    for each in (logging.DEBUG, logging.INFO):
+        logging.getLogger(library).log(each, "Request to broker: sasl_auth_bytes=b'user hunter2'")
+    assert "hunter2" not in lines.getvalue()
+
+
+def test_our_own_lines_and_the_insides_of_the_consumer_follow_the_level(
+    monkeypatch: pytest.MonkeyPatch, lines: io.StringIO
+) -> None:
+    names = ("streams.engine.owner", "aiokafka.consumer.fetcher", "faust.app")
+    for level, heard in (("debug", set(names)), ("info", set()), ("debug", set(names))):
+        monkeypatch.setattr(sys, "stderr", lines)
+        set_up_logs(Settings(log_format="json", log_level=level))
+        lines.truncate(0)
+        lines.seek(0)
+        for name in names:
+            logging.getLogger(name).debug("said by %s", name)
+        assert {name for name in names if f"said by {name}" in lines.getvalue()} == heard
+
+
+@pytest.mark.parametrize(
     ("given", "is_taken"),
     [
         ("4711", True), ("6f1d0c9e-7a55-4c39-9a75-2f0f7f2b1f10", True), ("a" * 128, True), ("a" * 129, False),
