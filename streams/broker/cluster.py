@@ -29,6 +29,7 @@ from streams.broker.process import START_TRIES, STOP_PATIENCE_S, claim_or_runnin
 from streams.broker.quickstart import QuickStart
 from streams.broker.secret import kept_secret, new_secret, write_client_properties
 from streams.broker.state import BrokerAddress, Known, running_broker, running_node, start_lock
+from streams.broker.transactions import wait_for_ends
 from streams.process.private import make_folder, write
 
 NODES = 3
@@ -79,6 +80,8 @@ class ClusterNode:
 
     def stop(self) -> None:
         """Shut it down: it hands over what it leads, if others can take it. SIGKILL as the last resort."""
+        if self.is_running:
+            wait_for_ends(self.port, self._cluster.secret)
         self._end(lambda child: child.terminate(STOP_PATIENCE_S))
 
     def kill(self) -> None:

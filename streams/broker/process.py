@@ -19,6 +19,7 @@ from streams.broker.ports import free_port, is_free
 from streams.broker.quickstart import QuickStart
 from streams.broker.secret import kept_secret, new_secret, write_client_properties
 from streams.broker.state import BrokerAddress, Known, State, read_state, running_broker, start_lock, wait_for_end
+from streams.broker.transactions import wait_for_ends
 from streams.process.private import write
 
 DEFAULT_PORT = 19092
@@ -123,6 +124,8 @@ class EmbeddedBroker:
         """Shut Kafka down and wait for it, with SIGKILL as the last resort. Nothing when this object runs none."""
         if self._child is not None:
             self._files.state.unlink(missing_ok=True)  # first, so that nobody takes up one that is about to go
+            if self._port and not self._child.exited.is_set():
+                wait_for_ends(self._port, kept_secret(self._files))
             self._child.terminate(STOP_PATIENCE_S)
             self._child = None
 
